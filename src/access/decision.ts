@@ -1,0 +1,77 @@
+/** The one question of the product and its answer. Deciding never throws and reads no disk. */
+import type { Oid } from '../git/oid.ts';
+import type { Principal } from '../identity/principal.ts';
+import type { RepositoryFacts } from '../repository/repository.ts';
+
+export const OPERATIONS = [
+  'read',
+  'write',
+  'create-ref',
+  'update-ref', // fast-forward
+  'rewind-ref', // anything else that leaves the ref in place
+  'delete-ref',
+  'create-repository',
+  'destroy-repository',
+  'rename-repository',
+  'configure', // the repository's settings, rules, upkeep
+  'administer', // users, groups, keys, tokens, graveyard, audit: the site
+] as const;
+export type Operation = (typeof OPERATIONS)[number];
+
+/** What an update changes between the old tree and the new one, full paths. */
+export interface ChangedPaths {
+  readonly added: readonly string[];
+  readonly deleted: readonly string[];
+  readonly modified: readonly string[];
+  readonly renamed: readonly string[];
+}
+
+export interface RefUpdateFacts {
+  /** Full refname. */
+  readonly refname: string;
+  readonly oldOid?: Oid;
+  readonly newOid?: Oid;
+  /** 'commit' | 'tag' | 'tree' | 'blob', where known. */
+  readonly oldType?: string;
+  readonly newType?: string;
+  /** Given only where `Policy.needs.paths` says that some rule asks. */
+  readonly changed?: ChangedPaths;
+  /** Top-level entries of the old and the new tree, likewise. */
+  readonly startTree?: readonly string[];
+  readonly targetTree?: readonly string[];
+}
+
+export interface Question {
+  readonly principal: Principal;
+  readonly operation: Operation;
+  /**
+   * The finer word for `configure` and `administer` in Gitano's vocabulary (`config_set`, `useradd`,
+   * `sshkey`, `whoami`, ...); it becomes the rule variable `operation`.
+   */
+  readonly action?: string;
+  /** Absent for site-wide actions. For create-repository the facts of the repository to be. */
+  readonly repository?: RepositoryFacts;
+  readonly ref?: RefUpdateFacts;
+  /** Further rule variables: targetuser, targetgroup, keytag, newrepository, key ... */
+  readonly variables?: Readonly<Record<string, string>>;
+}
+
+/** One rule looked at on the way, for `access explain`. */
+export interface TraceStep {
+  readonly source: string;
+  readonly line: number;
+  /** The rule as written. */
+  readonly text: string;
+  readonly result: 'matched' | 'passed-over' | 'error';
+  /** Which condition decided, in words: `op_is_write is false`. */
+  readonly because?: string;
+}
+
+export interface Decision {
+  readonly kind: 'allowed' | 'refused';
+  /** For a person; for a refusal `source:line: why`. */
+  readonly reason: string;
+  /** `rules/house.lace:41`, or undefined where no rule decided (default, crash). */
+  readonly rule?: string;
+  readonly trace: readonly TraceStep[];
+}

@@ -1,0 +1,54 @@
+/**
+ * Every limit that is not a setting, in one table with its unit. What a site may want to change is a
+ * setting in `gatehouse.toml` (see `base/config.ts`) and has its default there.
+ */
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export const BOUNDS = {
+  /** A pkt-line, its four length digits included (gitprotocol-common, "pkt-line Format"). */
+  pktBytesMax: 65_520,
+  /** Ref updates in one push. */
+  pushCommandsMax: 50_000,
+  /** Bytes of the command section of one push. */
+  pushCommandBytesMax: 16 * MIB,
+  /** Push options in one push, and bytes of one. */
+  pushOptionsMax: 64,
+  pushOptionBytesMax: 1 * KIB,
+  /** Bytes of a v2 request (arguments of one command), or of v0 wants and haves of one round. */
+  fetchRequestBytesMax: 32 * MIB,
+  /** Wants in one fetch. */
+  fetchWantsMax: 200_000,
+  /** `ref-prefix` arguments honoured; beyond them all refs are listed, as git does. */
+  refPrefixesMax: 4_096,
+  /** A refname in bytes. */
+  refnameBytesMax: 1_024,
+  /** A repository name in bytes. */
+  repositoryNameBytesMax: 255,
+  /** Bytes kept of a child's standard error. */
+  stderrBytesMax: 64 * KIB,
+  /** Bytes collected of a child's standard output where it is collected at all. */
+  collectedOutputBytesMax: 64 * MIB,
+  /** A command's standard input (keys, rules, scenarios). */
+  commandInputBytesMax: 1 * MIB,
+  /** A command line received over SSH. */
+  commandLineBytesMax: 8 * KIB,
+  /** Words of one command. */
+  commandWordsMax: 256,
+  /** Bytes of all rules and scenarios together. */
+  policyBytesMax: 4 * MIB,
+  /** Refs caches held in memory, in bytes, over all repositories. */
+  refCacheBytesMax: 64 * MIB,
+  /** Annotated-tag peelings remembered. */
+  peelCacheMax: 200_000,
+  /** A destroy or delete token's life. */
+  confirmationMs: 10 * 60_000,
+  /** Running requests at shutdown. */
+  drainMs: 10_000,
+  /** An SSH connection that has not authenticated; failed attempts on one connection. */
+  sshAuthMs: 30_000,
+  sshAuthAttemptsMax: 20,
+  /** Keys of one user, groups nested below one another, members shown. */
+  keysPerUserMax: 1_000,
+  groupDepthMax: 64,
+} as const;

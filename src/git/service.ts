@@ -1,0 +1,21 @@
+/** The three services of a Git server and what flows through one conversation. */
+import type { Readable, Writable } from 'node:stream';
+
+export const GIT_SERVICES = ['upload-pack', 'receive-pack', 'upload-archive'] as const;
+export type GitService = (typeof GIT_SERVICES)[number];
+
+/** `git-upload-pack`, `git upload-pack` or `upload-pack`: the service, or undefined. */
+export function parseGitService(text: string): GitService | undefined {
+  const bare = text.replace(/^git[- ]/, '');
+  return GIT_SERVICES.find((service) => service === bare);
+}
+
+/** The wire of one admitted request (see `GitRequest` in request/request.ts for the meaning of the fields). */
+export interface Conversation {
+  readonly protocol: 0 | 1 | 2;
+  readonly mode: 'stateful' | 'advertise' | 'rpc';
+  readonly input: Readable;
+  readonly output: Writable;
+  readonly signal: AbortSignal;
+  readonly requestId: string;
+}

@@ -1,0 +1,54 @@
+/** Who asks: a user (a person or a CI account), or nobody in particular. */
+import { ok, refuse, type Parsed } from '../base/fault.ts';
+
+declare const userBrand: unique symbol;
+export type UserName = string & { readonly [userBrand]: true };
+declare const groupBrand: unique symbol;
+export type GroupName = string & { readonly [groupBrand]: true };
+
+export const TOKEN_SCOPES = ['read', 'write', 'admin'] as const;
+export type TokenScope = (typeof TOKEN_SCOPES)[number];
+
+/** What the user showed. Goes to the journal; holds no secret. */
+export type Credential =
+  | { readonly kind: 'key'; readonly fingerprint: string; readonly tag: string }
+  | { readonly kind: 'token'; readonly id: string; readonly name: string; readonly scopes: readonly TokenScope[] }
+  | { readonly kind: 'local' };
+
+export type Principal =
+  | { readonly kind: 'anonymous' }
+  | {
+      readonly kind: 'user';
+      readonly name: UserName;
+      readonly account: 'person' | 'ci';
+      readonly email: string;
+      readonly realName: string;
+      /** Every group the user is in, through nesting too. */
+      readonly groups: ReadonlySet<GroupName>;
+      readonly credential: Credential;
+      /** Set while `as USER COMMAND` runs: who really asks. */
+      readonly asking?: { readonly name: UserName; readonly groups: ReadonlySet<GroupName> };
+    };
+
+export const ANONYMOUS: Principal = { kind: 'anonymous' };
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const RESERVED = new Set(['anonymous', 'gitano', 'gatehouse']);
+
+/** A name safe in a refname, a path, a log line and a rule. */
+export function parseUserName(text: string): Parsed<UserName> {
+  if (!NAME.test(text) || text.includes('..') || /\.(lock|git)$/i.test(text) || text.endsWith('.')) {
+    return refuse('a user name starts with a letter or digit and holds up to 64 letters, digits and . _ -');
+  }
+  if (RESERVED.has(text.toLowerCase())) return refuse(`the user name ${text} is reserved`);
+  return ok(text as UserName);
+}
+
+export function parseGroupName(text: string): Parsed<GroupName> {
+  return NAME.test(text) ? ok(text as GroupName) : refuse('a group name starts with a letter or digit and holds up to 64 letters, digits and . _ -');
+}
+
+/** What the journal and a person read. */
+export function principalLabel(principal: Principal): string {
+  return principal.kind === 'anonymous' ? 'anonymous' : principal.name;
+}

@@ -1,0 +1,28 @@
+/** A repository as the rest of the house sees it. */
+import type { ObjectFormat } from '../git/oid.ts';
+import type { RepositoryName } from './name.ts';
+
+/** A setting's value: one string, or a list of them (`readers`, `writers`, `guests`). */
+export type SettingValue = string | readonly string[];
+
+/** What policy asks of a repository: no disk needed. */
+export interface RepositoryFacts {
+  readonly id: string;
+  readonly name: RepositoryName;
+  /** A user name; the administrator for the site's own. */
+  readonly owner: string;
+  readonly settings: Readonly<Record<string, SettingValue>>;
+  /** The owner's own rules (Lace text), if any. */
+  readonly rules?: string;
+}
+
+export interface Repository extends RepositoryFacts {
+  /** Absolute path of the bare repository. */
+  readonly path: string;
+  readonly objectFormat: ObjectFormat;
+  readonly description: string;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  /** The store's version of the record. */
+  readonly version: number;
+}

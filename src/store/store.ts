@@ -1,0 +1,95 @@
+/**
+ * The Store contract: objects by kind and key, a resource version on each, compare-and-set writes over
+ * several objects, ordered lists by prefix, watch from a version. `sqlite.ts` is the embedded driver; one
+ * conformance suite (`test/store/conformance.ts`) holds every driver to what is written here.
+ */
+import type { Json } from '../base/json.ts';
+
+/** The kinds of objects; a closed list so that a typing error is a compile error. */
+export const KINDS = [
+  'meta', // the data directory itself: schema, administrator
+  'user',
+  'group',
+  'key', // by fingerprint
+  'token', // by identifier
+  'repository', // by id
+  'repository-name', // name -> id
+  'repository-fold', // lower-cased name -> id: refuses names that differ only in case
+  'repository-state', // by id: {generation, txid}, the commit point of pushes
+  'repository-rules', // by id: the owner's own rules
+  'pending', // by id: committed, perhaps not yet applied
+  'graveyard', // by id: destroyed repositories
+  'policy', // the last good policy
+  'confirmation', // tokens of destroy, user del, group del
+] as const;
+export type Kind = (typeof KINDS)[number];
+
+export interface Stored {
+  readonly kind: Kind;
+  readonly key: string;
+  /** The store's revision when this object was last written; > 0, grows with every transaction. */
+  readonly version: number;
+  readonly value: Json;
+}
+
+/** One condition of a transaction. `version: 0` means "does not exist"; `'any'` means "exists". */
+export interface Check {
+  readonly kind: Kind;
+  readonly key: string;
+  readonly version: number | 'any';
+}
+
+export type Write =
+  | { readonly kind: Kind; readonly key: string; readonly put: Json }
+  | { readonly kind: Kind; readonly key: string; readonly delete: true };
+
+export interface Transaction {
+  readonly checks?: readonly Check[];
+  readonly writes: readonly Write[];
+}
+
+/** Committed at a revision, or the first check that did not hold with what is there now. */
+export type TransactResult =
+  | { readonly kind: 'committed'; readonly version: number }
+  | { readonly kind: 'conflict'; readonly check: Check; readonly found: Stored | undefined };
+
+export interface ListOptions {
+  /** Only keys that start with this. */
+  readonly prefix?: string;
+  /** Only keys greater than this (the last key of the page before). */
+  readonly after?: string;
+  /** 1 to 10,000; default 1,000. */
+  readonly limit?: number;
+}
+
+export type WatchEvent =
+  | { readonly type: 'put'; readonly object: Stored }
+  | { readonly type: 'delete'; readonly kind: Kind; readonly key: string; readonly version: number };
+
+export interface Store {
+  get(kind: Kind, key: string): Promise<Stored | undefined>;
+  /** Ordered by key in code-unit (UTF-8 byte) order. */
+  list(kind: Kind, options?: ListOptions): Promise<readonly Stored[]>;
+  /** All or nothing, durable (on disk) when it resolves. Checks see the state before the writes. */
+  transact(transaction: Transaction): Promise<TransactResult>;
+  /** The newest revision. */
+  revision(): Promise<number>;
+  /**
+   * Events after revision `from`, in order, without gaps, until the signal aborts (then it returns).
+   * @throws Fault 'missing' where `from` is older than the log kept: list again, then watch.
+   */
+  watch(options: { readonly kinds?: readonly Kind[]; readonly from: number; readonly signal: AbortSignal }): AsyncIterable<WatchEvent>;
+  close(): Promise<void>;
+}
+
+/** Every object of a kind, page by page: memory stays bounded. */
+export async function* listAll(store: Store, kind: Kind, prefix = ''): AsyncGenerator<Stored> {
+  let after: string | undefined;
+  for (;;) {
+    const page = await store.list(kind, { prefix, limit: 1000, ...(after === undefined ? {} : { after }) });
+    yield* page;
+    const last = page.at(-1);
+    if (last === undefined || page.length < 1000) return;
+    after = last.key;
+  }
+}
