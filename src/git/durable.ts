@@ -1,0 +1,52 @@
+/**
+ * What must survive a power cut. A file is on disk when its bytes are synced and the directory that names it is synced
+ * too; `rename` replaces whole. git's defaults do neither for refs (docs/isolation.md, "Durability").
+ */
+import { randomBytes } from 'node:crypto';
+import { open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+/** Syncs a file's bytes and size. */
+export async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Syncs a directory: the names in it, made, replaced or removed, stay so. */
+export async function syncDirectory(path: string): Promise<void> {
+  await syncFile(path);
+}
+
+/** Replaces `path` by `data` so that a power cut leaves the old bytes or the new ones, never a part. */
+export async function writeFileDurably(
+  path: string,
+  data: string | Uint8Array,
+  options: { readonly mode?: number } = {},
+): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
+  try {
+    const file = await open(temporary, 'wx', options.mode ?? 0o666);
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncDirectory(dirname(path));
+}
+
+/** Renames and syncs both directories, the new name's first: a cut leaves the entry under one name or both, never none. */
+export async function moveIntoDurably(from: string, to: string): Promise<void> {
+  await rename(from, to);
+  await syncDirectory(dirname(to));
+  if (dirname(from) !== dirname(to)) await syncDirectory(dirname(from));
+}
