@@ -54,7 +54,8 @@ function note(files, event) {
     files.of(data).output += data.message;
   } else if (type === 'test:pass' && isTest(data)) {
     const file = files.of(data);
-    if (data.skip !== undefined) file.skipped.push(`${data.name}${typeof data.skip === 'string' ? `: ${data.skip}` : ''}`);
+    if (data.skip !== undefined)
+      file.skipped.push(`${data.name}${typeof data.skip === 'string' ? `: ${data.skip}` : ''}`);
     else file.passed += 1;
   } else if (type === 'test:fail') {
     noteFailure(files.of(data), data);
@@ -72,7 +73,8 @@ function fileLine(label, file, ms) {
 function* conclusion(files) {
   for (const [label, file] of files.all) {
     for (const failure of file.failures) yield `\nFAILED ${label}: ${failure}\n`;
-    if (file.failed > 0 && file.output !== '') yield `\n  what ${label} printed:\n${indent(file.output.slice(-20_000))}\n`;
+    if (file.failed > 0 && file.output !== '')
+      yield `\n  what ${label} printed:\n${indent(file.output.slice(-20_000))}\n`;
   }
   const skipped = files.all.filter(([, file]) => file.skipped.length > 0);
   if (skipped.length > 0) yield '\nskipped (not proven on this machine):\n';
@@ -82,6 +84,7 @@ function* conclusion(files) {
   yield `\n${files.all.length} files, ${counts[0]} passed, ${counts[1]} failed, ${counts[2]} skipped\n`;
 }
 
+// oxlint-disable-next-line import/no-default-export -- node:test takes a reporter as a default export
 export default async function* report(source) {
   const files = new Files();
   for await (const event of source) {

@@ -33,9 +33,7 @@ const RETRY_MS = 60 * 60_000;
 const LOCK_WAIT_MS = 10 * 60_000;
 
 /** A program or a Python module, the Debian package that brings it, and what goes without it. */
-const SERVER_PROGRAMS = [
-  { name: 'bwrap', package: 'bubblewrap', without: 'git processes run with less confinement' },
-];
+const SERVER_PROGRAMS = [{ name: 'bwrap', package: 'bubblewrap', without: 'git processes run with less confinement' }];
 const TEST_PROGRAMS = [
   { name: 'ssh', package: 'openssh-client', without: 'tests with the OpenSSH client are skipped' },
   { name: 'ssh-keygen', package: 'openssh-client', without: 'tests that make keys are skipped' },
@@ -96,11 +94,13 @@ function canInstall() {
 
 function aptGet(words, options = {}) {
   const bounds = ['-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::http::Timeout=20', '-o', 'Acquire::Retries=1'];
-  return spawnSync('apt-get', ['-q', '-y', ...bounds, ...words], {
-    env: { ...env, DEBIAN_FRONTEND: 'noninteractive' },
-    stdio: ['ignore', options.quiet === true ? 'ignore' : 2, options.quiet === true ? 'ignore' : 2],
-    timeout: 15 * 60_000,
-  }).status === 0;
+  return (
+    spawnSync('apt-get', ['-q', '-y', ...bounds, ...words], {
+      env: { ...env, DEBIAN_FRONTEND: 'noninteractive' },
+      stdio: ['ignore', options.quiet === true ? 'ignore' : 2, options.quiet === true ? 'ignore' : 2],
+      timeout: 15 * 60_000,
+    }).status === 0
+  );
 }
 
 /** Installs Debian packages. One that does not exist on this release must not keep the others away. */
@@ -123,7 +123,9 @@ function readJson(path) {
 }
 
 function lockFingerprint() {
-  return createHash('sha256').update(readFileSync(join(ROOT, 'package-lock.json'))).digest('hex');
+  return createHash('sha256')
+    .update(readFileSync(join(ROOT, 'package-lock.json')))
+    .digest('hex');
 }
 
 /** Node as a package of the lock file, else this one if it is recent enough to run TypeScript as it is. */
@@ -149,7 +151,11 @@ function isInstalled() {
 }
 
 function isReady(stamp) {
-  return stamp?.lock === lockFingerprint() && stamp.platform === `${process.platform}-${process.arch}` && findNode() !== undefined;
+  return (
+    stamp?.lock === lockFingerprint() &&
+    stamp.platform === `${process.platform}-${process.arch}` &&
+    findNode() !== undefined
+  );
 }
 
 function installPackages() {
@@ -158,7 +164,9 @@ function installPackages() {
   const run = spawnSync(npm[0], [...npm.slice(1), 'ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: ROOT,
     // npm start sets npm_config_* for its own call; an outer --prefix or --omit must not reach this one.
-    env: Object.fromEntries(Object.entries(env).filter(([key]) => !/^npm_config_(prefix|omit|local_prefix|global)$/.test(key))),
+    env: Object.fromEntries(
+      Object.entries(env).filter(([key]) => !/^npm_config_(prefix|omit|local_prefix|global)$/.test(key)),
+    ),
     stdio: ['ignore', 2, 2],
   });
   if (run.error !== undefined) fail(`npm could not be started (${run.error.message}); run: npm ci in ${ROOT}`);
@@ -299,7 +307,7 @@ export function setUpOrExit(options) {
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     say(error.message);
-    process.exit(1);
+    return process.exit(1);
   }
 }
 

@@ -19,13 +19,18 @@ function testFiles() {
 /** A file named in full is taken even from test/soak. */
 function select(files, patterns) {
   if (patterns.length === 0) return files;
-  const named = patterns.map((pattern) => relative(ROOT, join(process.cwd(), pattern))).filter((path) => path.endsWith('.ts'));
+  const named = patterns
+    .map((pattern) => relative(ROOT, join(process.cwd(), pattern)))
+    .filter((path) => path.endsWith('.ts'));
   return [...new Set([...files.filter((file) => patterns.some((pattern) => file.includes(pattern))), ...named])];
 }
 
 const { node } = setUpOrExit({ tests: true });
 const words = process.argv.slice(2);
-const files = select(testFiles(), words.filter((word) => !word.startsWith('-')));
+const files = select(
+  testFiles(),
+  words.filter((word) => !word.startsWith('-')),
+);
 if (files.length === 0) {
   process.stderr.write(`gatehouse test: no test file matches ${words.join(' ')}\n`);
   process.exit(1);

@@ -51,4 +51,25 @@ export const BOUNDS = {
   /** Keys of one user, groups nested below one another, members shown. */
   keysPerUserMax: 1_000,
   groupDepthMax: 64,
+  /** Tokens of one user, expired ones included; confirmations one principal has open. */
+  tokensPerUserMax: 1_000,
+  confirmationsPerPrincipalMax: 100,
+  /** A stored key's or token's last use is at most this much behind: no durable write a request. */
+  lastUseStepMs: 3_600_000,
+  /** Users whose resolved groups are remembered. */
+  resolvedGroupsMax: 50_000,
+  /** Bytes of a public key line, an e-mail address, a real name, a description. */
+  publicKeyBytesMax: 16 * KIB,
+  emailBytesMax: 254,
+  realNameBytesMax: 256,
+  descriptionBytesMax: 1 * KIB,
+  /** Settings of one repository, bytes of a key and of one value, entries of a list. */
+  settingsMax: 256,
+  settingKeyBytesMax: 128,
+  settingValueBytesMax: 4 * KIB,
+  settingListMax: 1_000,
+  /** Bytes of a repository's own rules. */
+  ownRulesBytesMax: 64 * KIB,
+  /** Own rules held in memory, in repositories. */
+  ownRulesHeldMax: 1_000,
 } as const;

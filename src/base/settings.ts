@@ -1,0 +1,251 @@
+/**
+ * Every setting of `gatehouse.toml` in one table: its key, flag, type, default and meaning. The file is read
+ * against this table, `config show` prints it, docs/configuration.md is held to it by a test.
+ */
+import { parseAddress, formatAddress, type Address } from './address.ts';
+import { ok, refuse, type Parsed } from './fault.ts';
+import { formatBytes, formatDuration, parseBytes, parseDuration } from './units.ts';
+
+export const SETTING_TYPES = ['address', 'text', 'path', 'paths', 'bytes', 'duration', 'count', 'choice'] as const;
+export type SettingType = (typeof SETTING_TYPES)[number];
+
+/** What a setting of each type is once it is read. Absent texts and paths are empty. */
+interface ValueOf {
+  readonly address: Address;
+  readonly text: string;
+  /** Absolute. */
+  readonly path: string;
+  readonly paths: readonly string[];
+  readonly bytes: number;
+  /** Milliseconds. */
+  readonly duration: number;
+  readonly count: number;
+  readonly choice: string;
+}
+
+export interface Setting {
+  /** `table.key` as in the file. */
+  readonly key: string;
+  readonly type: SettingType;
+  /** As it would be written in the file; '' for a text or path that is absent. */
+  readonly default: string;
+  readonly meaning: string;
+  /** `--flag` of `gatehouse serve`, where there is one. */
+  readonly flag?: string;
+  readonly choices?: readonly string[];
+  /** Of a count or a size. */
+  readonly min?: number;
+  readonly max?: number;
+}
+
+export const SETTINGS = {
+  ssh: {
+    key: 'ssh.listen',
+    type: 'address',
+    default: '127.0.0.1:2222',
+    flag: '--ssh',
+    meaning: 'where SSH clients connect',
+  },
+  sshClientsMax: {
+    key: 'ssh.clients-max',
+    type: 'count',
+    default: '1000',
+    min: 1,
+    max: 100_000,
+    meaning: 'SSH connections at once',
+  },
+  http: {
+    key: 'http.listen',
+    type: 'address',
+    default: '127.0.0.1:8080',
+    flag: '--http',
+    meaning: 'where HTTP clients connect',
+  },
+  tlsCert: {
+    key: 'http.tls-cert',
+    type: 'path',
+    default: '',
+    flag: '--tls-cert',
+    meaning: 'PEM file with the certificate chain; with tls-key, HTTP becomes HTTPS',
+  },
+  tlsKey: {
+    key: 'http.tls-key',
+    type: 'path',
+    default: '',
+    flag: '--tls-key',
+    meaning: 'PEM file with the private key of tls-cert',
+  },
+  git: {
+    key: 'git.listen',
+    type: 'address',
+    default: '127.0.0.1:9418',
+    flag: '--git',
+    meaning: 'where git:// clients connect (read only, anonymous)',
+  },
+  gitClientsMax: {
+    key: 'git.clients-max',
+    type: 'count',
+    default: '200',
+    min: 1,
+    max: 100_000,
+    meaning: 'git:// connections at once',
+  },
+  sshUrl: {
+    key: 'urls.ssh',
+    type: 'text',
+    default: '',
+    meaning: 'start of printed SSH clone URLs where the outside sees another address: ssh://git@git.example',
+  },
+  httpUrl: {
+    key: 'urls.http',
+    type: 'text',
+    default: '',
+    meaning: 'start of printed HTTP clone URLs: https://git.example',
+  },
+  gitUrl: {
+    key: 'urls.git',
+    type: 'text',
+    default: '',
+    meaning: 'start of printed git:// clone URLs: git://git.example',
+  },
+  admin: {
+    key: 'first-start.admin',
+    type: 'text',
+    default: '',
+    flag: '--admin',
+    meaning: 'name of the administrator made at first start; default: the login name, admin for root',
+  },
+  adminKeys: {
+    key: 'first-start.admin-keys',
+    type: 'paths',
+    default: '',
+    flag: '--admin-key',
+    meaning: "public keys of that administrator; default: the caller's ~/.ssh/id_*.pub",
+  },
+  packBytesMax: {
+    key: 'push.pack-bytes-max',
+    type: 'bytes',
+    default: '8 GiB',
+    min: 1024,
+    meaning: 'size of one pushed pack',
+  },
+  objectBytesMax: {
+    key: 'push.object-bytes-max',
+    type: 'bytes',
+    default: '2 GiB',
+    min: 1024,
+    meaning: 'size of one pushed object, unpacked',
+  },
+  pathBytesMax: {
+    key: 'push.path-bytes-max',
+    type: 'count',
+    default: '4096',
+    min: 64,
+    max: 65_536,
+    meaning: 'bytes of one path in a pushed tree',
+  },
+  pushDeadline: { key: 'push.deadline', type: 'duration', default: '2h', min: 1000, meaning: 'time one push may take' },
+  fetchDeadline: {
+    key: 'fetch.deadline',
+    type: 'duration',
+    default: '2h',
+    min: 1000,
+    meaning: 'time one fetch may take',
+  },
+  requestsMax: {
+    key: 'limits.requests-max',
+    type: 'count',
+    default: '256',
+    min: 1,
+    max: 100_000,
+    meaning: 'Git requests served at once; more wait their turn',
+  },
+  requestsPerUserMax: {
+    key: 'limits.requests-per-user-max',
+    type: 'count',
+    default: '64',
+    min: 1,
+    max: 100_000,
+    meaning: 'of these, by one user or one anonymous address',
+  },
+  isolation: {
+    key: 'isolation.mode',
+    type: 'choice',
+    default: 'auto',
+    flag: '--isolation',
+    choices: ['auto', 'off', 'required'],
+    meaning: 'confinement of git processes: as far as the machine allows, none, or refuse to start without',
+  },
+  journalRotateBytes: {
+    key: 'audit.rotate-bytes',
+    type: 'bytes',
+    default: '64 MiB',
+    min: 4096,
+    meaning: 'size at which the audit journal starts another file',
+  },
+  logLevel: {
+    key: 'log.level',
+    type: 'choice',
+    default: 'info',
+    flag: '--log-level',
+    choices: ['debug', 'info', 'warn', 'error', 'silent'],
+    meaning: 'the least serious log line to write (to standard error)',
+  },
+} as const satisfies Readonly<Record<string, Setting>>;
+
+export type SettingId = keyof typeof SETTINGS;
+
+/** The effective settings. */
+export type Settings = { readonly [Id in SettingId]: ValueOf[(typeof SETTINGS)[Id]['type']] };
+
+export const SETTING_IDS = Object.keys(SETTINGS).filter((id): id is SettingId => Object.hasOwn(SETTINGS, id));
+
+export function settingOf(id: SettingId): Setting {
+  return SETTINGS[id];
+}
+
+/** Texts of one setting (several only for `paths`), read by its type. Paths are made absolute by `resolvePath`. */
+export function readSetting(
+  setting: Setting,
+  texts: readonly string[],
+  resolvePath: (path: string) => string,
+): Parsed<unknown> {
+  if (setting.type === 'paths') return ok(texts.filter((text) => text !== '').map(resolvePath));
+  const text = texts.at(-1) ?? '';
+  switch (setting.type) {
+    case 'address':
+      return parseAddress(text);
+    case 'text':
+      return /[\0-\x1f\x7f]/.test(text) ? refuse('control characters are not allowed') : ok(text);
+    case 'path':
+      return ok(text === '' ? '' : resolvePath(text));
+    case 'bytes':
+      return within(setting, parseBytes(text), formatBytes);
+    case 'duration':
+      return within(setting, parseDuration(text), formatDuration);
+    case 'count':
+      return within(setting, /^\d{1,12}$/.test(text) ? ok(Number(text)) : refuse('a whole number is expected'), String);
+    case 'choice':
+      return (setting.choices ?? []).includes(text)
+        ? ok(text)
+        : refuse(`one of ${(setting.choices ?? []).join(', ')} is expected`);
+    default:
+      return setting.type satisfies never;
+  }
+}
+
+function within(setting: Setting, parsed: Parsed<number>, format: (value: number) => string): Parsed<number> {
+  if (parsed.kind === 'refused') return parsed;
+  const { min = 0, max = Number.MAX_SAFE_INTEGER } = setting;
+  if (parsed.value < min) return refuse(`at least ${format(min)} is expected`);
+  return parsed.value > max ? refuse(`at most ${format(max)} is expected`) : parsed;
+}
+
+/** A value as a person reads it; `readSetting` reads it back to the same value. */
+export function showSetting(setting: Setting, value: unknown): string {
+  if (Array.isArray(value)) return value.join(', ');
+  if (setting.type === 'address') return formatAddress(value as Address);
+  if (setting.type === 'bytes' && typeof value === 'number') return formatBytes(value);
+  if (setting.type === 'duration' && typeof value === 'number') return formatDuration(value);
+  return String(value);
+}
