@@ -15,6 +15,7 @@ export const KINDS = [
   'repository', // by id
   'repository-name', // name -> id
   'repository-fold', // lower-cased name -> id: refuses names that differ only in case
+  'repository-owner', // owner/id: what a user owns, destroyed ones included
   'repository-state', // by id: {generation, txid}, the commit point of pushes
   'repository-rules', // by id: the owner's own rules
   'pending', // by id: committed, perhaps not yet applied
@@ -78,7 +79,11 @@ export interface Store {
    * Events after revision `from`, in order, without gaps, until the signal aborts (then it returns).
    * @throws Fault 'missing' where `from` is older than the log kept: list again, then watch.
    */
-  watch(options: { readonly kinds?: readonly Kind[]; readonly from: number; readonly signal: AbortSignal }): AsyncIterable<WatchEvent>;
+  watch(options: {
+    readonly kinds?: readonly Kind[];
+    readonly from: number;
+    readonly signal: AbortSignal;
+  }): AsyncIterable<WatchEvent>;
   close(): Promise<void>;
 }
 
