@@ -1,0 +1,313 @@
+/**
+ * The control socket `<data>/control.sock`: commands from this machine's command line through the running
+ * gate. Who may connect is who may open the file (mode 0600): the owner of the data directory.
+ */
+import { chmod, lstat, rm } from 'node:fs/promises';
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import { Readable, Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { BOUNDS } from '../base/bounds.ts';
+import { newId, type Clock } from '../base/clock.ts';
+import { badInput, Fault, publicMessageOf, type Parsed } from '../base/fault.ts';
+import type { CommandDoor } from './commands.ts';
+import type { Principal } from '../identity/principal.ts';
+import type { RequestOrigin } from '../request/request.ts';
+import { encodeFrame, FrameReader, sliceFrames, STDIN_CREDIT_BYTES, type Frame } from './frames.ts';
+
+export interface ControlSocketOptions {
+  /** Absolute path of the socket. */
+  readonly path: string;
+  readonly commands: CommandDoor;
+  /** Whom a local command acts as: the administrator, or the user named by `--as`. */
+  readonly principalFor: (as: string | undefined) => Promise<Parsed<Principal>>;
+  readonly clock: Clock;
+  /** Aborted when running commands must end. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ControlSocket {
+  readonly path: string;
+  /** No new connections, running commands are aborted, the file is removed. */
+  close(): Promise<void>;
+}
+
+/** Connections at once; each is one command. */
+const CONNECTIONS_MAX = 64;
+/** How long a client has to send its command, in milliseconds. */
+const HELLO_MS = 10_000;
+
+/**
+ * Opens the control socket. The socket of a dead gate is replaced, a living one's is left alone.
+ * @throws Fault 'conflict' where another gate answers on it.
+ */
+export async function startControlSocket(options: ControlSocketOptions): Promise<ControlSocket> {
+  await clearStale(options.path);
+  const sessions = new Set<ControlSession>();
+  const server = createServer((socket) => {
+    const session = new ControlSession(socket, options);
+    sessions.add(session);
+    socket.once('close', () => sessions.delete(session));
+  });
+  server.maxConnections = CONNECTIONS_MAX;
+  await listenPrivately(server, options.path);
+  return {
+    path: options.path,
+    async close() {
+      const closed = new Promise<void>((resolve) => {
+        server.close(() => {
+          resolve();
+        });
+      });
+      for (const session of sessions) session.end();
+      await closed;
+      await rm(options.path, { force: true });
+    },
+  };
+}
+
+async function clearStale(path: string): Promise<void> {
+  const there = await lstat(path).catch(() => undefined);
+  if (there === undefined) return;
+  if (!there.isSocket()) throw new Fault('conflict', 'control socket path is taken', { context: { path } });
+  if (await answers(path))
+    throw new Fault('conflict', 'another gate answers on the control socket', { context: { path } });
+  await rm(path, { force: true });
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => {
+      resolve(false);
+    });
+  });
+}
+
+/** The file has its mode from the first moment on: nobody else can connect between bind and chmod. */
+async function listenPrivately(server: Server, path: string): Promise<void> {
+  const listening = new Promise<void>((resolve, reject) => {
+    server.once('listening', resolve);
+    server.once('error', reject);
+  });
+  // `listen` binds before it returns, so the umask is back before any other work can see it.
+  const before = process.umask(0o177);
+  try {
+    server.listen(path);
+  } finally {
+    process.umask(before);
+  }
+  await listening;
+  await chmod(path, 0o600);
+}
+
+/** One connection, one command. */
+class ControlSession {
+  readonly #socket: Socket;
+  readonly #options: ControlSocketOptions;
+  readonly #frames = new FrameReader();
+  readonly #abort = new AbortController();
+  readonly #stdin: CreditedInput;
+  #running = false;
+  #cancelHello: () => void;
+
+  constructor(socket: Socket, options: ControlSocketOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#stdin = new CreditedInput((bytes) => {
+      if (socket.writable) socket.write(encodeFrame('credit', String(bytes)));
+    });
+    this.#cancelHello = options.clock.after(HELLO_MS, () => socket.destroy());
+    const onStop = (): void => {
+      this.end();
+    };
+    options.signal?.addEventListener('abort', onStop, { once: true });
+    socket.on('data', (chunk: Buffer) => {
+      this.#read(chunk);
+    });
+    socket.on('error', () => {
+      // The 'close' that follows ends the command; there is nobody left to tell.
+    });
+    socket.once('close', () => {
+      options.signal?.removeEventListener('abort', onStop);
+      this.#cancelHello();
+      this.#abort.abort(new Fault('aborted', 'control client went away'));
+      this.#stdin.finish();
+    });
+  }
+
+  /** Ends the command; the socket closes behind its exit. */
+  end(): void {
+    this.#abort.abort(new Fault('aborted', 'gate is closing', { publicMessage: 'the server is shutting down' }));
+    if (!this.#running) this.#socket.destroy();
+  }
+
+  #read(chunk: Buffer): void {
+    try {
+      for (const frame of this.#frames.push(chunk)) this.#handle(frame);
+    } catch (error) {
+      this.#refuse(publicMessageOf(error, 'control'));
+    }
+  }
+
+  #handle(frame: Frame): void {
+    switch (frame.type) {
+      case 'run':
+        if (this.#running) throw badInput('one connection carries one command');
+        this.#running = true;
+        this.#cancelHello();
+        void this.#run(frame.payload);
+        return;
+      case 'stdin':
+        this.#stdin.accept(frame.payload);
+        return;
+      case 'cancel':
+        this.#abort.abort(new Fault('aborted', 'command was cancelled', { publicMessage: 'cancelled' }));
+        return;
+      case 'credit':
+      case 'stdout':
+      case 'stderr':
+      case 'exit':
+        throw badInput(`a client sends no ${frame.type} frame`);
+      default:
+        frame.type satisfies never;
+    }
+  }
+
+  async #run(payload: Buffer): Promise<void> {
+    const id = newId(this.#options.clock);
+    const stdout = new FrameOutput(this.#socket, 'stdout');
+    const stderr = new FrameOutput(this.#socket, 'stderr');
+    let exit = 1;
+    try {
+      const hello = parseHello(payload);
+      const principal = await this.#options.principalFor(hello.as);
+      if (principal.kind === 'refused') {
+        stderr.write(`gatehouse: ${principal.reason}\n`);
+      } else {
+        const origin: RequestOrigin = { id, transport: 'local', address: 'local', principal: principal.value };
+        const { signal } = this.#abort;
+        const run = { origin, argv: hello.argv, stdin: this.#stdin, stdout, stderr, signal };
+        exit = await this.#options.commands.run(run);
+      }
+    } catch (error) {
+      stderr.write(`gatehouse: ${publicMessageOf(error, id)}\n`);
+    }
+    await this.#finish(exit, [stdout, stderr]);
+  }
+
+  async #finish(exit: number, outputs: readonly Writable[]): Promise<void> {
+    this.#stdin.finish();
+    try {
+      for (const output of outputs) {
+        output.end();
+        await finished(output);
+      }
+    } catch {
+      // The client went away: its command is done all the same.
+    }
+    if (this.#socket.writable) this.#socket.end(encodeFrame('exit', JSON.stringify({ exit })));
+  }
+
+  #refuse(reason: string): void {
+    this.#abort.abort(badInput(reason));
+    if (!this.#socket.writable) return;
+    this.#socket.write(encodeFrame('stderr', `gatehouse: ${reason}\n`));
+    this.#socket.end(encodeFrame('exit', JSON.stringify({ exit: 1 })));
+  }
+}
+
+function parseHello(payload: Buffer): { readonly argv: readonly string[]; readonly as: string | undefined } {
+  let hello: unknown;
+  try {
+    hello = JSON.parse(payload.toString('utf8'));
+  } catch {
+    throw badInput('the control request is not JSON');
+  }
+  if (typeof hello !== 'object' || hello === null || !('argv' in hello) || !Array.isArray(hello.argv)) {
+    throw badInput('the control request names no command');
+  }
+  const argv: unknown[] = hello.argv;
+  const words = argv.filter((word) => typeof word === 'string');
+  if (words.length !== argv.length) throw badInput('the words of a command are strings');
+  if (words.length > BOUNDS.commandWordsMax) throw badInput(`a command has at most ${BOUNDS.commandWordsMax} words`);
+  const as = 'as' in hello ? hello.as : undefined;
+  if (as !== undefined && typeof as !== 'string') throw badInput('the user to act as is a string');
+  return { argv: words, as };
+}
+
+/** Standard input that gives credit back as the command reads. */
+class CreditedInput extends Readable {
+  readonly #giveCredit: (bytes: number) => void;
+  #unread = 0;
+  #owed = 0;
+  #over = false;
+
+  constructor(giveCredit: (bytes: number) => void) {
+    super({ highWaterMark: STDIN_CREDIT_BYTES });
+    this.#giveCredit = giveCredit;
+  }
+
+  accept(chunk: Buffer): void {
+    if (this.#over) return;
+    if (chunk.length === 0) {
+      this.finish();
+      return;
+    }
+    this.#unread += chunk.length;
+    if (this.#unread > STDIN_CREDIT_BYTES) throw badInput('more standard input than credit');
+    this.#owed += chunk.length;
+    // While the stream asks for more, what it took counts as read; else `_read` settles it.
+    if (this.push(chunk)) this.#settle();
+  }
+
+  finish(): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (!this.destroyed) this.push(null);
+  }
+
+  override _read(): void {
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (this.#owed === 0) return;
+    const bytes = this.#owed;
+    this.#owed = 0;
+    this.#unread -= bytes;
+    this.#giveCredit(bytes);
+  }
+}
+
+/** An output as frames; a write is done when the socket has taken it. */
+class FrameOutput extends Writable {
+  readonly #socket: Socket;
+  readonly #type: 'stdout' | 'stderr';
+
+  constructor(socket: Socket, type: 'stdout' | 'stderr') {
+    super();
+    this.#socket = socket;
+    this.#type = type;
+    // Without a listener a client that goes away would end the process.
+    this.on('error', () => {});
+    socket.once('close', () => this.destroy());
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    if (!this.#socket.writable) {
+      done(new Fault('aborted', 'control client went away'));
+      return;
+    }
+    let taken = true;
+    for (const frame of sliceFrames(this.#type, chunk)) taken = this.#socket.write(frame);
+    if (taken) done();
+    else
+      this.#socket.once('drain', () => {
+        done();
+      });
+  }
+}
