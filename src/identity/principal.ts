@@ -45,7 +45,9 @@ export function parseUserName(text: string): Parsed<UserName> {
 }
 
 export function parseGroupName(text: string): Parsed<GroupName> {
-  return NAME.test(text) ? ok(text as GroupName) : refuse('a group name starts with a letter or digit and holds up to 64 letters, digits and . _ -');
+  return NAME.test(text)
+    ? ok(text as GroupName)
+    : refuse('a group name starts with a letter or digit and holds up to 64 letters, digits and . _ -');
 }
 
 /** What the journal and a person read. */

@@ -14,7 +14,10 @@ export function parseRepositoryName(text: string): Parsed<RepositoryName> {
     return refuse(`a repository name has at most ${BOUNDS.repositoryNameBytesMax} characters`);
   }
   for (const part of text.split('/')) {
-    if (!COMPONENT.test(part)) return refuse('each part of a repository name starts with a letter or digit and holds only letters, digits and . _ + -');
+    if (!COMPONENT.test(part))
+      return refuse(
+        'each part of a repository name starts with a letter or digit and holds only letters, digits and . _ + -',
+      );
     if (part.includes('..')) return refuse('a repository name holds no ".."');
     if (/\.(git|lock)$/i.test(part)) return refuse('no part of a repository name ends in .git or .lock');
   }
@@ -23,7 +26,12 @@ export function parseRepositoryName(text: string): Parsed<RepositoryName> {
 
 /** The name that a client's path means: a leading `/` or `~/`, a trailing `/` and one `.git` are taken off first. */
 export function parseRequestedName(path: string): Parsed<RepositoryName> {
-  return parseRepositoryName(path.replace(/^\/(?:~\/)?/, '').replace(/\/$/, '').replace(/\.git$/, ''));
+  return parseRepositoryName(
+    path
+      .replace(/^\/(?:~\/)?/, '')
+      .replace(/\/$/, '')
+      .replace(/\.git$/, ''),
+  );
 }
 
 /** Two names with the same fold may not both exist. */
