@@ -72,4 +72,30 @@ export const BOUNDS = {
   ownRulesBytesMax: 64 * KIB,
   /** Own rules held in memory, in repositories. */
   ownRulesHeldMax: 1_000,
+  /** Bytes of encoded advertisements kept with one snapshot of refs, and of the largest one kept. */
+  advertisementCacheBytesMax: 16 * MIB,
+  /** Different sets of readable refs remembered with one snapshot. */
+  viewsMax: 16,
+  /** A tip that was moved away stays fetchable this long: a client may have been shown it just before. */
+  recentTipMs: 2 * 60_000,
+  /** Such tips remembered for one repository; repositories and refs watched for them. */
+  recentTipsMax: 1_024,
+  recentTipRepositoriesMax: 256,
+  recentTipRefsMax: 200_000,
+  /** Object walks that prove what may be read: at once, and waiting. */
+  walksMax: 3,
+  walkQueueMax: 256,
+  /** Bytes of remembered walks over all repositories, and objects of one. */
+  walkCacheBytesMax: 64 * MIB,
+  walkObjectsMax: 1_000_000,
+  /** One question to git about what may be read. */
+  reachabilityMs: 5 * 60_000,
+  /** One pack or archive, from start to end. */
+  packMs: 4 * 3_600_000,
+  /** A client that neither sends nor takes a byte where it is its turn. */
+  clientIdleMs: 10 * 60_000,
+  /** Capability lines of one v2 request; arguments and argument bytes of one archive. */
+  v2CapabilityLinesMax: 64,
+  archiveArgumentsMax: 64,
+  archiveArgumentBytesMax: 64 * KIB,
 } as const;

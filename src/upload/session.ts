@@ -1,0 +1,79 @@
+/** What the parts of one upload conversation share: whose it is, on which repository, and the means to answer. */
+import { BOUNDS } from '../base/bounds.ts';
+import type { Oid } from '../git/oid.ts';
+import type { GitProcesses, GitSpec } from '../git/processes.ts';
+import type { RefCache } from '../git/ref-cache.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { Admission, AdmissionContext } from './admission.ts';
+import { inPieces, line } from './advertisement.ts';
+import type { RecentTips } from './recent-tips.ts';
+import { type MayRead, type View, shows, viewOf } from './view.ts';
+import type { Wire } from './wire.ts';
+
+export interface SessionOptions {
+  readonly wire: Wire;
+  readonly repository: Repository;
+  readonly mayRead: MayRead;
+  readonly processes: GitProcesses;
+  readonly refs: Pick<RefCache, 'snapshot'>;
+  readonly admission: Admission;
+  readonly recentTips: RecentTips;
+}
+
+export class Session {
+  readonly wire: Wire;
+  readonly repository: Repository;
+  readonly processes: GitProcesses;
+  readonly admission: Admission;
+  readonly #options: SessionOptions;
+
+  constructor(options: SessionOptions) {
+    this.wire = options.wire;
+    this.repository = options.repository;
+    this.processes = options.processes;
+    this.admission = options.admission;
+    this.#options = options;
+  }
+
+  /** What the principal sees of the repository now. */
+  async view(): Promise<View> {
+    const { refs, repository, recentTips, mayRead } = this.#options;
+    const snapshot = await refs.snapshot(repository);
+    recentTips.note(repository.id, snapshot);
+    return await viewOf(snapshot, mayRead);
+  }
+
+  /** @param wasShownHere whether this very conversation showed a tip. */
+  admissionContext(view: View, wasShownHere: (oid: Oid) => boolean = () => false): AdmissionContext {
+    const { repository, recentTips, wire } = this.#options;
+    const isShown = (refname: string): boolean => shows(view, refname);
+    return {
+      repository,
+      view,
+      wasShown: (oid) => wasShownHere(oid) || recentTips.holds({ repositoryId: repository.id, oid, isShown }),
+      signal: wire.signal,
+      requestId: wire.conversation.requestId,
+    };
+  }
+
+  /** A git on this repository with the bounds that every one has. */
+  gitSpec(spec: Pick<GitSpec, 'subcommand' | 'options' | 'config' | 'protocol'>): GitSpec {
+    const { repository, wire } = this.#options;
+    return {
+      ...spec,
+      operands: [repository.path],
+      gitDir: repository.path,
+      deadlineMs: BOUNDS.packMs,
+      requestId: wire.conversation.requestId,
+    };
+  }
+
+  /** Lines as pkts, many in one buffer. */
+  *pieces(lines: Iterable<string>): Generator<Buffer> {
+    yield* inPieces(asPkts(lines));
+  }
+}
+
+function* asPkts(lines: Iterable<string>): Generator<string> {
+  for (const text of lines) yield line(text);
+}

@@ -1,0 +1,177 @@
+/**
+ * upload-pack in protocol v0 and v1 (gitprotocol-pack, "Packfile Negotiation"): our advertisement, the want list
+ * checked, then git's own negotiation. A client that only wanted to see the refs costs no process.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BOUNDS } from '../base/bounds.ts';
+import { Fault, badInput } from '../base/fault.ts';
+import { type Oid, parseOid } from '../git/oid.ts';
+import { FLUSH, type Pkt, pktText } from '../git/pkt-line.ts';
+import type { AdmissionContext, Admitted } from './admission.ts';
+import { advertisementV0, line, serviceHeader } from './advertisement.ts';
+import { type ToGit, exchange } from './exchange.ts';
+import { type FetchRequest, FetchRequestReader, wantLines } from './fetch-request.ts';
+import type { Session } from './session.ts';
+import type { Done } from './upload-v2.ts';
+import type { View } from './view.ts';
+import { quoteLine } from './wire.ts';
+
+/** Rounds of haves in one HTTP request; clients send one. */
+const ROUNDS_MAX = 4_096;
+const NOTHING_FETCHED: Done = { event: 'ls-refs', wants: 0 };
+
+/** Serves a conversation in any mode. */
+export async function serveV0(session: Session): Promise<Done> {
+  const { mode } = session.wire.conversation;
+  const view = await session.view();
+  if (mode !== 'rpc') await advertise(session, view);
+  if (mode === 'advertise') return NOTHING_FETCHED;
+  const asked = await readWants(session);
+  if (asked.wants.length === 0) return NOTHING_FETCHED;
+  const context = session.admissionContext(view);
+  const admitted = await session.admission.admit(asked, context);
+  if (admitted.kind === 'refused') throw new Fault('missing', 'fetch was refused', { publicMessage: admitted.reason });
+  const negotiation = { session, admitted: admitted.value, context };
+  if (mode === 'rpc') await negotiateOnce(negotiation);
+  else await negotiate(negotiation);
+  return { event: 'fetch', wants: asked.wants.length };
+}
+
+async function advertise({ wire, repository }: Session, view: View): Promise<void> {
+  const { protocol, mode } = wire.conversation;
+  const stateless = mode === 'advertise';
+  if (stateless) await wire.write(serviceHeader('upload-pack'));
+  const pieces = advertisementV0({
+    view,
+    objectFormat: repository.objectFormat,
+    protocol: protocol === 1 ? 1 : 0,
+    stateless,
+    shallow: await shallowBoundary(repository.path),
+  });
+  for (const piece of pieces) await wire.write(piece);
+}
+
+/** Where the repository itself is shallow; hardly any is. */
+async function shallowBoundary(gitDir: string): Promise<readonly string[]> {
+  const text = await readFile(join(gitDir, 'shallow'), 'latin1').catch(() => '');
+  return text.split('\n').filter((oid) => /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(oid));
+}
+
+/** The want list up to its flush. No wants: the client is content with what it was shown. */
+async function readWants({ wire, repository }: Session): Promise<FetchRequest> {
+  const reader = new FetchRequestReader(repository.objectFormat);
+  const from = wire.bytesIn;
+  let isFirst = true;
+  for (let pkt = await wire.next(); pkt?.kind !== 'flush'; pkt = await wire.next()) {
+    if (pkt === undefined && isFirst) break;
+    if (pkt?.kind !== 'data') throw badInput('protocol error: the want list ended without a flush packet');
+    if (wire.bytesIn - from > BOUNDS.fetchRequestBytesMax) throw badInput('the request is too large');
+    reader.takeWantLine(pktText(pkt.payload));
+    isFirst = false;
+  }
+  return reader.request();
+}
+
+interface Negotiation {
+  readonly session: Session;
+  readonly admitted: Admitted;
+  readonly context: AdmissionContext;
+}
+
+/** ssh and git://: git and the client talk in turns, we pass on what is well-formed. */
+async function negotiate({ session, admitted, context }: Negotiation): Promise<void> {
+  await exchange({
+    processes: session.processes,
+    wire: session.wire,
+    spec: session.gitSpec({
+      subcommand: 'upload-pack',
+      options: ['--strict'],
+      // The advertisement is thrown away, so it may as well be empty. Any object may be wanted: these were checked.
+      config: {
+        'transfer.hideRefs': 'refs/',
+        'uploadpack.hideRefs': 'HEAD',
+        'uploadpack.allowAnySHA1InWant': 'true',
+        'uploadpack.allowFilter': 'true',
+      },
+    }),
+    skipAdvertisement: true,
+    feed: async (toGit) => {
+      if (!(await sendWants(session, admitted.request, toGit))) return;
+      for (;;) {
+        const round = await readRound(session);
+        const haves = admitted.checkHaves ? await session.admission.knownHaves(round.haves, context) : round.haves;
+        if (!(await sendRound({ session, haves, end: round.end, toGit })) || round.end === 'done') return;
+        if (round.end === 'closed') throw new Fault('aborted', 'client ended the negotiation');
+      }
+    },
+  });
+}
+
+/** HTTP: everything the client has to say in this round is in the body. */
+async function negotiateOnce({ session, admitted, context }: Negotiation): Promise<void> {
+  const { wire } = session;
+  const rounds: Round[] = [];
+  const from = wire.bytesIn;
+  for (let end = 'flush'; end === 'flush';) {
+    const round = await readRound(session);
+    const haves = admitted.checkHaves ? await session.admission.knownHaves(round.haves, context) : round.haves;
+    if (wire.bytesIn - from > BOUNDS.fetchRequestBytesMax) throw badInput('the request is too large');
+    if (rounds.length >= ROUNDS_MAX) throw badInput('too many rounds in one request');
+    rounds.push({ haves, end: round.end });
+    end = round.end;
+  }
+  await exchange({
+    processes: session.processes,
+    wire,
+    spec: session.gitSpec({
+      subcommand: 'upload-pack',
+      options: ['--stateless-rpc', '--strict'],
+      config: { 'uploadpack.allowAnySHA1InWant': 'true', 'uploadpack.allowFilter': 'true' },
+    }),
+    feed: async (toGit) => {
+      if (!(await sendWants(session, admitted.request, toGit))) return;
+      for (const round of rounds) if (!(await sendRound({ session, ...round, toGit }))) return;
+    },
+  });
+}
+
+interface Round {
+  readonly haves: readonly Oid[];
+  /** What ended it: a flush asks for an answer, `done` for the pack. */
+  readonly end: 'flush' | 'done' | 'closed';
+}
+
+/** Haves up to a flush, `done` or the end of what the client sends. */
+async function readRound({ wire, repository }: Session): Promise<Round> {
+  const haves: Oid[] = [];
+  const from = wire.bytesIn;
+  for (;;) {
+    const pkt: Pkt | undefined = await wire.next();
+    if (pkt === undefined) return { haves, end: 'closed' };
+    if (pkt.kind === 'flush') return { haves, end: 'flush' };
+    if (pkt.kind !== 'data') throw badInput(`protocol error: unexpected ${pkt.kind} packet`);
+    if (wire.bytesIn - from > BOUNDS.fetchRequestBytesMax) throw badInput('the request is too large');
+    const text = pktText(pkt.payload);
+    if (text === 'done') return { haves, end: 'done' };
+    const oid = text.startsWith('have ') ? parseOid(text.slice('have '.length), repository.objectFormat) : undefined;
+    if (oid === undefined) throw badInput(`expected a list of haves, got ${quoteLine(text)}`);
+    haves.push(oid);
+  }
+}
+
+async function sendWants(session: Session, request: FetchRequest, toGit: ToGit): Promise<boolean> {
+  for (const piece of session.pieces(wantLines(request))) if (!(await toGit(piece))) return false;
+  return await toGit(FLUSH);
+}
+
+interface Sending extends Round {
+  readonly session: Session;
+  readonly toGit: ToGit;
+}
+
+async function sendRound({ session, haves, end, toGit }: Sending): Promise<boolean> {
+  for (const piece of session.pieces(haves.map((oid) => `have ${oid}\n`))) if (!(await toGit(piece))) return false;
+  if (end === 'flush') return await toGit(FLUSH);
+  return end === 'done' ? await toGit(Buffer.from(line('done\n'))) : true;
+}

@@ -1,0 +1,149 @@
+/**
+ * upload-pack in protocol v2 (gitprotocol-v2): commands one after the other on one connection, or one in each HTTP
+ * POST. `ls-refs` is answered from memory, `fetch` by a git that gets only what was admitted.
+ */
+import { BOUNDS } from '../base/bounds.ts';
+import { Fault, badInput } from '../base/fault.ts';
+import type { ObjectFormat, Oid } from '../git/oid.ts';
+import { pktText } from '../git/pkt-line.ts';
+import { advertisementV2, line } from './advertisement.ts';
+import type { Session } from './session.ts';
+import { exchange } from './exchange.ts';
+import { FetchRequestReader, argumentLines } from './fetch-request.ts';
+import { LsRefsRequest, answerLsRefs } from './ls-refs.ts';
+import { type View, tipsAmong } from './view.ts';
+import { quoteLine } from './wire.ts';
+
+/** What was done, for the journal. */
+export interface Done {
+  readonly event: 'ls-refs' | 'fetch' | 'archive';
+  readonly wants?: number;
+}
+
+type Command = 'ls-refs' | 'fetch';
+
+/** Advertises where the mode asks for it, then serves commands until the client has no more. */
+export async function serveV2(session: Session): Promise<Done> {
+  const { wire, repository } = session;
+  const { mode } = wire.conversation;
+  if (mode !== 'rpc') await wire.write(advertisementV2(repository.objectFormat));
+  const done = { event: 'ls-refs' as 'ls-refs' | 'fetch', wants: 0 };
+  if (mode === 'advertise') return done;
+  /** What `ls-refs` showed in this conversation. */
+  let shown: View | undefined;
+  for (;;) {
+    const command = await readCommand(session);
+    if (command === undefined) break;
+    if (command.name === 'ls-refs') {
+      shown = await lsRefs(session, command.hasArguments);
+    } else {
+      done.event = 'fetch';
+      done.wants += await fetch({ session, hasArguments: command.hasArguments, shown });
+    }
+    if (mode === 'rpc') break;
+  }
+  return done;
+}
+
+interface CommandHead {
+  readonly name: Command;
+  /** A delim-pkt follows the capabilities; else the request is over. */
+  readonly hasArguments: boolean;
+}
+
+/** The command and its capabilities; undefined where the client has no further request. */
+async function readCommand({ wire, repository }: Session): Promise<CommandHead | undefined> {
+  let name: Command | undefined;
+  // git takes a client that names none to mean SHA-1 (serve.c, `client_hash_algo`).
+  let format = 'sha1';
+  for (let count = 0; count <= BOUNDS.v2CapabilityLinesMax; count += 1) {
+    const pkt = await wire.next();
+    if (pkt === undefined) {
+      if (count === 0) return undefined;
+      throw badInput('protocol error: the connection ended inside a request');
+    }
+    if (pkt.kind === 'response-end') throw badInput('protocol error: unexpected response-end packet');
+    if (pkt.kind !== 'data') {
+      if (count === 0 && pkt.kind === 'flush') return undefined;
+      if (name === undefined) throw badInput('no command requested');
+      assertFormat(format, repository.objectFormat);
+      return { name, hasArguments: pkt.kind === 'delim' };
+    }
+    const text = pktText(pkt.payload);
+    if (text.startsWith('command=')) name = parseCommand(text.slice('command='.length), name);
+    else if (text.startsWith('object-format=')) format = text.slice('object-format='.length);
+    else if (!/^(?:agent|server-option|session-id)(?:=|$)/.test(text))
+      throw badInput(`unknown capability ${quoteLine(text)}`);
+  }
+  throw badInput('too many capability lines');
+}
+
+function parseCommand(text: string, before: Command | undefined): Command {
+  if (before !== undefined) {
+    throw badInput(`command ${quoteLine(text)} requested after already requesting command '${before}'`);
+  }
+  if (text === 'ls-refs' || text === 'fetch') return text;
+  throw badInput(`invalid command ${quoteLine(text)}`);
+}
+
+function assertFormat(client: string, server: ObjectFormat): void {
+  if (client !== server) throw badInput(`mismatched object format: server ${server}; client ${quoteLine(client)}`);
+}
+
+/** Each argument line of a request, up to its flush. Bounded in bytes. */
+async function* argumentsOf({ wire }: Session): AsyncGenerator<string> {
+  const from = wire.bytesIn;
+  for (;;) {
+    const pkt = await wire.next();
+    if (pkt?.kind === 'flush') return;
+    if (pkt?.kind !== 'data') throw badInput('protocol error: expected flush after the arguments');
+    if (wire.bytesIn - from > BOUNDS.fetchRequestBytesMax) throw badInput('the request is too large');
+    yield pktText(pkt.payload);
+  }
+}
+
+async function lsRefs(session: Session, hasArguments: boolean): Promise<View> {
+  const request = new LsRefsRequest();
+  if (hasArguments) for await (const text of argumentsOf(session)) request.take(text);
+  const view = await session.view();
+  for (const piece of answerLsRefs(view, request)) await session.wire.write(piece);
+  return view;
+}
+
+interface FetchCommand {
+  readonly session: Session;
+  readonly hasArguments: boolean;
+  readonly shown: View | undefined;
+}
+
+/** @returns how many objects were wanted. */
+async function fetch({ session, hasArguments, shown }: FetchCommand): Promise<number> {
+  const { wire, repository } = session;
+  const reader = new FetchRequestReader(repository.objectFormat);
+  if (hasArguments) for await (const text of argumentsOf(session)) reader.takeArgument(text);
+  const asked = reader.request();
+  // As git: no want means that nothing was wanted, unless only the negotiation is.
+  if (asked.wants.length === 0 && !asked.flags.has('wait-for-done')) return 0;
+  const view = await session.view();
+  const context = session.admissionContext(
+    view,
+    (oid: Oid) => shown !== undefined && tipsAmong(shown, new Set([oid])).size > 0,
+  );
+  const admitted = await session.admission.admit(asked, context);
+  if (admitted.kind === 'refused') throw new Fault('missing', 'fetch was refused', { publicMessage: admitted.reason });
+  const { request } = admitted.value;
+  await exchange({
+    processes: session.processes,
+    wire,
+    spec: session.gitSpec({ subcommand: 'upload-pack', options: ['--stateless-rpc', '--strict'], protocol: 2 }),
+    feed: async (toGit) => {
+      if (
+        !(await toGit(Buffer.from(`${line('command=fetch')}${line(`object-format=${repository.objectFormat}`)}0001`)))
+      )
+        return;
+      for (const piece of session.pieces(argumentLines(request))) if (!(await toGit(piece))) return;
+      await toGit(Buffer.from('0000'));
+    },
+  });
+  return asked.wants.length;
+}

@@ -1,0 +1,135 @@
+/**
+ * One conversation's two directions: pkts in, bytes out, both with back-pressure, counted, and given up when the
+ * client is gone or does nothing for too long where it is its turn.
+ */
+import { BOUNDS } from '../base/bounds.ts';
+import type { Clock } from '../base/clock.ts';
+import { Fault, badInput } from '../base/fault.ts';
+import { type Pkt, PktReader, encodePkt } from '../git/pkt-line.ts';
+import type { Conversation } from '../git/service.ts';
+import { writeAll } from '../git/stream.ts';
+
+/** A write is split so that a slow client holds no more than this beyond what the transport buffers. */
+const WRITE_BYTES_MAX = 256 * 1024;
+/** What a client is told in one ERR pkt. */
+const ERROR_CHARACTERS_MAX = 4_096;
+
+export class Wire implements Disposable {
+  readonly conversation: Conversation;
+  /** The conversation's signal, the idle limit's and `stop`'s together. */
+  readonly signal: AbortSignal;
+  readonly #reader: PktReader;
+  readonly #ending = new AbortController();
+  readonly #clock: Clock;
+  #cancelTimer: () => void = () => {};
+  #bytesOut = 0;
+  #hasTold = false;
+  #waiting = 0;
+  #progress = 0;
+
+  constructor(conversation: Conversation, clock: Clock) {
+    this.conversation = conversation;
+    this.#clock = clock;
+    this.signal = AbortSignal.any([conversation.signal, this.#ending.signal]);
+    this.#reader = new PktReader(conversation.input, this.signal);
+    conversation.output.on('error', ignore);
+    conversation.input.on('error', ignore);
+    this.#watch(0);
+  }
+
+  get bytesOut(): number {
+    return this.#bytesOut;
+  }
+
+  get bytesIn(): number {
+    return this.#reader.bytesRead;
+  }
+
+  /** The next pkt; undefined where the client closed its side between two. @throws Fault */
+  async next(): Promise<Pkt | undefined> {
+    return await this.#clientsTurn(this.#reader.next());
+  }
+
+  /** @throws Fault `aborted` where the client is gone, `timeout` where it takes nothing. */
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let offset = 0; offset < bytes.byteLength; offset += WRITE_BYTES_MAX) {
+      const part = bytes.subarray(offset, offset + WRITE_BYTES_MAX);
+      await this.#clientsTurn(writeAll(this.conversation.output, part, this.signal));
+      this.#bytesOut += part.byteLength;
+    }
+  }
+
+  /** Tells the client in an ERR pkt, unless it was told already; what cannot be said any more is not. */
+  async error(text: string): Promise<void> {
+    await this.lastWords(encodePkt(`ERR ${text.slice(0, ERROR_CHARACTERS_MAX)}\n`));
+  }
+
+  /** Writes once and without complaint: a fault follows anyway. Nothing at all where no words would be understood. */
+  async lastWords(bytes: Uint8Array): Promise<void> {
+    if (this.#hasTold) return;
+    this.#hasTold = true;
+    try {
+      await this.write(bytes);
+    } catch (cause) {
+      if (!(cause instanceof Fault)) throw cause;
+    }
+  }
+
+  /** Ends waiting reads: no more is expected from the client. */
+  stop(): void {
+    this.#ending.abort(new Fault('aborted', 'conversation is over'));
+  }
+
+  [Symbol.dispose](): void {
+    this.#cancelTimer();
+    this.stop();
+    this.conversation.input.off('error', ignore);
+    // An error of the output after the end belongs to the transport, but must not become an uncaught one here.
+  }
+
+  async #clientsTurn<T>(turn: Promise<T>): Promise<T> {
+    this.#waiting += 1;
+    try {
+      return await turn;
+    } catch (cause) {
+      throw this.#reasonOf(cause);
+    } finally {
+      this.#waiting -= 1;
+      this.#progress += 1;
+    }
+  }
+
+  /** An abort by the idle limit is a timeout, not the client's going away. */
+  #reasonOf(cause: unknown): unknown {
+    const reason: unknown = this.#ending.signal.reason;
+    return reason instanceof Fault && reason.code === 'timeout' ? reason : cause;
+  }
+
+  #watch(seen: number): void {
+    this.#cancelTimer = this.#clock.after(BOUNDS.clientIdleMs, () => {
+      if (this.#waiting > 0 && this.#progress === seen) {
+        this.#ending.abort(new Fault('timeout', 'client did nothing for too long'));
+        return;
+      }
+      this.#watch(this.#progress);
+    });
+  }
+}
+
+function ignore(): void {
+  // Whoever reads or writes gets the error; this only keeps it from being an uncaught one in between.
+}
+
+/** The line of a data pkt. @throws Fault `bad-input` for any other. */
+export function dataOf(pkt: Pkt | undefined, expected: string): Buffer {
+  if (pkt?.kind === 'data') return pkt.payload;
+  throw badInput(
+    `protocol error: expected ${expected}, got ${pkt === undefined ? 'the end of the connection' : pkt.kind}`,
+  );
+}
+
+/** A line from outside, fit for an error message: short, printable, no escape sequences. */
+export function quoteLine(text: string): string {
+  const clean = text.replaceAll(/[^\x20-\x7e]/g, '?');
+  return clean.length > 120 ? `'${clean.slice(0, 120)}...'` : `'${clean}'`;
+}
