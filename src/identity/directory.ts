@@ -50,7 +50,7 @@ export class Directory {
   }
 
   /** Undefined: there is no such user, or the user is suspended. */
-  async principalOf(name: UserName, credential: Credential): Promise<UserPrincipal | undefined> {
+  async principalOf(name: string, credential: Credential): Promise<UserPrincipal | undefined> {
     return this.#principal(await this.#roster.user(name), credential);
   }
 
@@ -81,8 +81,8 @@ export class Directory {
   }
 
   /** Every group the user is in, through nesting too. */
-  async groupsOf(name: UserName): Promise<ReadonlySet<GroupName>> {
-    return (await this.#roster.groups()).of(name);
+  async groupsOf(name: string): Promise<ReadonlySet<GroupName>> {
+    return (await this.#roster.groups()).of(name as UserName); // a name that nobody has is in no group
   }
 
   /** Who acts at the local command line; undefined on a site that has no administrator. */

@@ -1,0 +1,94 @@
+/** Reading the catalogue: by name, by id, in the order of names. */
+import type { Stored } from '../store/store.ts';
+import { BOUNDS } from '../base/bounds.ts';
+import { readFields } from '../base/fields.ts';
+import type { Ground } from './ground.ts';
+import type { RepositoryName } from './name.ts';
+import { readRegistered, type Registered } from './record.ts';
+import type { Repository } from './repository.ts';
+
+export interface RepositoryListOptions {
+  /** Only names that start with this. */
+  readonly prefix?: string;
+  /** Only names behind this one: the last of the page before. */
+  readonly after?: string;
+  /** 1 to 10,000; default 1,000. Fewer come only at the end. */
+  readonly limit?: number;
+}
+
+const READS_MAX = 16;
+
+export class Records {
+  readonly #ground: Pick<Ground, 'store' | 'layout'>;
+  /** Own rules by repository id, as of a version of its record; the oldest entry goes first. */
+  readonly #rules = new Map<string, { readonly version: number; readonly text: string }>();
+
+  constructor(ground: Pick<Ground, 'store' | 'layout'>) {
+    this.#ground = ground;
+  }
+
+  async find(name: RepositoryName): Promise<Repository | undefined> {
+    const stored = await this.#ground.store.get('repository-name', name);
+    if (stored === undefined) return undefined;
+    const found = await this.byId(idIn(stored));
+    // Renamed between the two look-ups: under this name there is nothing any more.
+    return found?.name === name ? found : undefined;
+  }
+
+  async byId(id: string): Promise<Repository | undefined> {
+    for (let reads = 0; reads < READS_MAX; reads += 1) {
+      const stored = await this.#ground.store.get('repository', id);
+      if (stored === undefined) return undefined;
+      const repository = await this.complete(readRegistered(stored));
+      if (repository !== undefined) return repository;
+    }
+    return undefined;
+  }
+
+  async list(options: RepositoryListOptions = {}): Promise<readonly Repository[]> {
+    const limit = options.limit ?? 1_000;
+    const found: Repository[] = [];
+    let { after } = options;
+    while (found.length < limit) {
+      const page = await this.#ground.store.list('repository-name', {
+        prefix: options.prefix ?? '',
+        limit: limit - found.length,
+        ...(after === undefined ? {} : { after }),
+      });
+      for (const entry of page) {
+        const repository = await this.byId(idIn(entry));
+        if (repository?.name === entry.key) found.push(repository);
+      }
+      after = page.at(-1)?.key;
+      if (after === undefined) break;
+    }
+    return found;
+  }
+
+  /** The record with its own rules; undefined where they changed while they were read. */
+  async complete(record: Registered): Promise<Repository | undefined> {
+    const path = this.#ground.layout.home(record.id);
+    const { hasRules, ...facts } = record;
+    if (!hasRules) return { ...facts, path };
+    const known = this.#rules.get(record.id);
+    if (known?.version === record.version) return { ...facts, path, rules: known.text };
+    const stored = await this.#ground.store.get('repository-rules', record.id);
+    const current = await this.#ground.store.get('repository', record.id);
+    if (stored === undefined || current?.version !== record.version) return undefined;
+    const text = readFields(stored.value, `rules ${record.id}`).text('text');
+    this.#remember(record, text);
+    return { ...facts, path, rules: text };
+  }
+
+  #remember(record: Registered, text: string): void {
+    this.#rules.delete(record.id);
+    this.#rules.set(record.id, { version: record.version, text });
+    const oldest = this.#rules.keys().next();
+    if (this.#rules.size > BOUNDS.ownRulesHeldMax && oldest.done !== true) this.#rules.delete(oldest.value);
+  }
+}
+
+/** The id that a name or a fold stands for. @throws Fault 'corrupt' */
+export function idIn(stored: Stored): string {
+  return readFields(stored.value, `${stored.kind} ${stored.key}`).text('id');
+}
