@@ -1,0 +1,22 @@
+/** What the commands call on the floors below, as narrowly as they use it. `house.ts` hands the real ones in. */
+import type { Policy } from '../access/policy.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Directory } from '../identity/directory.ts';
+import type { Catalogue } from '../repository/catalogue.ts';
+import type { Walk } from '../request/walk.ts';
+import type { AuditReader } from './audit.ts';
+import type { PolicyDesk } from './policy.ts';
+
+export interface CommandParts {
+  readonly directory: Directory;
+  readonly catalogue: Catalogue;
+  readonly policy: Pick<Policy, 'decide' | 'explain' | 'readableRefs'>;
+  readonly policyDesk: PolicyDesk;
+  readonly walk: Pick<Walk, 'command'>;
+  readonly journal: AuditReader;
+  readonly refs: { forget(id: string): void };
+  readonly clock: Clock;
+  readonly version: string;
+  /** Where repositories are served, without a slash at the end; a closed door is absent. */
+  urls(): { readonly ssh?: string; readonly http?: string; readonly git?: string };
+}

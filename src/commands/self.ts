@@ -1,0 +1,156 @@
+/** `whoami`, `help`, `ls`, `info`: who one is, what one may read, what there is to say. */
+import { refuse } from '../base/fault.ts';
+import type { Json } from '../base/json.ts';
+import type { Principal } from '../identity/principal.ts';
+import { describeCredential } from '../request/line.ts';
+import { done, type Answer, type Call, type Command } from './command.ts';
+import { shown, synopsis, type Entry } from './find.ts';
+import { matchesGlob } from './glob.ts';
+import { helpAll, helpFamily, helpOne, reference } from './help.ts';
+import { readableRepositories, type Listed } from './listing.ts';
+import { fields, table } from './table.ts';
+
+export const SELF_COMMANDS: readonly Command[] = [
+  {
+    form: 'whoami',
+    summary: 'Say who you are to this gate',
+    examples: ['whoami', 'whoami --json'],
+    scope: 'read',
+    permission: { kind: 'site', action: 'whoami' },
+    async run(call: Call): Promise<Answer> {
+      return done(principalJson(call.principal), principalText(call.principal));
+    },
+  },
+  {
+    form: 'help [COMMAND…]',
+    summary: 'List the commands, or explain one',
+    flags: [{ name: '--markdown', meaning: 'the whole reference, as in docs/commands.md' }],
+    examples: ['help', 'help user', 'help user add'],
+    scope: 'read',
+    permission: { kind: 'open' },
+    run: async (call: Call) => help(call),
+  },
+  {
+    form: 'ls [PATTERN]',
+    summary: 'List the repositories that you may read',
+    details: [
+      'PATTERN is a name, a folder (everything below it is listed), or a pattern with * and ?.',
+      'R: you may read; RW: write too; a star: you own it.',
+    ],
+    flags: [{ name: '--verbose', short: '-v', meaning: 'owner and description too' }],
+    examples: ['ls', 'ls -v team', "ls 'team/*-api'"],
+    scope: 'read',
+    permission: { kind: 'open' },
+    run: list,
+  },
+  {
+    form: 'info',
+    summary: 'Say what this gate is and where it listens',
+    examples: ['info'],
+    scope: 'read',
+    permission: { kind: 'open' },
+    async run({ parts, principal }: Call): Promise<Answer> {
+      const urls = parts.urls();
+      const name = principal.kind === 'user' ? principal.name : 'anonymous';
+      const rows = Object.entries(urls);
+      const text = fields([['Gatehouse', parts.version], ['you are', name], ...rows]);
+      return done({ version: parts.version, you: name, urls: { ...urls } }, text);
+    },
+  },
+  {
+    form: 'as USER COMMAND…',
+    summary: 'Run a command as another user, for administrators',
+    details: [
+      'Rules see both, USER and who asks; the journal too. It does not nest.',
+      'Who may not act as others is told so, whether there is such a user or not.',
+    ],
+    examples: ['as ian sshkey add laptop < ian.pub', 'as ian ls'],
+    scope: 'admin',
+    permission: { kind: 'site', action: 'as', variables: { targetuser: 'USER' } },
+    // The runner takes `as` apart before it looks for the command behind it: it needs what stands there.
+    run: async (): Promise<Answer> => ({ kind: 'usage', reason: 'COMMAND is missing' }),
+  },
+];
+
+function principalJson(principal: Principal): Json {
+  if (principal.kind === 'anonymous') return { name: 'anonymous', groups: [] };
+  const { name, realName, email, account, groups, credential, asking } = principal;
+  return {
+    name,
+    realName,
+    email,
+    account,
+    groups: [...groups].toSorted(),
+    credential: describeCredential(credential),
+    ...(credential.kind === 'token' ? { scopes: credential.scopes } : {}),
+    ...(asking === undefined ? {} : { asking: asking.name }),
+  };
+}
+
+function principalText(principal: Principal): string {
+  if (principal.kind === 'anonymous') return 'anonymous\n';
+  const { name, realName, email, account, groups, credential, asking } = principal;
+  return fields([
+    ['user', account === 'ci' ? `${name} (ci)` : name],
+    ['real name', realName],
+    ['e-mail', email],
+    ['groups', [...groups].toSorted().join(' ')],
+    ['logged in with', describeCredential(credential)],
+    ...(asking === undefined ? [] : [['asking', asking.name] as const]),
+  ]);
+}
+
+function help(call: Call): Answer {
+  const { vocabulary, args } = call;
+  if (args.has('--markdown')) return { kind: 'done', text: reference(vocabulary) };
+  const words = args.words('COMMAND');
+  const all = vocabulary.entries;
+  if (words.length === 0) {
+    return done(
+      all.map(({ command }) => ({ form: command.form, summary: command.summary })),
+      helpAll(vocabulary),
+    );
+  }
+  const family = vocabulary.of(words[0] ?? '');
+  if (family.length === 0) return refuse(`there is no command ${shown(words.join(' '))}; help lists them`);
+  const found = family.filter((entry) => {
+    const small = entry.places.flatMap((place) => (place.kind === 'word' ? [place.word] : []));
+    return words.every((word, index) => small[index] === word || index >= small.length);
+  });
+  const [only] = found;
+  if (only !== undefined && found.length === 1) return done(entryJson(only), helpOne(only));
+  const several = found.length > 0 ? found : family;
+  return done(several.map(entryJson), helpFamily(several));
+}
+
+function entryJson(entry: Entry): Json {
+  const { form, summary, flags = [], examples, scope } = entry.command;
+  const shownFlags = flags.map(({ name, value, meaning }) => ({ name, value: value ?? null, meaning }));
+  return { form, synopsis: synopsis(entry), summary, flags: shownFlags, examples, scope };
+}
+
+async function list(call: Call): Promise<Answer> {
+  const { args, parts, principal } = call;
+  const pattern = args.optional('PATTERN');
+  const verbose = args.has('--verbose');
+  const rows: string[][] = [];
+  const json: Json[] = [];
+  for await (const listed of readableRepositories(parts, principal)) {
+    const { repository, rights } = listed;
+    if (pattern !== undefined && !isNamed(pattern, repository.name)) continue;
+    rows.push([rights, repository.name, ...(verbose ? [repository.owner, repository.description] : [])]);
+    json.push(listedJson(listed));
+  }
+  return done(json, table(rows));
+}
+
+function isNamed(pattern: string, name: string): boolean {
+  const plain = pattern.replace(/\/+$/, '');
+  return /[*?]/.test(pattern) ? matchesGlob(pattern, name) : name === plain || name.startsWith(`${plain}/`);
+}
+
+function listedJson({ repository, mayWrite, isOwner }: Listed): Json {
+  const { name, owner, description, objectFormat, createdAt } = repository;
+  const created = new Date(createdAt).toISOString();
+  return { name, owner, description, objectFormat, createdAt: created, read: true, write: mayWrite, own: isOwner };
+}
