@@ -1,0 +1,197 @@
+/**
+ * A session channel as three plain streams. Output is paced by the connection (a client that stops reading, or
+ * holds up a key exchange, holds a bounded number of bytes here), and destroying a stream never cuts the others.
+ */
+import { once } from 'node:events';
+import { Readable, Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import type { Connection, ServerChannel } from 'ssh2';
+import { Fault } from '../base/fault.ts';
+import { boundUnread, forgetSent, isRekeying } from './ssh-internals.ts';
+import type { SshWire } from './ssh-wire.ts';
+
+/** Bytes handed to ssh2 at a time: a few of the packets it makes of them. */
+const SLICE_BYTES = 64 * 1024;
+/** Unread bytes from the client beyond which its window stays shut (ssh2's window of 2 MiB comes on top). */
+const UNREAD_BYTES = 256 * 1024;
+
+export interface ChannelStreams {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  /** Flushes both outputs, sends the exit code and closes the channel. Never throws. */
+  finish(exit: number): Promise<void>;
+}
+
+export interface ChannelParts {
+  readonly client: Connection;
+  readonly wire: SshWire;
+  readonly channel: ServerChannel;
+  /** Aborted when the channel or the connection is gone. */
+  readonly signal: AbortSignal;
+}
+
+export function openChannel(parts: ChannelParts): ChannelStreams {
+  const { channel } = parts;
+  // ssh2 reports a broken connection here too; the signal says the same.
+  channel.on('error', () => {});
+  channel.stderr.on('error', () => {});
+  boundUnread(channel, UNREAD_BYTES);
+  const lane = new Lane(parts);
+  const stdin = new ChannelInput(channel, parts.signal);
+  const stdout = new ChannelOutput(lane, channel);
+  const stderr = new ChannelOutput(lane, channel.stderr);
+  return {
+    stdin,
+    stdout,
+    stderr,
+    async finish(exit) {
+      await flushed(stdout);
+      await flushed(stderr);
+      stdin.destroy();
+      try {
+        channel.exit(exit);
+        channel.end();
+      } catch {
+        // The connection is gone: nobody is left to read an exit code.
+      }
+    },
+  };
+}
+
+async function flushed(output: Writable): Promise<void> {
+  try {
+    output.end();
+    await finished(output);
+  } catch {
+    // Broken or already destroyed: what could be sent is sent.
+  }
+}
+
+/** Both outputs of a channel in one order. ssh2 confuses them when both wait for the client's window. */
+class Lane {
+  readonly #parts: ChannelParts;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(parts: ChannelParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws Fault 'aborted' when the client is gone. */
+  send(target: Writable, chunk: Buffer): Promise<void> {
+    const sent = this.#last.then(() => this.#send(target, chunk));
+    this.#last = sent.catch(() => {});
+    return sent;
+  }
+
+  async #send(target: Writable, chunk: Buffer): Promise<void> {
+    const { channel, signal } = this.#parts;
+    for (let start = 0; start < chunk.length; start += SLICE_BYTES) {
+      await this.#clear();
+      await untilAborted(signal, (done) => target.write(chunk.subarray(start, start + SLICE_BYTES), done));
+      forgetSent(channel);
+    }
+  }
+
+  /** Waits until the connection takes more. */
+  async #clear(): Promise<void> {
+    const { client, wire, signal } = this.#parts;
+    for (;;) {
+      if (signal.aborted) throw gone(signal);
+      const rekeying = isRekeying(client);
+      if (!rekeying && !wire.congested) return;
+      try {
+        if (rekeying) await once(client, 'rekey', { signal });
+        else await once(wire, 'drain', { signal });
+      } catch (error) {
+        throw gone(signal, error);
+      }
+    }
+  }
+}
+
+/** ssh2 never calls back for a write to a channel that the client closed; the signal does. */
+function untilAborted(signal: AbortSignal, start: (done: (error?: Error | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      reject(gone(signal));
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    start((error) => {
+      signal.removeEventListener('abort', onAbort);
+      if (error) reject(gone(signal, error));
+      else resolve();
+    });
+  });
+}
+
+function gone(signal: AbortSignal, cause?: unknown): Fault {
+  return new Fault('aborted', 'ssh client is gone', { cause: cause ?? signal.reason });
+}
+
+class ChannelOutput extends Writable {
+  readonly #lane: Lane;
+  readonly #target: Writable;
+
+  constructor(lane: Lane, target: Writable) {
+    super({ highWaterMark: SLICE_BYTES });
+    this.#lane = lane;
+    this.#target = target;
+    // Who writes gets the error from the write; without a listener it would end the process as well.
+    this.on('error', () => {});
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    void this.#forward(chunk, done);
+  }
+
+  async #forward(chunk: Buffer, done: (error?: Error | null) => void): Promise<void> {
+    try {
+      await this.#lane.send(this.#target, chunk);
+    } catch (error) {
+      done(error instanceof Error ? error : new Fault('aborted', 'ssh write failed', { cause: error }));
+      return;
+    }
+    done();
+  }
+}
+
+/** What the client sends. Destroying it lets the rest run off; the channel stays open for the answer. */
+class ChannelInput extends Readable {
+  readonly #channel: ServerChannel;
+  readonly #signal: AbortSignal;
+  readonly #onAbort: () => void;
+  readonly #onData: (chunk: Buffer) => void;
+
+  constructor(channel: ServerChannel, signal: AbortSignal) {
+    super({ highWaterMark: SLICE_BYTES });
+    this.#channel = channel;
+    this.#signal = signal;
+    this.#onAbort = () => {
+      // An end that the client did not send must not look like one: half a pack is not a pack.
+      this.destroy(gone(signal));
+    };
+    this.#onData = (chunk) => {
+      if (!this.push(chunk)) channel.pause();
+    };
+    this.on('error', () => {});
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+    channel.on('data', this.#onData);
+    channel.once('end', () => {
+      if (!this.destroyed) this.push(null);
+    });
+    channel.pause();
+    if (signal.aborted) this.#onAbort();
+  }
+
+  override _read(): void {
+    this.#channel.resume();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#channel.off('data', this.#onData);
+    this.#channel.resume();
+    done(error);
+  }
+}

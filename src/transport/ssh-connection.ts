@@ -1,0 +1,175 @@
+/** One SSH client: its login, its sessions, its end. */
+import type { AuthContext, Connection, PublicKeyAuthContext } from 'ssh2';
+import { BOUNDS } from '../base/bounds.ts';
+import { newId, type Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import { principalLabel, type Principal } from '../identity/principal.ts';
+import { spoken, type DoorLog } from './door.ts';
+import { execute, type Execution, type ExecutionParts } from './ssh-exec.ts';
+import { clientPacketBytes, keptBackCount, withdrawHostKeyAlgorithm } from './ssh-internals.ts';
+import { fingerprintOf, isModern, isProven, type KeyOffer } from './ssh-key.ts';
+import { SshSession } from './ssh-session.ts';
+import type { SshWire } from './ssh-wire.ts';
+
+export interface SshConnectionParts extends ExecutionParts {
+  readonly directory: { byKey(blob: Buffer): Promise<Principal | undefined> };
+  readonly clock: Clock;
+  readonly log: DoorLog;
+}
+
+/** Sessions at once on one connection, as OpenSSH's MaxSessions. */
+const SESSIONS_MAX = 10;
+/** A client whose packets are smaller would make us send millions of them. RFC 4253, 6.1 asks for 32,768. */
+const CLIENT_PACKET_BYTES_MIN = 512;
+/** Answers kept back while the client holds up a key exchange. */
+const KEPT_BACK_MAX = 1_024;
+
+export class SshConnection {
+  readonly wire: SshWire;
+  readonly #parts: SshConnectionParts;
+  readonly #id: string;
+  readonly #address: string;
+  readonly #gone = new AbortController();
+  readonly #sessions = new Set<SshSession>();
+  readonly #cancelLogin: () => void;
+  readonly #onLogin: () => void;
+  #client: Connection | undefined;
+  #keyBlob: Buffer | undefined;
+  #attempts = 0;
+  #closing = false;
+
+  constructor(options: {
+    readonly wire: SshWire;
+    readonly id: string;
+    readonly address: string;
+    readonly parts: SshConnectionParts;
+    /** Called once, when the client has logged in. */
+    readonly onLogin: () => void;
+  }) {
+    const { wire, parts } = options;
+    this.wire = wire;
+    this.#parts = parts;
+    this.#id = options.id;
+    this.#address = options.address;
+    this.#onLogin = options.onLogin;
+    this.#cancelLogin = parts.clock.after(BOUNDS.sshAuthMs, () => wire.destroy());
+    wire.once('close', () => {
+      this.#cancelLogin();
+      this.#gone.abort(new Fault('aborted', 'ssh connection closed'));
+    });
+    wire.on('data', () => {
+      if (this.#client !== undefined && keptBackCount(this.#client) > KEPT_BACK_MAX) wire.destroy();
+    });
+    // The listener made it flow; ssh2 says when it is ready to read.
+    wire.pause();
+  }
+
+  /** The client has identified itself: called by ssh2's 'connection' event, before the key exchange. */
+  attach(client: Connection): void {
+    this.#client = client;
+    withdrawHostKeyAlgorithm(client, 'ssh-rsa');
+    client.on('error', (error) => {
+      this.#parts.log.debug({ connection: this.#id, address: this.#address, error }, 'drop ssh connection');
+      // ssh2 says its goodbye and ends its side; the wire does not wait long for the client's.
+      if (!this.wire.writableEnded) this.wire.end();
+    });
+    client.on('authentication', (context) => {
+      void this.#authenticate(context);
+    });
+    client.on('ready', () => {
+      this.#cancelLogin();
+      this.#onLogin();
+    });
+    client.on('request', (_accept, reject) => {
+      // Forwarding from here is not served. With a listener, ssh2 also honours `no-more-sessions@openssh.com`.
+      if (typeof reject === 'function') reject();
+    });
+    client.on('session', (accept, reject) => {
+      if (this.#closing || this.#sessions.size >= SESSIONS_MAX) {
+        reject();
+        return;
+      }
+      const session = accept();
+      if ((clientPacketBytes(session) ?? 0) < CLIENT_PACKET_BYTES_MIN) {
+        this.wire.destroy();
+        return;
+      }
+      const own = new SshSession({
+        session,
+        client,
+        wire: this.wire,
+        signal: this.#gone.signal,
+        run: (line) => this.#execute(line),
+      });
+      this.#sessions.add(own);
+      session.once('close', () => {
+        this.#sessions.delete(own);
+        if (this.#closing) this.#endIfIdle();
+      });
+    });
+  }
+
+  /** No new sessions; the connection ends when the last one does. */
+  close(): void {
+    this.#closing = true;
+    this.#endIfIdle();
+  }
+
+  #endIfIdle(): void {
+    for (const session of this.#sessions) if (session.running) return;
+    try {
+      this.#client?.end();
+    } catch {
+      // ssh2 throws where the connection broke in the meantime.
+    }
+    if (!this.wire.writableEnded) this.wire.end();
+  }
+
+  async #authenticate(context: AuthContext): Promise<void> {
+    this.#attempts += 1;
+    try {
+      if (this.#attempts > BOUNDS.sshAuthAttemptsMax) {
+        this.#client?.end();
+        return;
+      }
+      if (context.method === 'publickey' && (await this.#judge(context))) context.accept();
+      else context.reject(['publickey']);
+    } catch (error) {
+      // ssh2 throws where the client left while its key was looked up; a broken store lets nobody in.
+      this.#parts.log.debug({ connection: this.#id, address: this.#address, error }, 'fail ssh login');
+      this.wire.destroy();
+    }
+  }
+
+  async #judge(context: PublicKeyAuthContext): Promise<boolean> {
+    const { key, signature, blob, hashAlgo } = context;
+    const proof = signature === undefined || blob === undefined ? undefined : { signature, signed: blob };
+    const offer: KeyOffer = { type: key.algo, blob: key.data, hash: hashAlgo, proof };
+    if (!isModern(offer)) return false;
+    const principal = await this.#parts.directory.byKey(key.data);
+    if (principal === undefined) return false;
+    if (proof === undefined) {
+      // The answer repeats the algorithm asked about (RFC 4252, 7); ssh2 would say `ssh-rsa`, the SHA-1 name.
+      if (hashAlgo !== undefined) Reflect.set(key, 'algo', `rsa-sha2-${hashAlgo.replace('sha', '')}`);
+      return true;
+    }
+    if (!isProven(offer, proof)) return false;
+    this.#keyBlob = key.data;
+    const fields = { connection: this.#id, address: this.#address, principal: principalLabel(principal) };
+    this.#parts.log.debug({ ...fields, key: fingerprintOf(key.data) }, 'log in over ssh');
+    return true;
+  }
+
+  async #execute(line: Omit<Execution, 'origin'>): Promise<number> {
+    const { clock, directory } = this.#parts;
+    const id = newId(clock);
+    // Asked again for each session: a key that was taken away, or a suspended user, gets no further on an open connection.
+    const principal = this.#keyBlob === undefined ? undefined : await directory.byKey(this.#keyBlob);
+    if (principal === undefined) {
+      line.stderr.write(spoken('your key is not accepted any more'));
+      return 1;
+    }
+    const origin = { id, transport: 'ssh', address: this.#address, principal } as const;
+    return execute({ ...line, origin }, this.#parts);
+  }
+}
