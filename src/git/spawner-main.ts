@@ -1,0 +1,203 @@
+/**
+ * The spawner: a small process of its own that starts git for the gate, because a `fork` stops its caller's event loop in
+ * proportion to its resident memory. It relays no bytes: it connects sockets to the gate ahead of need and gives them to
+ * git as standard input and output, then closes its own copies. It ends every process tree it started when the gate ends.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { connect, type Socket } from 'node:net';
+import { isOrder, type Order, READY_SOCKETS, type Report, type StartOrder } from './spawner-link.ts';
+
+/** Between asking a process tree to end (git removes its lock and temporary files) and ending it. */
+const GRACE_MS = 1_000;
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly deadline: NodeJS.Timeout;
+  readonly stderr: Tail;
+  overdue: boolean;
+  kill: NodeJS.Timeout | undefined;
+}
+
+interface Gate {
+  readonly socketPath: string;
+  readonly secret: string;
+  readonly stderrBytesMax: number;
+}
+
+/** The last bytes of a standard error. */
+class Tail {
+  readonly #bytesMax: number;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  add(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes > 2 * this.#bytesMax) this.#chunks = [this.#cut()];
+  }
+
+  text(): string {
+    return this.#cut().toString('utf8');
+  }
+
+  #cut(): Buffer {
+    const tail = Buffer.concat(this.#chunks).subarray(-this.#bytesMax);
+    this.#bytes = tail.length;
+    return Buffer.from(tail);
+  }
+}
+
+const running = new Map<number, Running>();
+const sockets = new Map<number, Socket>();
+let gate: Gate | undefined;
+let nextSocket = 0;
+
+function report(message: Report): void {
+  if (process.connected) process.send?.(message, undefined, {}, () => {});
+}
+
+/** Connects until enough sockets are ready; each says first who it is. */
+function replenish(): void {
+  while (gate !== undefined && sockets.size < READY_SOCKETS) {
+    const number = nextSocket++;
+    const socket = connect({ path: gate.socketPath });
+    // Paused before it connects: what the gate writes stays in the kernel, for git.
+    socket.pause();
+    socket.on('error', () => {
+      sockets.delete(number);
+    });
+    socket.write(`${gate.secret}${number.toString(16).padStart(8, '0')}`);
+    sockets.set(number, socket);
+  }
+}
+
+function take(number: number): Socket {
+  const socket = sockets.get(number);
+  if (socket === undefined) throw new Error(`socket ${number} is not there`);
+  sockets.delete(number);
+  return socket;
+}
+
+function start(order: StartOrder, { stderrBytesMax }: Gate): void {
+  const child = spawnWith(take(order.stdin), take(order.stdout), order);
+  const stderr = new Tail(stderrBytesMax);
+  child.stderr?.on('data', (chunk: Buffer) => {
+    stderr.add(chunk);
+  });
+  const deadline = setTimeout(() => {
+    const process_ = running.get(order.id);
+    if (process_ !== undefined) process_.overdue = true;
+    end(order.id);
+  }, order.deadlineMs);
+  running.set(order.id, { child, deadline, stderr, overdue: false, kill: undefined });
+  watch(order.id, child);
+  if (child.pid !== undefined) report({ kind: 'started', id: order.id, pid: child.pid });
+}
+
+function spawnWith(stdin: Socket, stdout: Socket, order: StartOrder): ChildProcess {
+  try {
+    return spawn(order.file, order.argv, {
+      cwd: '/',
+      env: { ...order.env },
+      // A process group of its own: its whole tree is ended at once.
+      detached: true,
+      stdio: [stdin, stdout, 'pipe'],
+      ...order.owner,
+    });
+  } finally {
+    // Only git holds them now, so its end is their end.
+    stdin.destroy();
+    stdout.destroy();
+  }
+}
+
+function watch(id: number, child: ChildProcess): void {
+  child.on('error', (error) => {
+    if (child.pid !== undefined) return;
+    forget(id);
+    report({ kind: 'failed', id, reason: error.message });
+  });
+  child.on('exit', (code, signal) => {
+    // Whoever it left behind in its group ends with it. What holds its standard error open cannot hold up the report.
+    signalTree(child, 'SIGKILL');
+    child.stderr?.once('close', () => {
+      conclude(id, code ?? 128 + (signal === null ? 0 : constants.signals[signal]));
+    });
+    setTimeout(() => {
+      child.stderr?.destroy();
+    }, GRACE_MS).unref();
+  });
+}
+
+function conclude(id: number, code: number): void {
+  const process_ = forget(id);
+  if (process_ === undefined) return;
+  report({ kind: 'ended', id, code, overdue: process_.overdue, stderr: process_.stderr.text() });
+}
+
+function forget(id: number): Running | undefined {
+  const process_ = running.get(id);
+  if (process_ === undefined) return undefined;
+  clearTimeout(process_.deadline);
+  clearTimeout(process_.kill);
+  running.delete(id);
+  return process_;
+}
+
+/** Asks the process tree to end, and ends it where it does not. */
+function end(id: number): void {
+  const process_ = running.get(id);
+  if (process_ === undefined || process_.kill !== undefined) return;
+  signalTree(process_.child, 'SIGTERM');
+  process_.kill = setTimeout(() => {
+    signalTree(process_.child, 'SIGKILL');
+  }, GRACE_MS);
+}
+
+function signalTree(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // Already gone.
+  }
+}
+
+function handle(order: Order): void {
+  switch (order.kind) {
+    case 'open':
+      gate = order;
+      break;
+    case 'start':
+      try {
+        if (gate === undefined) throw new Error('not open');
+        start(order, gate);
+      } catch (error) {
+        report({ kind: 'failed', id: order.id, reason: String(error) });
+      }
+      break;
+    case 'end':
+      end(order.id);
+      break;
+    default:
+      order satisfies never;
+  }
+  replenish();
+}
+
+process.on('message', (message: unknown) => {
+  if (isOrder(message)) handle(message);
+});
+process.on('disconnect', () => {
+  for (const { child } of running.values()) signalTree(child, 'SIGKILL');
+  process.exit(0);
+});
+// A terminal's interrupt is for the gate, which closes this process in order.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+process.on('SIGHUP', () => {});

@@ -1,0 +1,319 @@
+/**
+ * Where git is started: checked options, a built environment, confinement, a bound on how many run, a deadline for each.
+ * The starting itself is done by `spawner-main.ts`, whose sockets are git's standard input and output.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import type { Socket } from 'node:net';
+import { Fault } from '../base/fault.ts';
+import { findGit } from './git-program.ts';
+import { invocationOf } from './invocation.ts';
+import { Lane } from './lanes.ts';
+import type { GitExit, GitProcess, GitProcesses, GitSpec, Subcommand } from './processes.ts';
+import { type Confinement, findConfinement, type IsolationMode } from './sandbox.ts';
+import type { Report } from './spawner-link.ts';
+import { SpawnerProcess } from './spawner-process.ts';
+
+export interface GitProcessesOptions {
+  /** `auto`: whatever works here; `off`: nothing; `required`: refuse to start where something is missing. */
+  readonly isolation: IsolationMode;
+  readonly log?: (line: string) => void;
+  /** Absolute path of git; default: the first on PATH. */
+  readonly gitPath?: string;
+  /** The user that git runs as, where the gate runs as root. The repositories must belong to it. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
+  /** Conversations with clients at once (upload-pack, index-pack, ...), and short questions at once. */
+  readonly conversationsMax?: number;
+  readonly questionsMax?: number;
+}
+
+export interface ConfinedGitProcesses extends GitProcesses {
+  readonly confinement: Confinement;
+  /** Processes that run now, and starts that wait for their turn. */
+  readonly running: number;
+  readonly waiting: number;
+  /** How often the spawner had to be started again. */
+  readonly restarts: number;
+  /** For tests and the log: who spawns. */
+  readonly spawnerPid: number | undefined;
+}
+
+/** They live as long as a client or a housekeeping job does; a question asked meanwhile must not wait for them. */
+const CONVERSATIONS: ReadonlySet<Subcommand> = new Set([
+  'upload-pack',
+  'upload-archive',
+  'index-pack',
+  'clone',
+  'gc',
+  'repack',
+  'fsck',
+]);
+const WAITING_MAX = 1_024;
+/** At most this many restarts of the spawner in a row before starts fail at once. */
+const RESTARTS_IN_A_ROW_MAX = 5;
+const RESTART_FORGIVEN_MS = 10_000;
+
+/** @throws Fault `missing` (no git), `process` (no spawner), `usage` (isolation is required and not to be had). */
+export async function startGitProcesses(options: GitProcessesOptions): Promise<ConfinedGitProcesses> {
+  const log = options.log ?? ((): void => {});
+  const git = await findGit(options.gitPath);
+  const { isolation: mode, owner } = options;
+  const confinement = await findConfinement({ mode, git, ...(owner ? { owner } : {}) });
+  const directory = await mkdtemp(join(tmpdir(), 'gatehouse-'));
+  const processes = new SpawnedProcesses({ ...options, log, gitPath: git.path, confinement, directory });
+  try {
+    await processes.open();
+  } catch (error) {
+    await processes.close();
+    throw error;
+  }
+  return processes;
+}
+
+interface Parts extends GitProcessesOptions {
+  readonly log: (line: string) => void;
+  readonly gitPath: string;
+  readonly confinement: Confinement;
+  readonly directory: string;
+}
+
+class SpawnedProcesses implements ConfinedGitProcesses {
+  readonly confinement: Confinement;
+  readonly #parts: Parts;
+  readonly #conversations: Lane;
+  readonly #questions: Lane;
+  readonly #running = new Map<number, SpawnedGit>();
+  readonly #closing = new AbortController();
+  #spawner: Promise<SpawnerProcess> | undefined;
+  #spawnerPid: number | undefined;
+  #nextId = 1;
+  #started = 0;
+  #restarts = 0;
+  #restartsInARow = 0;
+  #lastStartMs = 0;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.confinement = parts.confinement;
+    this.#conversations = new Lane(parts.conversationsMax ?? 128, WAITING_MAX);
+    this.#questions = new Lane(parts.questionsMax ?? 32, WAITING_MAX);
+  }
+
+  get started(): number {
+    return this.#started;
+  }
+
+  get running(): number {
+    return this.#running.size;
+  }
+
+  get waiting(): number {
+    return this.#conversations.waiting + this.#questions.waiting;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  get spawnerPid(): number | undefined {
+    return this.#spawnerPid;
+  }
+
+  async open(): Promise<void> {
+    await this.#currentSpawner();
+  }
+
+  async start(spec: GitSpec): Promise<GitProcess> {
+    const { gitPath, confinement, owner } = this.#parts;
+    const invocation = invocationOf(spec, searchPathOf(gitPath));
+    const { file, argv } = confinement.wrap({ file: gitPath, argv: invocation.argv }, spec);
+    const signals = [this.#closing.signal, ...(spec.signal ? [spec.signal] : [])];
+    const signal = AbortSignal.any(signals);
+    const lane = CONVERSATIONS.has(spec.subcommand) ? this.#conversations : this.#questions;
+    const leave = await lane.enter(signal);
+    try {
+      const spawner = await this.#currentSpawner();
+      const [stdin, stdout] = await spawner.takePair(signal);
+      const id = this.#nextId++;
+      const git = new SpawnedGit({
+        stdin: stdin.socket,
+        stdout: stdout.socket,
+        end: () => spawner.send({ kind: 'end', id }),
+      });
+      this.#running.set(id, git);
+      git.watch(spec.signal, () => {
+        this.#running.delete(id);
+        leave();
+      });
+      this.#started += 1;
+      const { env } = invocation;
+      const sockets = { stdin: stdin.number, stdout: stdout.number };
+      spawner.send({
+        kind: 'start',
+        id,
+        ...sockets,
+        file,
+        argv,
+        env,
+        deadlineMs: spec.deadlineMs,
+        ...(owner ? { owner } : {}),
+      });
+      return git;
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new Fault('aborted', 'gate closes'));
+    for (const git of this.#running.values()) git.abort();
+    const exits = Promise.allSettled([...this.#running.values()].map((git) => git.exit));
+    await Promise.race([exits, new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
+    const spawner = await this.#spawner?.catch(() => undefined);
+    await spawner?.close();
+    await rm(this.#parts.directory, { recursive: true, force: true });
+  }
+
+  /** The spawner; another one where the last has ended. */
+  async #currentSpawner(): Promise<SpawnerProcess> {
+    if (this.#closing.signal.aborted) throw new Fault('aborted', 'gate closes');
+    this.#spawner ??= this.#startSpawner();
+    return this.#spawner;
+  }
+
+  async #startSpawner(): Promise<SpawnerProcess> {
+    const { directory, log, confinement } = this.#parts;
+    const now = performance.now();
+    this.#restartsInARow = now - this.#lastStartMs > RESTART_FORGIVEN_MS ? 0 : this.#restartsInARow + 1;
+    this.#lastStartMs = now;
+    const onEnd = (): void => {
+      this.#onSpawnerEnd();
+    };
+    if (this.#restartsInARow > RESTARTS_IN_A_ROW_MAX) {
+      this.#spawner = undefined;
+      throw new Fault('process', 'spawner does not stay up');
+    }
+    const onReport = (report: Report): void => {
+      this.#onReport(report);
+    };
+    const spawner = await SpawnerProcess.start({ directory, log, prefix: confinement.spawnerPrefix, onReport, onEnd });
+    this.#spawnerPid = spawner.pid;
+    return spawner;
+  }
+
+  #onReport(report: Report): void {
+    const git = this.#running.get(report.id);
+    if (git === undefined) return;
+    if (report.kind === 'started') git.pid = report.pid;
+    else git.conclude(report);
+  }
+
+  #onSpawnerEnd(): void {
+    this.#spawner = undefined;
+    this.#spawnerPid = undefined;
+    for (const git of this.#running.values()) git.lose();
+    if (this.#closing.signal.aborted) return;
+    this.#restarts += 1;
+    this.#parts.log('spawner ended: starting another');
+    this.#currentSpawner().catch(() => {});
+  }
+}
+
+interface SpawnedGitParts {
+  readonly stdin: Socket;
+  readonly stdout: Socket;
+  /** Asks the spawner to end the process tree. */
+  readonly end: () => void;
+}
+
+class SpawnedGit implements GitProcess {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly exit: Promise<GitExit>;
+  pid: number | undefined;
+  readonly #end: () => void;
+  readonly #settle: { readonly resolve: (exit: GitExit) => void; readonly reject: (error: Fault) => void };
+  #aborted = false;
+  #over = false;
+  #onOver: () => void = () => {};
+
+  constructor({ stdin, stdout, end }: SpawnedGitParts) {
+    const { promise, resolve, reject } = Promise.withResolvers<GitExit>();
+    this.exit = promise;
+    this.#settle = { resolve, reject };
+    this.#end = end;
+    // Who does not ask how it ended must not bring the gate down.
+    promise.catch(() => {});
+    // git says nothing on its standard input: reading only notices that it closed it, so that a write does not hang.
+    stdin.resume();
+    this.stdin = stdin;
+    this.stdout = stdout;
+  }
+
+  watch(signal: AbortSignal | undefined, onOver: () => void): void {
+    const onAbort = (): void => {
+      this.abort();
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.#onOver = () => {
+      signal?.removeEventListener('abort', onAbort);
+      onOver();
+    };
+    if (signal?.aborted === true) this.abort();
+  }
+
+  abort(): void {
+    if (this.#over) return;
+    this.#aborted = true;
+    this.#end();
+  }
+
+  conclude(report: Exclude<Report, { kind: 'started' }>): void {
+    if (report.kind === 'failed') {
+      this.#finish();
+      this.stdout.destroy();
+      this.#settle.reject(new Fault('process', 'git could not be started', { context: { reason: report.reason } }));
+      return;
+    }
+    const ended = report.overdue ? 'deadline' : this.#aborted ? 'aborted' : undefined;
+    this.#finish();
+    this.#settle.resolve({ code: report.code, stderr: report.stderr, ...(ended ? { ended } : {}) });
+  }
+
+  /** The spawner is gone, and with it whoever would tell us of the end. */
+  lose(): void {
+    if (this.#over) return;
+    if (this.pid !== undefined) killGroup(this.pid);
+    this.#finish();
+    this.stdout.destroy(new Fault('process', 'spawner ended'));
+    this.#settle.reject(new Fault('process', 'spawner ended'));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#over) this.#end();
+    await this.exit.catch(() => {});
+    this.stdin.destroy();
+    this.stdout.destroy();
+  }
+
+  #finish(): void {
+    this.#over = true;
+    this.#onOver();
+  }
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // Already gone.
+  }
+}
+
+/** Where git finds its own helpers: its directory and the system's, never the gate's PATH. */
+function searchPathOf(gitPath: string): string {
+  return [...new Set([dirname(gitPath), '/usr/local/bin', '/usr/bin', '/bin'])].join(':');
+}
