@@ -37,6 +37,8 @@ export const BOUNDS = {
   commandWordsMax: 256,
   /** Bytes of all rules and scenarios together. */
   policyBytesMax: 4 * MIB,
+  /** Bytes of one repository's own rules. */
+  repositoryRulesBytesMax: 64 * KIB,
   /** Refs caches held in memory, in bytes, over all repositories. */
   refCacheBytesMax: 64 * MIB,
   /** Annotated-tag peelings remembered. */

@@ -1,0 +1,174 @@
+/**
+ * Gitano's match types: every variable is one. `VAR KIND VALUE`, the older `VAR VALUE` and `VAR ~PATTERN`,
+ * `!` in front of KIND (or of the older value) for the opposite. A variable with several entries matches
+ * if any does; an unset one never matches, not even with `!`.
+ */
+import { wrong, type MatchFailure, type MatchType, type Test } from '../lace/language.ts';
+import { parseLuaPattern, quoteLua } from '../pattern/lua-pattern.ts';
+import { buildPattern, type Automaton, type Pattern } from '../pattern/nfa.ts';
+import { parsePcre, quotePcre } from '../pattern/pcre.ts';
+import type { Asked } from './asked.ts';
+import { entriesOf, expandAll, parseTemplate, type Template } from './template.ts';
+import type { Reader, Value } from './variables.ts';
+
+const KINDS = ['is', 'exact', 'prefix', 'suffix', 'pattern', 'pcre'] as const;
+type Kind = (typeof KINDS)[number];
+
+interface Wanted {
+  readonly kind: Kind;
+  readonly isNegated: boolean;
+  readonly value: string;
+  /** Which of the rule's words the value is. */
+  readonly word: number;
+}
+
+/** What a match names, told as it compiles: the policy asks for paths or refs only if some rule does. */
+export interface Mention {
+  readonly variable: string;
+  readonly value: string;
+  readonly inValue: readonly string[];
+}
+
+const SPENT: MatchFailure = { message: 'the rules look at too much for one decision', words: [1] };
+
+export function matchTypeOf(read: Reader, mention: (mention: Mention) => void): MatchType<Asked> {
+  return (words) => {
+    const wanted = parseWords(words);
+    if ('message' in wanted) return wanted;
+    const template = parseTemplate(wanted.value);
+    const [unknown] = template.unknown;
+    if (unknown !== undefined) return wrong(`No such variable: \${${unknown}}`, [wanted.word]);
+    mention({ variable: words[0] ?? '', value: wanted.value, inValue: template.names });
+    const made = makeTest(read, wanted, template);
+    if (typeof made === 'string') return wrong(made, [wanted.word]);
+    return { kind: 'test', test: made };
+  };
+}
+
+function parseWords(words: readonly string[]): Wanted | ReturnType<typeof wrong> {
+  const [, first, second, surplus] = words;
+  if (first === undefined) return wrong('Expected something to compare with, got nothing', [1]);
+  if (surplus !== undefined) return wrong('Unexpected additional content', [4]);
+  const isNegated = first.startsWith('!');
+  const bare = isNegated ? first.slice(1) : first;
+  if (second === undefined) {
+    if (bare.startsWith('~')) return { kind: 'pattern', isNegated, value: bare.slice(1), word: 2 };
+    return { kind: 'is', isNegated, value: bare, word: 2 };
+  }
+  const kind = KINDS.find((known) => known === bare.toLowerCase());
+  if (kind === undefined)
+    return wrong(`Unknown comparison: ${first} (known: ${KINDS.join(', ')}, each also with ! in front)`, [2]);
+  return { kind, isNegated, value: second, word: 3 };
+}
+
+/** The test, or why the value is wrong. */
+function makeTest(read: Reader, wanted: Wanted, template: Template): Test<Asked> | string {
+  switch (wanted.kind) {
+    case 'is':
+    case 'exact':
+      return compareTest(read, wanted, template, EQUAL);
+    case 'prefix':
+      return compareTest(read, wanted, template, STARTS);
+    case 'suffix':
+      return compareTest(read, wanted, template, ENDS);
+    case 'pattern':
+      return patternTest(read, wanted, template, {
+        build: (text) => buildPattern(parseLuaPattern(text)),
+        quote: quoteLua,
+      });
+    case 'pcre':
+      return patternTest(read, wanted, template, { build: (text) => buildPattern(parsePcre(text)), quote: quotePcre });
+    default:
+      return wanted.kind satisfies never;
+  }
+}
+
+interface Comparison {
+  readonly one: (text: string, wanted: string) => boolean;
+  /** A set answers equality without a walk. */
+  readonly inSet?: (set: ReadonlySet<string>, wanted: string) => boolean;
+}
+
+const EQUAL: Comparison = { one: (text, wanted) => text === wanted, inSet: (set, wanted) => set.has(wanted) };
+const STARTS: Comparison = { one: (text, wanted) => text.startsWith(wanted) };
+const ENDS: Comparison = { one: (text, wanted) => text.endsWith(wanted) };
+
+function compareTest(read: Reader, wanted: Wanted, template: Template, comparison: Comparison): Test<Asked> {
+  const { isNegated } = wanted;
+  const { constant } = template;
+  if (constant !== undefined) {
+    return (asked) => {
+      const value = read(asked);
+      if (value === undefined) return false;
+      if (typeof value === 'string') return comparison.one(value, constant) !== isNegated;
+      const isFound = matchesAny(value, constant, comparison, asked);
+      return asked.meter.isSpent ? SPENT : isFound !== isNegated;
+    };
+  }
+  return (asked) => {
+    const value = read(asked);
+    if (value === undefined) return false;
+    const texts = expandAll(template, asked);
+    if (texts === undefined) return SPENT;
+    if (texts.length === 0) return false;
+    const isFound = texts.some((text) => matchesAny(value, text, comparison, asked));
+    return asked.meter.isSpent ? SPENT : isFound !== isNegated;
+  };
+}
+
+function matchesAny(value: Exclude<Value, undefined>, wanted: string, comparison: Comparison, asked: Asked): boolean {
+  if (typeof value === 'string') return asked.meter.spend(1) && comparison.one(value, wanted);
+  if (comparison.inSet !== undefined && value instanceof Set) return comparison.inSet(value, wanted);
+  const entries = entriesOf(value);
+  return asked.meter.spend(entries.length) && entries.some((entry) => comparison.one(entry, wanted));
+}
+
+interface PatternKind {
+  readonly build: (text: string) => Pattern;
+  readonly quote: (text: string) => string;
+}
+
+/** Automata of one rule whose pattern holds variables. */
+const REMEMBERED_MAX = 64;
+
+function patternTest(read: Reader, wanted: Wanted, template: Template, kind: PatternKind): Test<Asked> | string {
+  // A pattern with variables is tried with a word in their place, so that a mistake shows when it compiles.
+  const sample = template.parts.map((part) => (typeof part === 'string' ? part : 'word')).join('');
+  const built = kind.build(sample);
+  if (built.kind === 'wrong') return `Bad pattern: ${built.message}`;
+  const { isNegated } = wanted;
+  const automata = template.constant === undefined ? rememberedAutomata(template, kind) : () => [built.automaton];
+  return (asked) => {
+    const value = read(asked);
+    if (value === undefined) return false;
+    const found = automata(asked);
+    if (found === undefined) return SPENT;
+    if (found.length === 0) return false;
+    const entries = entriesOf(value);
+    const isFound = found.some((automaton) => entries.some((entry) => automaton.find(entry, asked.meter)));
+    return asked.meter.isSpent ? SPENT : isFound !== isNegated;
+  };
+}
+
+/** What variables hold is taken literally: a user called `a.b` is not a pattern. */
+function rememberedAutomata(template: Template, kind: PatternKind): (asked: Asked) => readonly Automaton[] | undefined {
+  const remembered = new Map<string, Automaton | undefined>();
+  return (asked) => {
+    const texts = expandAll(template, asked, kind.quote);
+    if (texts === undefined) return undefined;
+    const automata: Automaton[] = [];
+    for (const text of texts) {
+      if (!remembered.has(text)) {
+        if (remembered.size >= REMEMBERED_MAX) remembered.clear();
+        const built = kind.build(text);
+        remembered.set(text, built.kind === 'ok' ? built.automaton : undefined);
+        if (built.kind === 'ok' && !asked.meter.spend(built.automaton.size)) return undefined;
+      }
+      const automaton = remembered.get(text);
+      // Too large with these values: it cannot be told, and what cannot be told is refused.
+      if (automaton === undefined) return undefined;
+      automata.push(automaton);
+    }
+    return automata;
+  };
+}
