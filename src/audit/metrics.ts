@@ -1,0 +1,140 @@
+/**
+ * Numbers for dashboards (`/metrics`, Prometheus text). prom-client does the counting behind this
+ * interface. Labels are closed word lists: nothing that a client can choose becomes a label.
+ */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+export interface Metrics {
+  /** A request ended. `service`: `upload-pack`, `command`, ... */
+  request(labels: { readonly transport: string; readonly service: string; readonly outcome: string }, ms: number): void;
+  /** A git process was started. `subcommand` is of the spawner's allow-list. */
+  gitProcess(subcommand: string): void;
+  refCache(result: 'hit' | 'miss'): void;
+  /** Bytes that went over the wire, seen from the gate. */
+  bytes(direction: 'in' | 'out', transport: string, count: number): void;
+  push(outcome: string, ms: number): void;
+  journalSync(ms: number, lines: number): void;
+  connectionOpened(transport: string): void;
+  connectionClosed(transport: string): void;
+  login(transport: string, outcome: 'served' | 'refused'): void;
+  readonly contentType: string;
+  text(): Promise<string>;
+  /** The sum of a counter over all its labels, by its name without prefix; 0 where there is none yet. For tests. */
+  value(name: string): Promise<number>;
+}
+
+const PREFIX = 'gatehouse_';
+const REQUEST_SECONDS = [0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300];
+const SYNC_SECONDS = [0.0005, 0.002, 0.005, 0.01, 0.05, 0.2, 1, 5];
+
+/** Each call has its own registry: two gates in one process do not mix. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  // Process and event-loop numbers: nodejs_eventloop_lag_*, process_resident_memory_bytes, ...
+  collectDefaultMetrics({ register: registry, prefix: PREFIX });
+  return new PromMetrics(registry);
+}
+
+class PromMetrics implements Metrics {
+  readonly #registry: Registry;
+  readonly #requests: Histogram<'transport' | 'service' | 'outcome'>;
+  readonly #gitProcesses: Counter<'subcommand'>;
+  readonly #refCache: Counter<'result'>;
+  readonly #bytes: Counter<'direction' | 'transport'>;
+  readonly #pushes: Histogram<'outcome'>;
+  readonly #journalSyncs: Histogram;
+  readonly #journalLines: Counter;
+  readonly #connections: Gauge<'transport'>;
+  readonly #logins: Counter<'transport' | 'outcome'>;
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+    const counter = <T extends string>(name: string, help: string, labelNames: readonly T[]): Counter<T> =>
+      new Counter({ name: PREFIX + name, help, labelNames: [...labelNames], registers: [registry] });
+    const seconds = <T extends string>(
+      name: string,
+      help: string,
+      more: { readonly labelNames: readonly T[]; readonly buckets: readonly number[] },
+    ): Histogram<T> =>
+      new Histogram({
+        name: PREFIX + name,
+        help,
+        labelNames: [...more.labelNames],
+        buckets: [...more.buckets],
+        registers: [registry],
+      });
+    this.#requests = seconds('request_seconds', 'Requests by transport, service and outcome.', {
+      labelNames: ['transport', 'service', 'outcome'],
+      buckets: REQUEST_SECONDS,
+    });
+    this.#pushes = seconds('push_seconds', 'Pushes by outcome.', { labelNames: ['outcome'], buckets: REQUEST_SECONDS });
+    this.#journalSyncs = seconds('journal_sync_seconds', 'Syncs of the audit journal.', {
+      labelNames: [],
+      buckets: SYNC_SECONDS,
+    });
+    this.#gitProcesses = counter('git_processes_total', 'Git processes started.', ['subcommand']);
+    this.#refCache = counter('ref_cache_total', 'Look-ups in the ref cache.', ['result']);
+    this.#bytes = counter('bytes_total', 'Bytes on the wire, seen from the gate.', ['direction', 'transport']);
+    this.#journalLines = counter('journal_lines_total', 'Lines of the audit journal on disk.', []);
+    this.#logins = counter('logins_total', 'Credentials shown.', ['transport', 'outcome']);
+    this.#connections = new Gauge({
+      name: `${PREFIX}connections`,
+      help: 'Open connections.',
+      labelNames: ['transport'],
+      registers: [registry],
+    });
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  request(
+    labels: { readonly transport: string; readonly service: string; readonly outcome: string },
+    ms: number,
+  ): void {
+    this.#requests.observe({ ...labels }, ms / 1000);
+  }
+
+  gitProcess(subcommand: string): void {
+    this.#gitProcesses.inc({ subcommand });
+  }
+
+  refCache(result: 'hit' | 'miss'): void {
+    this.#refCache.inc({ result });
+  }
+
+  bytes(direction: 'in' | 'out', transport: string, count: number): void {
+    this.#bytes.inc({ direction, transport }, count);
+  }
+
+  push(outcome: string, ms: number): void {
+    this.#pushes.observe({ outcome }, ms / 1000);
+  }
+
+  journalSync(ms: number, lines: number): void {
+    this.#journalSyncs.observe(ms / 1000);
+    this.#journalLines.inc(lines);
+  }
+
+  connectionOpened(transport: string): void {
+    this.#connections.inc({ transport });
+  }
+
+  connectionClosed(transport: string): void {
+    this.#connections.dec({ transport });
+  }
+
+  login(transport: string, outcome: 'served' | 'refused'): void {
+    this.#logins.inc({ transport, outcome });
+  }
+
+  async text(): Promise<string> {
+    return await this.#registry.metrics();
+  }
+
+  async value(name: string): Promise<number> {
+    const metric = await this.#registry.getSingleMetric(PREFIX + name)?.get();
+    return (metric?.values ?? []).reduce((sum, { value }) => sum + value, 0);
+  }
+}
