@@ -17,6 +17,11 @@ const NUMBER = String.raw`\d{1,12}`;
 const FORMAT = /^--object-format=(?:sha1|sha256)$/;
 const END = '--end-of-options';
 
+/** The words of lists written with spaces. */
+function words(...lists: readonly string[]): readonly string[] {
+  return lists.flatMap((list) => list.split(' '));
+}
+
 /** `--name=DIGITS` for each name. */
 function numbers(...names: readonly string[]): RegExp {
   return new RegExp(`^--(?:${names.join('|')})=${NUMBER}$`);
@@ -35,11 +40,11 @@ export const ALLOWED: Readonly<Record<Subcommand, Allowed>> = {
   },
   'upload-archive': { exact: [], separator: '' },
   'index-pack': {
-    exact: [
-      ...['--stdin', '--fix-thin', '--strict', '--fsck-objects', '--keep', '-v', '--verify', '--verify-stat'],
-      ...['--check-self-contained-and-connected', '--rev-index', '--no-rev-index', '--show-resolving-progress'],
+    exact: words(
+      '--stdin --fix-thin --strict --fsck-objects --keep -v --verify --verify-stat',
+      '--check-self-contained-and-connected --rev-index --no-rev-index --show-resolving-progress',
       '--report-end-of-input',
-    ],
+    ),
     patterns: [
       numbers('max-input-size', 'threads'),
       FORMAT,
@@ -50,31 +55,15 @@ export const ALLOWED: Readonly<Record<Subcommand, Allowed>> = {
     separator: '',
   },
   'rev-list': {
-    exact: [
-      ...[
-        '--objects',
-        '--objects-edge',
-        '--objects-edge-aggressive',
-        '--stdin',
-        '--not',
-        '--all',
-        '--quiet',
-        '--count',
-      ],
-      ...['--reverse', '--parents', '--children', '--no-walk', '--no-walk=unsorted', '--boundary', '--left-right'],
-      ...['--left-only', '--right-only', '--topo-order', '--date-order', '--author-date-order', '--first-parent'],
-      ...['--ancestry-path', '--timestamp', '--use-bitmap-index', '--disk-usage', '--no-object-names', '--branches'],
-      ...[
-        '--tags',
-        '--ignore-missing',
-        '--unsorted-input',
-        '--verify-objects',
-        '--in-commit-order',
-        '--no-commit-header',
-      ],
-      ...['--merges', '--no-merges', '--exclude-hidden=receive', '--exclude-hidden=uploadpack', '--full-history'],
-      ...['--filter-print-omitted', '--filter-provided-objects', '--exclude-first-parent-only', '-z'],
-    ],
+    exact: words(
+      '--objects --objects-edge --objects-edge-aggressive --stdin --not --all --quiet --count --reverse',
+      '--parents --children --no-walk --no-walk=unsorted --boundary --left-right --left-only --right-only',
+      '--topo-order --date-order --author-date-order --first-parent --ancestry-path --timestamp',
+      '--use-bitmap-index --disk-usage --no-object-names --branches --tags --ignore-missing',
+      '--unsorted-input --verify-objects --in-commit-order --no-commit-header --merges --no-merges',
+      '--exclude-hidden=receive --exclude-hidden=uploadpack --full-history --filter-print-omitted',
+      '--filter-provided-objects --exclude-first-parent-only -z',
+    ),
     patterns: [
       numbers('max-count', 'skip', 'max-parents', 'min-parents'),
       /^--missing=(?:error|allow-any|print|allow-promisor)$/,
@@ -87,27 +76,21 @@ export const ALLOWED: Readonly<Record<Subcommand, Allowed>> = {
     separator: END,
   },
   'cat-file': {
-    exact: [
-      ...['--batch', '--batch-check', '--batch-command', '--buffer', '--batch-all-objects', '--unordered'],
-      ...['-t', '-s', '-e', '-p', '-z'],
-    ],
+    exact: words('--batch --batch-check --batch-command --buffer --batch-all-objects --unordered -t -s -e -p -z'),
     patterns: [/^--batch(?:-check|-command)?=[^\0\n]{1,1024}$/],
     separator: END,
   },
   'diff-tree': {
-    exact: [
-      ...['--raw', '-z', '-r', '-t', '-m', '-c', '-s', '--root', '--no-commit-id', '--name-only', '--name-status'],
-      ...['--stdin', '--full-index', '--no-abbrev', '--no-ext-diff', '--no-textconv', '--numstat', '--shortstat'],
-      ...['--no-renames', '-M', '-C', '--find-renames', '--find-copies', '--always', '--quiet', '--no-rename-empty'],
-    ],
+    exact: words(
+      '--raw -z -r -t -m -c -s --root --no-commit-id --name-only --name-status --stdin --full-index',
+      '--no-abbrev --no-ext-diff --no-textconv --numstat --shortstat --no-renames -M -C --find-renames',
+      '--find-copies --always --quiet --no-rename-empty',
+    ),
     patterns: [/^-[MC]\d{1,3}%?$/, /^--find-(?:renames|copies)=\d{1,3}%?$/, /^-l\d{1,6}$/, /^--diff-filter=[A-Za-z]+$/],
     separator: END,
   },
   'ls-tree': {
-    exact: [
-      ...['-r', '-t', '-d', '-z', '-l', '--long', '--name-only', '--name-status', '--object-only', '--full-name'],
-      ...['--full-tree', '--no-abbrev'],
-    ],
+    exact: words('-r -t -d -z -l --long --name-only --name-status --object-only --full-name --full-tree --no-abbrev'),
     patterns: [/^--format=[^\0\n]{1,1024}$/],
     separator: END,
   },
@@ -126,25 +109,25 @@ export const ALLOWED: Readonly<Record<Subcommand, Allowed>> = {
     separator: END,
   },
   fsck: {
-    exact: [
-      ...['--full', '--no-full', '--strict', '--connectivity-only', '--dangling', '--no-dangling', '--progress'],
-      ...['--no-progress', '--unreachable', '--root', '--tags', '--no-reflogs', '--cache', '--name-objects', '-v'],
-    ],
+    exact: words(
+      '--full --no-full --strict --connectivity-only --dangling --no-dangling --progress --no-progress',
+      '--unreachable --root --tags --no-reflogs --cache --name-objects -v',
+    ),
     separator: END,
   },
   gc: {
-    exact: [
-      ...['--quiet', '-q', '--no-quiet', '--aggressive', '--no-prune', '--keep-largest-pack', '--cruft', '--no-cruft'],
-      ...['--force', '--auto', '--no-detach'],
-    ],
+    exact: words(
+      '--quiet -q --no-quiet --aggressive --no-prune --keep-largest-pack --cruft --no-cruft --force --auto',
+      '--no-detach',
+    ),
     patterns: [times('prune')],
     separator: END,
   },
   repack: {
-    exact: [
-      ...['--quiet', '--write-bitmap-index', '--no-write-bitmap-index', '--write-midx', '--no-write-midx', '--cruft'],
-      ...['--pack-kept-objects', '--delta-islands', '--keep-unreachable'],
-    ],
+    exact: words(
+      '--quiet --write-bitmap-index --no-write-bitmap-index --write-midx --no-write-midx --cruft',
+      '--pack-kept-objects --delta-islands --keep-unreachable',
+    ),
     patterns: [
       /^-[aAdlqfFbkni]{1,10}$/,
       numbers('window', 'depth', 'threads', 'geometric', 'window-memory', 'max-pack-size'),
@@ -176,10 +159,10 @@ export const ALLOWED: Readonly<Record<Subcommand, Allowed>> = {
   },
   'merge-base': { exact: ['--is-ancestor', '--all', '-a', '--octopus', '--independent'], separator: END },
   'commit-graph': {
-    exact: [
-      ...['--reachable', '--changed-paths', '--no-changed-paths', '--split', '--split=replace', '--split=no-merge'],
-      ...['--append', '--no-progress', '--progress', '--stdin-commits', '--stdin-packs', '--shallow'],
-    ],
+    exact: words(
+      '--reachable --changed-paths --no-changed-paths --split --split=replace --split=no-merge --append',
+      '--no-progress --progress --stdin-commits --stdin-packs --shallow',
+    ),
     patterns: [numbers('size-multiple', 'max-commits', 'max-new-filters'), times('expire-time')],
     separator: '',
     actions: ['write', 'verify'],
@@ -191,10 +174,10 @@ export const ALLOWED: Readonly<Record<Subcommand, Allowed>> = {
     actions: ['write', 'verify', 'expire', 'repack'],
   },
   clone: {
-    exact: [
-      ...['--bare', '--mirror', '--local', '-l', '--no-local', '--no-hardlinks', '--quiet', '-q', '--template='],
-      ...['--no-tags', '--single-branch', '--no-single-branch', '--dissociate'],
-    ],
+    exact: words(
+      '--bare --mirror --local -l --no-local --no-hardlinks --quiet -q --template= --no-tags',
+      '--single-branch --no-single-branch --dissociate',
+    ),
     separator: END,
   },
   'verify-pack': { exact: ['-v', '--verbose', '-s', '--stat-only'], patterns: [FORMAT], separator: END },

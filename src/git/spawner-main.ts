@@ -62,16 +62,16 @@ function report(message: Report): void {
 }
 
 /** Connects until enough sockets are ready; each says first who it is. */
-function replenish(): void {
-  while (gate !== undefined && sockets.size < READY_SOCKETS) {
+function replenish({ socketPath, secret }: Gate): void {
+  while (sockets.size < READY_SOCKETS) {
     const number = nextSocket++;
-    const socket = connect({ path: gate.socketPath });
+    const socket = connect({ path: socketPath });
     // Paused before it connects: what the gate writes stays in the kernel, for git.
     socket.pause();
     socket.on('error', () => {
       sockets.delete(number);
     });
-    socket.write(`${gate.secret}${number.toString(16).padStart(8, '0')}`);
+    socket.write(`${secret}${number.toString(16).padStart(8, '0')}`);
     sockets.set(number, socket);
   }
 }
@@ -90,8 +90,8 @@ function start(order: StartOrder, { stderrBytesMax }: Gate): void {
     stderr.add(chunk);
   });
   const deadline = setTimeout(() => {
-    const process_ = running.get(order.id);
-    if (process_ !== undefined) process_.overdue = true;
+    const entry = running.get(order.id);
+    if (entry !== undefined) entry.overdue = true;
     end(order.id);
   }, order.deadlineMs);
   running.set(order.id, { child, deadline, stderr, overdue: false, kill: undefined });
@@ -122,40 +122,38 @@ function watch(id: number, child: ChildProcess): void {
     forget(id);
     report({ kind: 'failed', id, reason: error.message });
   });
-  child.on('exit', (code, signal) => {
-    // Whoever it left behind in its group ends with it. What holds its standard error open cannot hold up the report.
+  child.on('exit', () => {
+    // Whoever it left behind in its group ends with it; what still holds its standard error open holds up no report.
     signalTree(child, 'SIGKILL');
-    child.stderr?.once('close', () => {
-      conclude(id, code ?? 128 + (signal === null ? 0 : constants.signals[signal]));
-    });
-    setTimeout(() => {
-      child.stderr?.destroy();
-    }, GRACE_MS).unref();
+    setTimeout(() => child.stderr?.destroy(), GRACE_MS).unref();
+  });
+  child.on('close', (code, signal) => {
+    conclude(id, code ?? 128 + (signal === null ? 0 : constants.signals[signal]));
   });
 }
 
 function conclude(id: number, code: number): void {
-  const process_ = forget(id);
-  if (process_ === undefined) return;
-  report({ kind: 'ended', id, code, overdue: process_.overdue, stderr: process_.stderr.text() });
+  const entry = forget(id);
+  if (entry === undefined) return;
+  report({ kind: 'ended', id, code, overdue: entry.overdue, stderr: entry.stderr.text() });
 }
 
 function forget(id: number): Running | undefined {
-  const process_ = running.get(id);
-  if (process_ === undefined) return undefined;
-  clearTimeout(process_.deadline);
-  clearTimeout(process_.kill);
+  const entry = running.get(id);
+  if (entry === undefined) return undefined;
+  clearTimeout(entry.deadline);
+  clearTimeout(entry.kill);
   running.delete(id);
-  return process_;
+  return entry;
 }
 
 /** Asks the process tree to end, and ends it where it does not. */
 function end(id: number): void {
-  const process_ = running.get(id);
-  if (process_ === undefined || process_.kill !== undefined) return;
-  signalTree(process_.child, 'SIGTERM');
-  process_.kill = setTimeout(() => {
-    signalTree(process_.child, 'SIGKILL');
+  const entry = running.get(id);
+  if (entry === undefined || entry.kill !== undefined) return;
+  signalTree(entry.child, 'SIGTERM');
+  entry.kill = setTimeout(() => {
+    signalTree(entry.child, 'SIGKILL');
   }, GRACE_MS);
 }
 
@@ -187,7 +185,7 @@ function handle(order: Order): void {
     default:
       order satisfies never;
   }
-  replenish();
+  if (gate !== undefined) replenish(gate);
 }
 
 process.on('message', (message: unknown) => {

@@ -2,6 +2,7 @@
  * One life of the spawner: the child process, its IPC channel, and the sockets it keeps connected to us. `spawner.ts`
  * starts another when it dies.
  */
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -106,7 +107,8 @@ export class SpawnerProcess {
 
   #fork(): void {
     const { prefix, log } = this.#options;
-    const [file = process.execPath, ...argv] = [...prefix, process.execPath, '--max-old-space-size=128', MAIN];
+    const [file, ...argv] = [...prefix, process.execPath, '--max-old-space-size=128', MAIN];
+    assert(file !== undefined);
     const child = spawn(file, argv, {
       cwd: '/',
       env: {},
