@@ -121,6 +121,7 @@ function environmentOf(spec: GitSpec, searchPath: string): Readonly<Record<strin
     GIT_OPTIONAL_LOCKS: '0',
   };
   if (spec.gitDir !== undefined) env['GIT_DIR'] = spec.gitDir;
+  if (spec.allocationBytesMax !== undefined) env['GIT_ALLOC_LIMIT'] = String(spec.allocationBytesMax);
   if (spec.protocol !== undefined) env['GIT_PROTOCOL'] = `version=${spec.protocol}`;
   if (spec.objectDirectory !== undefined) Object.assign(env, quarantineOf(spec, spec.objectDirectory));
   return Object.assign(env, configurationOf({ ...HARDENING, ...spec.config }));

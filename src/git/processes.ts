@@ -51,6 +51,8 @@ export interface GitSpec {
   readonly readable?: readonly string[];
   /** Quarantine: new objects go here, the repository's objects are the alternate. */
   readonly objectDirectory?: string;
+  /** The largest single allocation it may make (GIT_ALLOC_LIMIT): an object that git would hold whole is refused. */
+  readonly allocationBytesMax?: number;
   /** GIT_PROTOCOL. */
   readonly protocol?: 1 | 2;
   /** The whole process tree is killed after this many milliseconds. Required: nothing runs for ever. */

@@ -18,6 +18,17 @@ export interface RefUpdate {
   readonly kind: UpdateKind;
 }
 
+/** The facts about a push's objects that steps judge. */
+export interface PushContents {
+  readonly objects: number;
+  /** All objects together, unpacked. */
+  readonly unpackedBytes: number;
+  readonly largest: { readonly oid: Oid; readonly type: string; readonly bytes: number } | undefined;
+  /** The longest path, and the longest name in a path, among new objects. */
+  readonly longestPath: string;
+  readonly longestName: string;
+}
+
 /** The push as a step sees it. New objects are readable through `objectDirectory`. */
 export interface Push {
   readonly requestId: string;
@@ -29,6 +40,7 @@ export interface Push {
   /** The quarantine's object directory; undefined where the push brings no pack. */
   readonly objectDirectory: string | undefined;
   readonly packBytes: number;
+  readonly contents: PushContents;
   /** Text for the client at once, as `remote: ...` lines; no-op where it takes no sideband. */
   readonly tell: (text: string) => void;
   readonly signal: AbortSignal;
@@ -45,4 +57,9 @@ export interface Step {
   readonly name: string;
   /** @throws Fault where the question cannot be answered: the whole push fails, nothing changes. */
   check(push: Push): Promise<readonly Verdict[]>;
+  /**
+   * Called once the refs of a push that passed are in place, before the client hears of it and before the next push to
+   * this repository commits. `push` is the object that `check` saw. What it throws is logged: the push stands.
+   */
+  committed?(push: Push, updates: readonly RefUpdate[]): Promise<void>;
 }

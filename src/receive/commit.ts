@@ -1,0 +1,283 @@
+/**
+ * The commit protocol of one repository on one machine. In this order, each on disk before the next: objects, a log entry
+ * that names every update, the commit point (one transaction of the store), the refs, the journal; then the client hears.
+ * A crash before the commit point changes nothing, one after it is made good by `recovery.ts` from the log entry: so a
+ * push of many refs is whole or absent, which git's own update of several refs is not.
+ */
+import { rm } from 'node:fs/promises';
+import type { JournalEntry } from '../audit/entry.ts';
+import { newId, type Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import type { RefSnapshot } from '../git/ref-cache.ts';
+import type { Repository } from '../repository/repository.ts';
+import { Turns } from '../repository/turns.ts';
+import type { Store, Stored } from '../store/store.ts';
+import { Applied } from './applied.ts';
+import type { Durable } from './durable.ts';
+import { installObjects, releasePacks, syncQuarantine } from './install.ts';
+import { entryPath, pruneLog, writeLogEntry, type LogEntry, type LoggedUpdate } from './log-entry.ts';
+import { judgeAgainst } from './old-values.ts';
+import type { PreparedRefs, RefWriter } from './ref-writer.ts';
+import { syncRefs } from './ref-sync.ts';
+import { settle } from './recovery.ts';
+import { replay } from './replay.ts';
+import { parseState, type State } from './state.ts';
+import { failTogether, type Update } from './update.ts';
+
+export interface CommitParts {
+  readonly store: Store;
+  readonly refs: RefSource;
+  readonly refWriter: RefWriter;
+  readonly durable: Durable;
+  readonly journal: { append(entry: JournalEntry): Promise<void> };
+  readonly log: ReceiveLog;
+  readonly clock: Clock;
+  readonly logEntriesKept: number;
+  /** Called at each border between two steps of the protocol. Tests end the process there. */
+  readonly onStep: ((step: CommitStep) => void | Promise<void>) | undefined;
+}
+
+export interface RefSource {
+  snapshot(repository: Repository): Promise<RefSnapshot>;
+  forget(id: string): void;
+}
+
+export interface ReceiveLog {
+  info(fields: Readonly<Record<string, unknown>>, message: string): void;
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+  error(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+export const COMMIT_STEPS = ['installed', 'logged', 'prepared', 'committed', 'applied', 'synced', 'journaled'] as const;
+export type CommitStep = (typeof COMMIT_STEPS)[number];
+
+export interface CommitRequest {
+  readonly repository: Repository;
+  /** Refused ones are passed over; those that no longer fit are refused here. */
+  readonly updates: readonly Update[];
+  readonly atomic: boolean;
+  readonly objectDirectory: string | undefined;
+  readonly requestId: string;
+  readonly principal: string;
+  /** The journal line, asked for when every fate is known. */
+  readonly entry: () => JournalEntry;
+  /** Runs when the refs are in place, within the repository's turn. */
+  readonly onApplied?: (updates: readonly LoggedUpdate[]) => Promise<void>;
+}
+
+/** The transaction, or undefined where no update was left to commit: then the journal has no line yet. */
+export type Committed = {
+  readonly generation: number;
+  readonly txid: string;
+  readonly updates: readonly LoggedUpdate[];
+};
+
+/** Searching for the ref that git refuses costs a process for each. */
+const SUSPECTS_MAX = 32;
+const ATTEMPTS_MAX = 3;
+
+export class Committer {
+  readonly #parts: CommitParts;
+  readonly #turns = new Turns();
+  readonly #applied: Applied;
+
+  constructor(parts: CommitParts) {
+    this.#parts = parts;
+    this.#applied = new Applied(parts);
+  }
+
+  /** @throws Fault where nothing was committed, or (code `internal`) where it is not known or not yet applied. */
+  async commit(request: CommitRequest): Promise<Committed | undefined> {
+    if (request.objectDirectory !== undefined) await syncQuarantine(request.objectDirectory, this.#parts.durable);
+    return this.#turns.run(request.repository.id, () => this.#inTurn(request));
+  }
+
+  /** Runs `task` while no push of this repository commits. */
+  inTurn<T>(id: string, task: () => Promise<T>): Promise<T> {
+    return this.#turns.run(id, task);
+  }
+
+  /** Clears what is known to be applied. */
+  async close(): Promise<void> {
+    await this.#applied.flush();
+  }
+
+  async #inTurn(request: CommitRequest): Promise<Committed | undefined> {
+    const { repository } = request;
+    const { store, onStep } = this.#parts;
+    const stored = await store.get('repository-state', repository.id);
+    const state = parseState(stored);
+    await this.#settlePending(repository);
+    const txid = newId(this.#parts.clock);
+    await using prepared = await this.#prepare(request, { state, txid });
+    if (prepared === undefined) return undefined;
+    const { entry, refs } = prepared;
+    await onStep?.('prepared');
+    const version = await this.#commitPoint(request, stored, entry);
+    await onStep?.('committed');
+    await this.#apply(repository, entry, refs);
+    await onStep?.('applied');
+    await syncRefs(this.#parts.durable, repository.path, entry.updates);
+    await onStep?.('synced');
+    this.#parts.refs.forget(repository.id);
+    await releasePacks(repository.path, entry.packs);
+    await this.#tellApplied(request, entry);
+    await this.#parts.journal.append(request.entry());
+    await onStep?.('journaled');
+    this.#applied.add({ id: repository.id, txid, version });
+    await this.#prune(repository, entry.generation);
+    return { generation: entry.generation, txid, updates: entry.updates };
+  }
+
+  /** What an earlier transaction committed and could not apply comes first. */
+  async #settlePending(repository: Repository): Promise<void> {
+    const pending = await this.#parts.store.get('pending', repository.id);
+    if (pending === undefined) return;
+    const state = parseState(pending);
+    if (this.#applied.has(repository.id, state.txid)) return;
+    await settle(this.#parts, repository, state);
+    this.#applied.add({ id: repository.id, txid: state.txid, version: pending.version });
+  }
+
+  /**
+   * Everything up to the commit point: objects in the repository, entry on disk, refs locked and verified by git.
+   * Undefined where no update is left.
+   */
+  async #prepare(request: CommitRequest, at: { state: State; txid: string }): Promise<Prepared | undefined> {
+    const { repository, updates, objectDirectory } = request;
+    const { durable, refs, refWriter, onStep } = this.#parts;
+    let packs: readonly string[] | undefined;
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+      judgeAgainst(await refs.snapshot(repository), updates);
+      if (request.atomic) failTogether(updates);
+      const wanted = livingUpdates(updates);
+      if (wanted.length === 0) break;
+      packs ??= objectDirectory === undefined ? [] : await this.#install(repository, objectDirectory, at.txid);
+      await onStep?.('installed');
+      const entry = entryOf(request, { ...at, updates: wanted, packs });
+      await writeLogEntry(durable, repository.path, entry);
+      await onStep?.('logged');
+      const prepared = await refWriter.prepare(repository, wanted);
+      if (prepared.kind === 'prepared') return held(entry, prepared);
+      await rm(entryPath(repository.path, entry), { force: true });
+      refs.forget(repository.id);
+      await this.#blame(request, prepared.reason);
+    }
+    await releasePacks(repository.path, packs ?? []);
+    for (const update of updates) update.refuse('git could not lock the refs: try again');
+    return undefined;
+  }
+
+  #install(repository: Repository, objectDirectory: string, txid: string): Promise<readonly string[]> {
+    const { durable } = this.#parts;
+    return installObjects({ objectDirectory, repositoryPath: repository.path, txid, durable });
+  }
+
+  /** git refused the whole transaction: refuses the updates that it refuses one by one too. */
+  async #blame({ repository, updates, requestId }: CommitRequest, reason: string): Promise<void> {
+    this.#parts.log.warn({ request: requestId, repository: repository.name, reason }, 'fail to lock refs');
+    judgeAgainst(await this.#parts.refs.snapshot(repository), updates);
+    const living = updates.filter((update) => update.isAlive);
+    const suspects = living.length > SUSPECTS_MAX ? [] : living;
+    for (const update of suspects) {
+      const alone = await this.#parts.refWriter.prepare(repository, livingUpdates([update]));
+      if (alone.kind === 'prepared') await alone[Symbol.asyncDispose]();
+      else update.refuse(`git refuses it: ${alone.reason}`);
+    }
+  }
+
+  /** THE commit point. Returns the version of the `pending` object. */
+  async #commitPoint({ repository }: CommitRequest, stored: Stored | undefined, entry: LogEntry): Promise<number> {
+    const { store } = this.#parts;
+    const { id } = repository;
+    const value = { generation: entry.generation, txid: entry.txid };
+    try {
+      const result = await store.transact({
+        checks: [
+          { kind: 'repository', key: id, version: 'any' },
+          { kind: 'repository-state', key: id, version: stored?.version ?? 0 },
+        ],
+        writes: [
+          { kind: 'repository-state', key: id, put: value },
+          { kind: 'pending', key: id, put: value },
+        ],
+      });
+      if (result.kind === 'committed') return result.version;
+      await this.#abandon(repository, entry);
+      if (result.check.kind === 'repository') {
+        throw new Fault('missing', 'repository is gone', { publicMessage: 'the repository is gone' });
+      }
+      throw new Fault('conflict', 'another gate commits to this repository', { context: { id } });
+    } catch (cause) {
+      if (cause instanceof Fault && (cause.code === 'conflict' || cause.code === 'missing')) throw cause;
+      return this.#readBack(repository, entry, cause);
+    }
+  }
+
+  /** The transaction's answer was lost: what is there tells. Where nothing can be read, the next push finds out. */
+  async #readBack(repository: Repository, entry: LogEntry, cause: unknown): Promise<number> {
+    const now = await this.#parts.store.get('pending', repository.id);
+    if (now !== undefined && parseState(now).txid === entry.txid) return now.version;
+    await this.#abandon(repository, entry);
+    throw new Fault('internal', 'push was not committed', { cause, context: { id: repository.id } });
+  }
+
+  async #abandon(repository: Repository, entry: LogEntry): Promise<void> {
+    await rm(entryPath(repository.path, entry), { force: true });
+    await releasePacks(repository.path, entry.packs);
+  }
+
+  async #apply(repository: Repository, entry: LogEntry, refs: PreparedRefs): Promise<void> {
+    try {
+      await refs.commit();
+    } catch (error) {
+      // It is committed: from here there is only forward.
+      this.#parts.log.error({ repository: repository.name, txid: entry.txid, error }, 'fail to apply refs, replay');
+      await replay(this.#parts, repository, entry);
+    }
+  }
+
+  async #tellApplied({ onApplied, requestId }: CommitRequest, { updates }: LogEntry): Promise<void> {
+    try {
+      await onApplied?.(updates);
+    } catch (error) {
+      this.#parts.log.error({ request: requestId, error }, 'fail to follow up a push');
+    }
+  }
+
+  async #prune(repository: Repository, generation: number): Promise<void> {
+    const { logEntriesKept } = this.#parts;
+    if (generation % Math.max(1, Math.ceil(logEntriesKept / 2)) !== 0) return;
+    try {
+      await pruneLog(repository.path, generation, logEntriesKept);
+    } catch (error) {
+      this.#parts.log.warn({ repository: repository.name, error }, 'fail to prune the log');
+    }
+  }
+}
+
+interface Prepared extends AsyncDisposable {
+  readonly entry: LogEntry;
+  readonly refs: PreparedRefs;
+}
+
+function held(entry: LogEntry, refs: PreparedRefs): Prepared {
+  return { entry, refs, [Symbol.asyncDispose]: () => refs[Symbol.asyncDispose]() };
+}
+
+function entryOf(
+  request: CommitRequest,
+  at: { state: State; txid: string; updates: readonly LoggedUpdate[]; packs: readonly string[] },
+): LogEntry {
+  const { state, txid, updates, packs } = at;
+  const { requestId, principal } = request;
+  return { generation: state.generation + 1, txid, prevTxid: state.txid, requestId, principal, updates, packs };
+}
+
+function livingUpdates(updates: readonly Update[]): readonly LoggedUpdate[] {
+  const living: LoggedUpdate[] = [];
+  for (const { isAlive, refname, oldOid, newOid } of updates) {
+    if (isAlive && refname !== undefined) living.push({ refname, oldOid, newOid });
+  }
+  return living;
+}

@@ -1,0 +1,81 @@
+/**
+ * Whether everything that the new tips need is there: `git rev-list --objects` over the quarantine, up to what refs
+ * already hold. The same walk names every new path, so their lengths come for nothing.
+ */
+import { createInterface } from 'node:readline';
+import { Fault } from '../base/fault.ts';
+import type { Oid } from '../git/oid.ts';
+import type { GitProcesses } from '../git/processes.ts';
+import type { Repository } from '../repository/repository.ts';
+import { writeAll } from '../git/stream.ts';
+
+export interface ConnectivityOptions {
+  readonly processes: GitProcesses;
+  readonly repository: Repository;
+  readonly objectDirectory: string | undefined;
+  readonly tips: readonly Oid[];
+  /**
+   * Given where the principal may not read every ref: the tips it may read, and what it sent. Then every object that is
+   * not reachable from the former has to be among the latter; else a push could make a hidden object readable by
+   * naming it.
+   */
+  readonly horizon: { readonly readable: readonly Oid[]; readonly sent: ReadonlySet<string> } | undefined;
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+  readonly requestId: string;
+}
+
+export type Connected =
+  | { readonly kind: 'connected'; readonly longestPath: string; readonly longestName: string }
+  /** Something is missing, or is not this principal's to name. */
+  | { readonly kind: 'disconnected' };
+
+/** @throws Fault `timeout`, `aborted`. */
+export async function checkConnectivity(options: ConnectivityOptions): Promise<Connected> {
+  const { processes, repository, objectDirectory, tips, horizon, deadlineMs, signal, requestId } = options;
+  await using git = await processes.start({
+    subcommand: 'rev-list',
+    options: horizon === undefined ? ['--objects', '--stdin', '--not', '--all'] : ['--objects', '--stdin'],
+    gitDir: repository.path,
+    ...(objectDirectory === undefined ? {} : { objectDirectory }),
+    deadlineMs,
+    signal,
+    requestId,
+  });
+  git.stdin.on('error', () => {}); // its exit code says what happened
+  const asking = (async (): Promise<void> => {
+    const negative = (horizon?.readable ?? []).map((oid) => `^${oid}`);
+    await writeAll(git.stdin, Buffer.from([...tips, ...negative].map((line) => `${line}\n`).join('')), signal);
+    git.stdin.end();
+  })();
+  asking.catch(() => {});
+  const seen = await readPaths(git.stdout, horizon?.sent);
+  if (seen === undefined) return { kind: 'disconnected' };
+  const exit = await git.exit;
+  if (exit.ended === 'deadline') throw new Fault('timeout', 'connectivity check took too long');
+  if (signal.aborted) throw new Fault('aborted', 'push was aborted', { cause: signal.reason });
+  return exit.code === 0 ? { kind: 'connected', ...seen } : { kind: 'disconnected' };
+}
+
+/** Lines of `OID` or `OID PATH`; undefined at the first oid that is not among `sent`. */
+async function readPaths(
+  output: NodeJS.ReadableStream,
+  sent: ReadonlySet<string> | undefined,
+): Promise<{ readonly longestPath: string; readonly longestName: string } | undefined> {
+  let longestPath = '';
+  let longestName = '';
+  for await (const line of createInterface({ input: output, crlfDelay: Infinity })) {
+    const space = line.indexOf(' ');
+    if (sent !== undefined && !sent.has(space === -1 ? line : line.slice(0, space))) return undefined;
+    if (space === -1) continue;
+    const path = line.slice(space + 1);
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    if (bytes(path) > bytes(longestPath)) longestPath = path;
+    if (bytes(name) > bytes(longestName)) longestName = name;
+  }
+  return { longestPath, longestName };
+}
+
+function bytes(text: string): number {
+  return Buffer.byteLength(text);
+}

@@ -1,0 +1,17 @@
+/** The syncing that the commit protocol relies on, behind an interface: a test proves with a deaf one that it matters. */
+import { syncDirectory, syncFile, writeFileDurably } from '../git/durable.ts';
+
+export interface Durable {
+  /** Bytes and size of a file are on disk. */
+  syncFile(path: string): Promise<void>;
+  /** The names in a directory are on disk. */
+  syncDirectory(path: string): Promise<void>;
+  /** Old bytes or new bytes after a power cut; the new ones once this resolves. */
+  writeFile(path: string, data: string): Promise<void>;
+}
+
+export const realDurable: Durable = {
+  syncFile,
+  syncDirectory,
+  writeFile: (path, data) => writeFileDurably(path, data),
+};

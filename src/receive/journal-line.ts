@@ -1,0 +1,79 @@
+/** The journal's line about a push. */
+import type { JournalEntry, JournalOutcome, JournalRef } from '../audit/entry.ts';
+import { principalLabel, type Credential, type Principal } from '../identity/principal.ts';
+import type { Repository } from '../repository/repository.ts';
+import { oneLine } from './report.ts';
+import type { Update } from './update.ts';
+
+/** Where a request came from; the request floor's `RequestOrigin` is one. */
+export interface Origin {
+  readonly id: string;
+  readonly transport: string;
+  readonly address: string;
+}
+
+export interface PushLine {
+  readonly repository: Repository;
+  readonly principal: Principal;
+  readonly origin: Origin;
+  readonly updates: readonly Update[];
+  readonly bytesIn: number;
+  readonly ms?: number;
+}
+
+/** Refs written out in one line; of a push of more the rest is counted. The log entry in the repository has them all. */
+const REFS_MAX = 1_000;
+
+export function journalLine({ repository, principal, origin, updates, bytesIn, ms }: PushLine): JournalEntry {
+  const refusal = updates.find((update) => update.refusal !== undefined)?.refusal;
+  return {
+    event: 'push',
+    outcome: outcomeOf(updates),
+    request: origin.id,
+    transport: origin.transport,
+    address: origin.address,
+    principal: principalLabel(principal),
+    ...credentialOf(principal),
+    repository: repository.name,
+    refs: journalRefs(updates),
+    ...(refusal === undefined ? {} : { reason: oneLine(refusal.reason) }),
+    ...(refusal?.rule === undefined ? {} : { rule: refusal.rule }),
+    bytesIn,
+    ...(ms === undefined ? {} : { ms: Math.round(ms) }),
+  };
+}
+
+/** A push of which anything was carried out is served; its refs tell the rest. */
+export function outcomeOf(updates: readonly Update[]): JournalOutcome {
+  return updates.length === 0 || updates.some((update) => update.isAlive) ? 'served' : 'refused';
+}
+
+export function journalRefs(updates: readonly Update[]): readonly JournalRef[] {
+  const refs = updates.slice(0, REFS_MAX).map(({ name, oldOid, newOid, refusal }) => ({
+    name,
+    old: oldOid,
+    new: newOid,
+    result: refusal === undefined ? 'ok' : oneLine(refusal.reason),
+  }));
+  const more = updates.length - refs.length;
+  return more === 0 ? refs : [...refs, { name: `and ${more} more`, old: '', new: '', result: 'see the log entry' }];
+}
+
+function credentialOf(principal: Principal): { readonly credential?: string; readonly asking?: string } {
+  if (principal.kind === 'anonymous') return {};
+  const asking = principal.asking === undefined ? {} : { asking: principal.asking.name };
+  return { credential: describeCredential(principal.credential), ...asking };
+}
+
+function describeCredential(credential: Credential): string {
+  switch (credential.kind) {
+    case 'key':
+      return `key ${credential.fingerprint} (${credential.tag})`;
+    case 'token':
+      return `token ${credential.name}`;
+    case 'local':
+      return 'local';
+    default:
+      return credential satisfies never;
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * The judgement of one push, from its pack to the last step: every update ends alive or refused with a reason. Nothing
+ * here changes the repository; `commit.ts` does, with what is still alive.
+ */
+import type { Clock } from '../base/clock.ts';
+import type { GitProcesses } from '../git/processes.ts';
+import { isZeroOid, type Oid } from '../git/oid.ts';
+import type { RefSnapshot } from '../git/ref-cache.ts';
+import type { Principal } from '../identity/principal.ts';
+import type { Repository } from '../repository/repository.ts';
+import { classifyUpdates } from './classify.ts';
+import type { ReceiveLog, RefSource } from './commit.ts';
+import { checkConnectivity, type ConnectivityOptions } from './connectivity.ts';
+import { decideUpdates, type ReceivePolicy } from './decide.ts';
+import { ingestPack, type Ingested } from './ingest.ts';
+import type { ReceiveLimits } from './limits.ts';
+import { inspectPack, NO_CONTENTS, sentOids } from './pack-contents.ts';
+import type { PackInput } from './pack-input.ts';
+import type { PushRequest } from './push-request.ts';
+import type { Quarantine } from './quarantine.ts';
+import type { Push, PushContents, Step } from './step.ts';
+import { treeFacts } from './tree-facts.ts';
+import { applyVerdicts, failTogether, refUpdates, refuseAll, type Update } from './update.ts';
+
+export interface PipelineParts {
+  readonly processes: GitProcesses;
+  readonly refs: RefSource;
+  readonly policy: ReceivePolicy;
+  readonly steps: readonly Step[];
+  readonly clock: Clock;
+  readonly log: ReceiveLog;
+  readonly limits: ReceiveLimits;
+}
+
+export interface Candidate {
+  readonly repository: Repository;
+  readonly principal: Principal;
+  readonly mayRead: ((refname: string) => boolean) | undefined;
+  readonly request: PushRequest;
+  readonly updates: readonly Update[];
+  readonly requestId: string;
+  readonly signal: AbortSignal;
+  readonly tell: (text: string) => void;
+}
+
+export interface Judged {
+  /** 'ok', or why the pack could not be taken in. */
+  readonly unpack: string;
+  /** Where the new objects are; undefined where the push brings none. */
+  readonly objectDirectory: string | undefined;
+}
+
+export class Pipeline {
+  readonly #parts: PipelineParts;
+  readonly #candidate: Candidate;
+  #objectDirectory: string | undefined;
+  #contents: PushContents = NO_CONTENTS;
+  /** The push as each step saw it: `committed` gets the same object. */
+  readonly #pushes = new Map<Step, Push>();
+
+  constructor(parts: PipelineParts, candidate: Candidate) {
+    this.#parts = parts;
+    this.#candidate = candidate;
+  }
+
+  /** @throws Fault where a question could not be answered: nothing of the push may be committed. */
+  async judge(input: PackInput, quarantine: Quarantine | undefined): Promise<Judged> {
+    const { updates, request } = this.#candidate;
+    if (quarantine !== undefined) {
+      const refused = await this.#takeIn(input, quarantine);
+      if (refused !== undefined) return { unpack: refused, objectDirectory: undefined };
+    }
+    await classifyUpdates(updates, this.#question());
+    await decideUpdates(updates, { ...this.#parts, ...this.#candidate, trees: treeFacts(this.#question()) });
+    await this.#runSteps(input.bytes);
+    if (request.abilities.atomic) failTogether(updates);
+    return { unpack: 'ok', objectDirectory: this.#objectDirectory };
+  }
+
+  /** Everything about the objects. Returns why the pack as a whole cannot be taken. */
+  async #takeIn(input: PackInput, quarantine: Quarantine): Promise<string | undefined> {
+    const { updates, repository, requestId, signal, tell } = this.#candidate;
+    const ingested = await ingestPack({ ...this.#parts, repository, quarantine, input, requestId, signal, tell });
+    if (ingested.kind === 'refused') {
+      refuseAll(updates, this.#candidate.request.shallow.length > 0 ? SHALLOW : 'unpacker error');
+      return ingested.reason;
+    }
+    if (ingested.kind === 'indexed') {
+      this.#objectDirectory = quarantine.objectDirectory;
+      const { pack } = ingested;
+      const options = { ...this.#question(), pack, objectDirectory: quarantine.objectDirectory };
+      this.#contents = { ...NO_CONTENTS, ...(await inspectPack(options)) };
+    }
+    await this.#connect(ingested);
+    return undefined;
+  }
+
+  /** Refuses the updates whose history is not complete. */
+  async #connect(ingested: Ingested): Promise<void> {
+    const horizon = await this.#horizon(ingested);
+    const ask = (tips: readonly Oid[]): ReturnType<typeof checkConnectivity> =>
+      checkConnectivity({ ...this.#question(), tips, horizon });
+    const bringing = this.#candidate.updates.filter(({ isAlive, newOid }) => isAlive && !isZeroOid(newOid));
+    const tips = [...new Set(bringing.map(({ newOid }) => newOid))];
+    if (tips.length === 0) return;
+    const all = await ask(tips);
+    if (all.kind === 'connected') {
+      this.#contents = { ...this.#contents, longestPath: all.longestPath, longestName: all.longestName };
+      return;
+    }
+    const reason = this.#candidate.request.shallow.length > 0 ? SHALLOW : 'the push lacks objects that it needs';
+    // One bad tip among several: the others need not suffer, unless there are too many to ask one by one.
+    for (const update of bringing) {
+      const isConnected =
+        tips.length > 1 && tips.length <= TIPS_ALONE_MAX && (await ask([update.newOid])).kind === 'connected';
+      if (!isConnected) update.refuse(reason);
+    }
+  }
+
+  async #horizon(ingested: Ingested): Promise<ConnectivityOptions['horizon']> {
+    const { mayRead, repository } = this.#candidate;
+    if (mayRead === undefined) return undefined;
+    const snapshot = await this.#parts.refs.snapshot(repository);
+    const sent =
+      ingested.kind === 'empty' || this.#objectDirectory === undefined
+        ? new Set<string>()
+        : await sentOids({ ...ingested, objectDirectory: this.#objectDirectory, format: repository.objectFormat });
+    return { readable: readableTips(snapshot, mayRead), sent };
+  }
+
+  async #runSteps(packBytes: number): Promise<void> {
+    const { steps, log } = this.#parts;
+    const { updates, repository, principal, request, requestId, signal, tell } = this.#candidate;
+    for (const step of steps) {
+      const alive = refUpdates(updates);
+      if (alive.length === 0) return;
+      const push: Push = {
+        requestId,
+        principal,
+        repository,
+        updates: alive,
+        options: request.options,
+        objectDirectory: this.#objectDirectory,
+        packBytes,
+        contents: this.#contents,
+        tell,
+        signal,
+      };
+      const verdicts = await step.check(push);
+      applyVerdicts(updates, verdicts);
+      this.#pushes.set(step, push);
+      if (verdicts.length > 0)
+        log.info({ request: requestId, step: step.name, refused: verdicts.length }, 'refuse updates');
+    }
+  }
+
+  /** Tells every step that saw the push what of it was committed. */
+  async follow(committed: ReadonlySet<string>): Promise<void> {
+    for (const [step, push] of this.#pushes) {
+      const updates = push.updates.filter(({ refname }) => committed.has(refname));
+      if (updates.length > 0) await step.committed?.(push, updates);
+    }
+  }
+
+  #question() {
+    const { processes, limits } = this.#parts;
+    const { repository, requestId, signal } = this.#candidate;
+    return {
+      processes,
+      repository,
+      requestId,
+      signal,
+      deadlineMs: limits.deadlineMs,
+      objectDirectory: this.#objectDirectory,
+    };
+  }
+}
+
+const SHALLOW = 'the push comes from a shallow clone and lacks history: git fetch --unshallow first';
+const TIPS_ALONE_MAX = 64;
+
+function readableTips({ refs }: RefSnapshot, mayRead: (refname: string) => boolean): readonly Oid[] {
+  return [...new Set(refs.filter(({ refname }) => mayRead(refname)).map(({ oid }) => oid))];
+}

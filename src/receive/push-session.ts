@@ -1,0 +1,271 @@
+/**
+ * One conversation with a pushing client, from the advertisement to the report: who speaks when, how long each may take,
+ * and what the client reads whatever happens.
+ */
+import type { JournalEntry } from '../audit/entry.ts';
+import { Fault, publicMessageOf } from '../base/fault.ts';
+import { PktReader, type Pkt } from '../git/pkt-line.ts';
+import type { Conversation } from '../git/service.ts';
+import { principalLabel } from '../identity/principal.ts';
+import { encodeAdvertisement, serviceHeader } from './advertisement.ts';
+import { ClientChannel } from './client-channel.ts';
+import type { Committed, Committer } from './commit.ts';
+import { journalLine, journalRefs, outcomeOf } from './journal-line.ts';
+import { judgeAgainst } from './old-values.ts';
+import { PackInput } from './pack-input.ts';
+import { Pipeline, type Judged, type PipelineParts } from './pipeline.ts';
+import { readPushRequest, type PushRequest } from './push-request.ts';
+import { openQuarantine, type Quarantine } from './quarantine.ts';
+import type { CommittedEvent, PushAbout, ReceiveMetrics, ReceiveReport } from './receive.ts';
+import { readRefname } from './ref-names.ts';
+import { encodeReport } from './report.ts';
+import { failTogether, Update } from './update.ts';
+
+export interface SessionParts extends PipelineParts {
+  readonly journal: { append(entry: JournalEntry): Promise<void> };
+  readonly metrics: ReceiveMetrics;
+  readonly committer: Committer;
+  readonly agent: string;
+  readonly onCommitted?: (event: CommittedEvent) => void | Promise<void>;
+}
+
+/** How long a client that got its answer may take to hang up. */
+const HANG_UP_MS = 5_000;
+/** An HTTP body that goes on behind its pack is read this far, so that the connection can be used again. */
+const TAIL_BYTES_MAX = 64 * 1024;
+const TAIL_MS = 1_000;
+
+export class PushSession {
+  readonly #parts: SessionParts;
+  readonly #conversation: Conversation;
+  readonly #about: PushAbout;
+  readonly #silent = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #channel: ClientChannel;
+  readonly #reader: PktReader;
+  readonly #input: PackInput;
+  readonly #startMs: number;
+
+  constructor(parts: SessionParts, conversation: Conversation, about: PushAbout) {
+    const { clock, limits } = parts;
+    this.#parts = parts;
+    this.#conversation = conversation;
+    this.#about = about;
+    this.#startMs = clock.monotonicMs();
+    this.#signal = AbortSignal.any([conversation.signal, this.#silent.signal]);
+    this.#channel = new ClientChannel({ ...limits, clock, output: conversation.output, signal: conversation.signal });
+    this.#reader = new PktReader(conversation.input, this.#signal);
+    this.#input = new PackInput({ chunks: this.#reader.rest(), clock, idleMs: limits.idleMs });
+  }
+
+  async run(): Promise<ReceiveReport> {
+    const { clock, limits } = this.#parts;
+    const cancel = clock.after(limits.deadlineMs, () => {
+      this.#silent.abort(new Fault('timeout', 'push took too long', { publicMessage: 'the push took too long' }));
+    });
+    using channel = this.#channel;
+    try {
+      if (this.#conversation.mode !== 'rpc') await this.#advertise();
+      if (this.#conversation.mode === 'advertise') return this.#report([], false);
+      const request = await this.#readRequest();
+      return request === undefined ? this.#report([], false) : await this.#serve(request);
+    } catch (error) {
+      await this.#fail(channel, error);
+      throw error;
+    } finally {
+      cancel();
+    }
+  }
+
+  async #advertise(): Promise<void> {
+    const { repository, mayRead } = this.#about;
+    const { protocol, mode } = this.#conversation;
+    const snapshot = await this.#parts.refs.snapshot(repository);
+    const format = repository.objectFormat;
+    const refs = encodeAdvertisement({ snapshot, format, protocol, mayRead, agent: this.#parts.agent });
+    await this.#channel.write(mode === 'advertise' ? Buffer.concat([serviceHeader(), refs]) : refs);
+  }
+
+  /** The first line may take as long as a person's pre-push hook; from then on silence is bounded. */
+  async #readRequest(): Promise<PushRequest | undefined> {
+    const { clock, limits } = this.#parts;
+    const reader = this.#reader;
+    const silent = this.#silent;
+    const source = {
+      get bytesRead(): number {
+        return reader.bytesRead;
+      },
+      async next(): Promise<Pkt | undefined> {
+        if (reader.bytesRead === 0) return reader.next();
+        const cancel = clock.after(limits.idleMs, () => {
+          silent.abort(
+            new Fault('timeout', 'client is silent', { publicMessage: 'the client sent nothing for too long' }),
+          );
+        });
+        try {
+          return await reader.next();
+        } finally {
+          cancel();
+        }
+      },
+    };
+    const onAbilities = this.#channel.agree.bind(this.#channel);
+    return readPushRequest(source, { format: this.#about.repository.objectFormat, onAbilities });
+  }
+
+  async #serve(request: PushRequest): Promise<ReceiveReport> {
+    const { repository, mayRead } = this.#about;
+    const updates = readUpdates(request, mayRead);
+    judgeAgainst(await this.#parts.refs.snapshot(repository), updates);
+    if (request.abilities.atomic) failTogether(updates);
+    if (updates.some((update) => update.isAlive)) return this.#carryOut(request, updates);
+    return this.#refuseAll(request, updates, 'ok');
+  }
+
+  async #carryOut(request: PushRequest, updates: readonly Update[]): Promise<ReceiveReport> {
+    const { repository, principal, origin } = this.#about;
+    const { requestId } = this.#conversation;
+    const tell = this.#channel.tell.bind(this.#channel);
+    const pipeline = new Pipeline(this.#parts, {
+      ...this.#about,
+      request,
+      updates,
+      requestId,
+      signal: this.#signal,
+      tell,
+    });
+    await using quarantine = await this.#quarantine(request);
+    const judged: Judged = await pipeline.judge(this.#input, quarantine);
+    if (!updates.some((update) => update.isAlive)) {
+      await quarantine?.[Symbol.asyncDispose]();
+      return this.#refuseAll(request, updates, judged.unpack);
+    }
+    // The last moment at which a client that has gone away takes its push with it.
+    if (this.#signal.aborted) throw new Fault('aborted', 'client is gone', { cause: this.#signal.reason });
+    const committed = await this.#parts.committer.commit({
+      repository,
+      updates,
+      atomic: request.abilities.atomic,
+      objectDirectory: judged.objectDirectory,
+      requestId,
+      principal: principalLabel(principal),
+      entry: () => journalLine({ repository, principal, origin, updates, bytesIn: this.#bytesIn, ms: this.#elapsedMs }),
+      onApplied: (applied) => pipeline.follow(new Set(applied.map(({ refname }) => refname))),
+    });
+    if (committed === undefined) await this.#journalRefusal(updates);
+    else await this.#announce(committed, request);
+    if (this.#conversation.mode === 'rpc') await this.#input.drain({ bytesMax: TAIL_BYTES_MAX, ms: TAIL_MS });
+    await this.#sendReport(judged.unpack, updates);
+    return this.#report(updates, true);
+  }
+
+  async #quarantine(request: PushRequest): Promise<Quarantine | undefined> {
+    return request.expectsPack ? openQuarantine(this.#about.repository.path, this.#parts.clock) : undefined;
+  }
+
+  /**
+   * Nothing of the push is carried out. Its pack is still read, in bounds: a client that is cut off while it sends does
+   * not read why. Over HTTP the answer comes when the request has ended, elsewhere at once.
+   */
+  async #refuseAll(request: PushRequest, updates: readonly Update[], unpack: string): Promise<ReceiveReport> {
+    await this.#journalRefusal(updates);
+    const answer = (): Promise<void> => this.#sendReport(unpack, updates);
+    if (request.expectsPack) await this.#answerAndDrain(answer);
+    else await answer();
+    return this.#report(updates, true);
+  }
+
+  async #answerAndDrain(answer: () => Promise<void>): Promise<void> {
+    const { limits } = this.#parts;
+    const bounds = { bytesMax: limits.drainBytesMax, ms: limits.drainMs };
+    if (this.#conversation.mode === 'rpc') {
+      await this.#input.drain(bounds);
+      await answer();
+      return;
+    }
+    // The client sends to its end, reads the answer and closes; one that falls silent instead is left.
+    const draining = this.#input.drain({ ...bounds, silentMs: HANG_UP_MS });
+    await answer();
+    await draining;
+  }
+
+  /** Tells the client what it may know of a fault. Never throws. */
+  async #fail(channel: ClientChannel, error: unknown): Promise<void> {
+    const text = publicMessageOf(error, this.#conversation.requestId);
+    const isGone = this.#conversation.signal.aborted || (error instanceof Fault && error.code === 'aborted');
+    if (isGone) return;
+    await this.#answerAndDrain(() => channel.fail(text));
+  }
+
+  async #announce(committed: Committed, { options }: PushRequest): Promise<void> {
+    const { repository, principal } = this.#about;
+    const { requestId } = this.#conversation;
+    try {
+      await this.#parts.onCommitted?.({
+        ...committed,
+        repository,
+        principal: principalLabel(principal),
+        requestId,
+        options,
+      });
+    } catch (error) {
+      this.#parts.log.error({ request: requestId, error }, 'fail to announce a push');
+    }
+  }
+
+  async #journalRefusal(updates: readonly Update[]): Promise<void> {
+    const { repository, principal, origin } = this.#about;
+    const line = { repository, principal, origin, updates, bytesIn: this.#bytesIn, ms: this.#elapsedMs };
+    await this.#parts.journal.append(journalLine(line));
+  }
+
+  /** What is committed is committed: a client that does not read its report changes nothing. */
+  async #sendReport(unpack: string, updates: readonly Update[]): Promise<void> {
+    try {
+      await this.#channel.report(
+        encodeReport(
+          unpack,
+          updates.map((update) => update.fate),
+        ),
+      );
+    } catch (error) {
+      this.#parts.log.info({ request: this.#conversation.requestId, error }, 'fail to report to the client');
+    }
+  }
+
+  #report(updates: readonly Update[], journaled: boolean): ReceiveReport {
+    const refusal = updates.find((update) => update.refusal !== undefined)?.refusal;
+    const outcome = outcomeOf(updates);
+    const bytesIn = this.#bytesIn;
+    this.#parts.metrics.pushDone?.({ outcome, refs: updates.length, bytesIn });
+    return {
+      refs: journalRefs(updates),
+      outcome,
+      bytesIn,
+      ...(refusal === undefined ? {} : { reason: refusal.reason }),
+      ...(refusal?.rule === undefined ? {} : { rule: refusal.rule }),
+      journaled,
+    };
+  }
+
+  get #bytesIn(): number {
+    return this.#reader.bytesRead + this.#input.bytes;
+  }
+
+  get #elapsedMs(): number {
+    return this.#parts.clock.monotonicMs() - this.#startMs;
+  }
+}
+
+/** Every command as an update; those that no object could save are refused at once. */
+function readUpdates(request: PushRequest, mayRead: PushAbout['mayRead']): readonly Update[] {
+  return request.commands.map((command) => {
+    const read = readRefname(command.name);
+    const update = new Update({ ...command, refname: 'refname' in read ? read.refname : undefined });
+    if ('reason' in read) update.refuse(read.reason);
+    if (request.repeated.has(command.name)) update.refuse('the ref is named twice in one push');
+    // The same words whether or not the ref exists.
+    if (mayRead?.(command.name) === false) update.refuse('you may not read this ref');
+    return update;
+  });
+}

@@ -1,0 +1,39 @@
+/**
+ * Where a push's objects wait until all is decided: a directory of the repository's own (so that moving them in is a
+ * rename), invisible to every reader. Disposing removes it, whatever happened; start-up removes what a crash left.
+ */
+import { chmod, mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { newId, type Clock } from '../base/clock.ts';
+
+/** Everything of the gate's own in a bare repository lies below this; git ignores it. */
+export const GATE_DIRECTORY = 'gatehouse';
+const INCOMING = join(GATE_DIRECTORY, 'incoming');
+
+export interface Quarantine extends AsyncDisposable {
+  readonly path: string;
+  /** GIT_OBJECT_DIRECTORY for what runs on the push. */
+  readonly objectDirectory: string;
+}
+
+export async function openQuarantine(repositoryPath: string, clock: Clock): Promise<Quarantine> {
+  const path = join(repositoryPath, INCOMING, newId(clock));
+  const objectDirectory = join(path, 'objects');
+  await mkdir(join(objectDirectory, 'pack'), { recursive: true, mode: 0o700 });
+  await chmod(path, 0o700);
+  return {
+    path,
+    objectDirectory,
+    async [Symbol.asyncDispose]() {
+      await rm(path, { recursive: true, force: true, maxRetries: 3 });
+    },
+  };
+}
+
+/** Removes what a crash left; only while nothing is served. Returns how many there were. */
+export async function removeQuarantines(repositoryPath: string): Promise<number> {
+  const incoming = join(repositoryPath, INCOMING);
+  const left = await readdir(incoming).catch(() => []);
+  for (const name of left) await rm(join(incoming, name), { recursive: true, force: true, maxRetries: 3 });
+  return left.length;
+}

@@ -1,0 +1,152 @@
+/**
+ * receive-pack, spoken by the gate itself: git indexes, walks and locks, everything else is decided here. Read
+ * `push-session.ts` for the conversation, `pipeline.ts` for the judgement, `commit.ts` for the commit protocol.
+ */
+import type { JournalEntry, JournalOutcome, JournalRef } from '../audit/entry.ts';
+import type { Clock } from '../base/clock.ts';
+import { refuse, type Refusal } from '../base/fault.ts';
+import type { Oid } from '../git/oid.ts';
+import type { GitProcesses } from '../git/processes.ts';
+import type { RefCache } from '../git/ref-cache.ts';
+import type { Refname } from '../git/refname.ts';
+import type { Conversation } from '../git/service.ts';
+import { principalLabel, type Principal } from '../identity/principal.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { Store } from '../store/store.ts';
+import { Committer, type CommitParts, type CommitStep, type ReceiveLog } from './commit.ts';
+import type { ReceivePolicy } from './decide.ts';
+import { realDurable, type Durable } from './durable.ts';
+import { journalLine, type Origin } from './journal-line.ts';
+import { DEFAULT_RECEIVE_LIMITS, type ReceiveLimits } from './limits.ts';
+import type { LoggedUpdate } from './log-entry.ts';
+import { PushSession } from './push-session.ts';
+import { recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
+import { createRefWriter, type RefWriter } from './ref-writer.ts';
+import type { Step } from './step.ts';
+import { Update } from './update.ts';
+
+export interface ReceiveParts {
+  readonly processes: GitProcesses;
+  readonly refs: RefCache;
+  readonly store: Store;
+  readonly policy: ReceivePolicy;
+  /** In this order, after the policy. */
+  readonly steps: readonly Step[];
+  readonly journal: { append(entry: JournalEntry): Promise<void> };
+  readonly log: ReceiveLog;
+  readonly metrics: ReceiveMetrics;
+  readonly clock: Clock;
+  readonly catalogue: RepositorySource;
+  readonly limits?: Partial<ReceiveLimits>;
+  /** The `agent` capability; default `gatehouse`. */
+  readonly agent?: string;
+  /** Called after the refs and the journal are on disk, before the client hears. Cannot refuse; what it throws is logged. */
+  readonly onCommitted?: (event: CommittedEvent) => void | Promise<void>;
+  /** For tests: another way to sync, to write refs, and a call at each border of the commit protocol. */
+  readonly durable?: Durable;
+  readonly refWriter?: RefWriter;
+  readonly onCommitStep?: (step: CommitStep) => void | Promise<void>;
+}
+
+export interface ReceiveMetrics {
+  pushDone?(sample: { readonly outcome: JournalOutcome; readonly refs: number; readonly bytesIn: number }): void;
+}
+
+/** What later announcements start from. */
+export interface CommittedEvent {
+  readonly repository: Repository;
+  readonly principal: string;
+  readonly requestId: string;
+  readonly generation: number;
+  readonly txid: string;
+  readonly updates: readonly LoggedUpdate[];
+  readonly options: readonly string[];
+}
+
+export interface PushAbout {
+  readonly repository: Repository;
+  readonly principal: Principal;
+  readonly origin: Origin;
+  /** Undefined: every ref but the gate's own. */
+  readonly mayRead: ((refname: string) => boolean) | undefined;
+}
+
+export interface ReceiveReport {
+  readonly refs: readonly JournalRef[];
+  /** `served` where any ref was updated, or nothing was asked. */
+  readonly outcome: JournalOutcome;
+  readonly bytesIn: number;
+  readonly rule?: string;
+  readonly reason?: string;
+  /** The push has its line: it was on disk before the client heard of success. */
+  readonly journaled: boolean;
+}
+
+export interface OwnCommit {
+  readonly repository: Repository;
+  readonly principal: Principal;
+  readonly updates: readonly { readonly refname: Refname; readonly oldOid: Oid; readonly newOid: Oid }[];
+  /** Objects to move in first; their connectivity is the caller's word. */
+  readonly objectDirectory?: string;
+  readonly requestId?: string;
+}
+
+export interface Receive {
+  /** @throws Fault after telling the client in-band: malformed input, a silent or vanished client, our own failure. */
+  serve(conversation: Conversation, about: PushAbout): Promise<ReceiveReport>;
+  /** The gate's own change of refs, all or nothing, by the same protocol; asks no policy and no step. */
+  commit(
+    own: OwnCommit,
+  ): Promise<{ readonly kind: 'committed'; readonly generation: number; readonly txid: string } | Refusal>;
+  /** At start, before anything is served. */
+  recover(): Promise<RecoveryReport>;
+  /** Runs `task` while no push to this repository commits: for renaming, destroying, repacking. */
+  exclusively<T>(repositoryId: string, task: () => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+export function createReceive(parts: ReceiveParts): Receive {
+  const limits = { ...DEFAULT_RECEIVE_LIMITS, ...parts.limits };
+  const commitParts: CommitParts = {
+    store: parts.store,
+    refs: parts.refs,
+    refWriter: parts.refWriter ?? createRefWriter(parts.processes),
+    durable: parts.durable ?? realDurable,
+    journal: parts.journal,
+    log: parts.log,
+    clock: parts.clock,
+    logEntriesKept: limits.logEntriesKept,
+    onStep: parts.onCommitStep,
+  };
+  const committer = new Committer(commitParts);
+  const sessionParts = { ...parts, limits, committer, agent: parts.agent ?? 'gatehouse' };
+  return {
+    serve: (conversation, about) => new PushSession(sessionParts, conversation, about).run(),
+    commit: (own) => commitOwn(committer, parts.clock, own),
+    recover: () => recover(commitParts, parts.catalogue),
+    exclusively: (id, task) => committer.inTurn(id, task),
+    close: () => committer.close(),
+  };
+}
+
+async function commitOwn(
+  committer: Committer,
+  clock: Clock,
+  own: OwnCommit,
+): Promise<{ readonly kind: 'committed'; readonly generation: number; readonly txid: string } | Refusal> {
+  const { repository, principal, objectDirectory } = own;
+  const requestId = own.requestId ?? clock.randomBytes(16).toString('hex');
+  const updates = own.updates.map((update) => new Update({ name: update.refname, ...update }));
+  const origin: Origin = { id: requestId, transport: 'local', address: 'local' };
+  const committed = await committer.commit({
+    repository,
+    updates,
+    atomic: true,
+    objectDirectory,
+    requestId,
+    principal: principalLabel(principal),
+    entry: () => journalLine({ repository, principal, origin, updates, bytesIn: 0 }),
+  });
+  if (committed !== undefined) return { kind: 'committed', generation: committed.generation, txid: committed.txid };
+  return refuse(updates.find((update) => !update.isAlive)?.refusal?.reason ?? 'nothing to commit');
+}

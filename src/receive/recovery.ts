@@ -1,0 +1,139 @@
+/**
+ * What a crash left, made good: transactions past their commit point are applied and journaled; quarantines, locks and log
+ * entries of those before it are removed. Runs at start, before anything is served; `settle` also before a push where an
+ * earlier one failed after its commit point.
+ */
+import { rm } from 'node:fs/promises';
+import type { JournalEntry } from '../audit/entry.ts';
+import type { Repository } from '../repository/repository.ts';
+import { listAll, type Stored } from '../store/store.ts';
+import type { CommitParts } from './commit.ts';
+import { releasePacks } from './install.ts';
+import { readLogEntry, unreferencedEntries, type LogEntry } from './log-entry.ts';
+import { removeQuarantines } from './quarantine.ts';
+import { replay, type Replayed, type ReplayOptions } from './replay.ts';
+import { removeLocks } from './ref-writer.ts';
+import { parseState, type State } from './state.ts';
+
+export interface RecoveryReport {
+  /** Committed transactions found pending, and refs of theirs that had yet to be set. */
+  readonly transactions: number;
+  readonly refsApplied: number;
+  /** Refs that were neither old nor new: somebody changed them beside the gate. Left as they are. */
+  readonly refsStrange: number;
+  /** Quarantines and log entries of pushes that never committed. */
+  readonly quarantinesRemoved: number;
+  readonly entriesRemoved: number;
+  /** Repositories whose pending transaction could not be applied: pushes to them fail until it can. */
+  readonly failed: readonly string[];
+}
+
+export interface RepositorySource {
+  byId(id: string): Promise<Repository | undefined>;
+  list(options: { readonly after?: string; readonly limit?: number }): Promise<readonly Repository[]>;
+}
+
+/** Applies and journals one pending transaction. @throws Fault where that is not possible. */
+export async function settle(
+  parts: CommitParts,
+  repository: Repository,
+  state: State,
+  options: ReplayOptions = {},
+): Promise<Replayed> {
+  const entry = await readLogEntry(repository, state);
+  const replayed = await replay(parts, repository, entry, options);
+  await parts.journal.append(recoverLine(repository, entry, replayed));
+  return replayed;
+}
+
+function recoverLine(repository: Repository, entry: LogEntry, { strange }: Replayed): JournalEntry {
+  const odd = new Set(strange);
+  return {
+    event: 'recover',
+    outcome: strange.length === 0 ? 'served' : 'faulted',
+    request: entry.requestId,
+    transport: 'local',
+    address: 'local',
+    principal: entry.principal,
+    repository: repository.name,
+    refs: entry.updates.map((update) => ({
+      name: update.refname,
+      old: update.oldOid,
+      new: update.newOid,
+      result: odd.has(update) ? 'left alone: changed beside the gate' : 'ok',
+    })),
+    reason: 'committed before the gate stopped, applied after it started',
+  };
+}
+
+export async function recover(parts: CommitParts, repositories: RepositorySource): Promise<RecoveryReport> {
+  const report = { transactions: 0, refsApplied: 0, refsStrange: 0, quarantinesRemoved: 0, entriesRemoved: 0 };
+  const failed: string[] = [];
+  for await (const pending of listAll(parts.store, 'pending')) {
+    report.transactions += 1;
+    const repository = await repositories.byId(pending.key);
+    try {
+      // Destroyed since: there is nothing left to apply it to.
+      const replayed =
+        repository === undefined
+          ? undefined
+          : await settle(parts, repository, parseState(pending), { removeLocks: true });
+      report.refsApplied += replayed?.applied.length ?? 0;
+      report.refsStrange += replayed?.strange.length ?? 0;
+      await clear(parts, pending);
+    } catch (error) {
+      failed.push(repository?.name ?? pending.key);
+      parts.log.error({ repository: repository?.name, id: pending.key, error }, 'fail to recover a transaction');
+    }
+  }
+  for await (const repository of everyRepository(repositories)) {
+    const { quarantines, entries } = await tidy(parts, repository);
+    report.quarantinesRemoved += quarantines;
+    report.entriesRemoved += entries;
+  }
+  return { ...report, failed };
+}
+
+async function clear(parts: CommitParts, pending: Stored): Promise<void> {
+  const { key, version } = pending;
+  await parts.store.transact({
+    checks: [{ kind: 'pending', key, version }],
+    writes: [{ kind: 'pending', key, delete: true }],
+  });
+}
+
+/** Removes what pushes that never committed left in one repository. */
+async function tidy(
+  parts: CommitParts,
+  repository: Repository,
+): Promise<{ readonly quarantines: number; readonly entries: number }> {
+  try {
+    const quarantines = await removeQuarantines(repository.path);
+    const state = parseState(await parts.store.get('repository-state', repository.id));
+    const left = await unreferencedEntries(repository, state);
+    for (const { path, entry } of left) {
+      if (entry !== undefined) {
+        await removeLocks(repository.path, entry.updates);
+        await releasePacks(repository.path, entry.packs);
+      }
+      await rm(path, { force: true });
+    }
+    return { quarantines, entries: left.length };
+  } catch (error) {
+    parts.log.warn({ repository: repository.name, error }, 'fail to tidy a repository');
+    return { quarantines: 0, entries: 0 };
+  }
+}
+
+const PAGE = 500;
+
+async function* everyRepository(repositories: RepositorySource): AsyncGenerator<Repository> {
+  let after: string | undefined;
+  for (;;) {
+    const page = await repositories.list({ limit: PAGE, ...(after === undefined ? {} : { after }) });
+    yield* page;
+    const last = page.at(-1);
+    if (last === undefined || page.length < PAGE) return;
+    after = last.name;
+  }
+}

@@ -1,0 +1,71 @@
+/** One ref update on its way through the pipeline, from the command to its fate. */
+import type { Oid } from '../git/oid.ts';
+import type { Refname } from '../git/refname.ts';
+import type { RefFate } from './report.ts';
+import type { RefUpdate, UpdateKind, Verdict } from './step.ts';
+
+export class Update {
+  /** As the client wrote it; `refname` is undefined where that is none. */
+  readonly name: string;
+  readonly refname: Refname | undefined;
+  readonly oldOid: Oid;
+  readonly newOid: Oid;
+  kind: UpdateKind | undefined;
+  oldType: string | undefined;
+  newType: string | undefined;
+  #refusal: { readonly reason: string; readonly rule?: string } | undefined;
+
+  constructor(command: {
+    readonly name: string;
+    readonly refname: Refname | undefined;
+    readonly oldOid: Oid;
+    readonly newOid: Oid;
+  }) {
+    this.name = command.name;
+    this.refname = command.refname;
+    this.oldOid = command.oldOid;
+    this.newOid = command.newOid;
+  }
+
+  /** The first refusal stands. */
+  refuse(reason: string, rule?: string): void {
+    this.#refusal ??= rule === undefined ? { reason } : { reason, rule };
+  }
+
+  get refusal(): { readonly reason: string; readonly rule?: string } | undefined {
+    return this.#refusal;
+  }
+
+  get isAlive(): boolean {
+    return this.#refusal === undefined;
+  }
+
+  get fate(): RefFate {
+    return { name: this.name, reason: this.#refusal?.reason };
+  }
+}
+
+/** What a step sees: updates that nobody has refused and whose kind is known. */
+export function refUpdates(updates: readonly Update[]): readonly RefUpdate[] {
+  const alive: RefUpdate[] = [];
+  for (const { isAlive, refname, kind, oldOid, newOid } of updates) {
+    if (isAlive && refname !== undefined && kind !== undefined) alive.push({ refname, oldOid, newOid, kind });
+  }
+  return alive;
+}
+
+export function applyVerdicts(updates: readonly Update[], verdicts: readonly Verdict[]): void {
+  const byName = new Map(updates.map((update) => [update.name, update]));
+  for (const { refname, reason, rule } of verdicts) byName.get(refname)?.refuse(reason, rule);
+}
+
+/** An atomic push with one refused ref is refused as a whole; each of the others says because of which. */
+export function failTogether(updates: readonly Update[]): void {
+  const culprit = updates.find((update) => !update.isAlive);
+  if (culprit === undefined) return;
+  for (const update of updates) update.refuse(`atomic push: ${culprit.name} was refused`);
+}
+
+export function refuseAll(updates: readonly Update[], reason: string, rule?: string): void {
+  for (const update of updates) update.refuse(reason, rule);
+}
