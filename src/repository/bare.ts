@@ -110,10 +110,10 @@ function configText(format: ObjectFormat): string {
 }
 
 function identityText(identity: Identity): string {
-  for (const [key, value] of Object.entries(identity)) {
+  for (const value of [identity.id, identity.name, identity.owner]) {
     // Names are parsed long before; a quote or a newline here would be somebody else's configuration.
     if (!/^[A-Za-z0-9._+/-]+$/.test(value))
-      throw new Fault('internal', 'identity is not plain text', { context: { key } });
+      throw new Fault('internal', 'identity is not plain text', { context: { value } });
   }
   return `[gatehouse]\n\tid = ${identity.id}\n\tname = ${identity.name}\n\towner = ${identity.owner}\n`;
 }

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { constants, createWriteStream, type WriteStream } from 'node:fs';
 import { copyFile, link, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+
 import { Fault, ok, refuse, type Parsed } from '../base/fault.ts';
 import { syncDirectory, syncFile } from '../git/durable.ts';
 import { assertOwnEnd, runGitOk } from '../git/run.ts';
@@ -15,6 +15,7 @@ import { isInternalRefname, parseRefname } from '../git/refname.ts';
 import type { GitSpec } from '../git/processes.ts';
 import { makeBare, readHead } from './bare.ts';
 import type { Ground } from './ground.ts';
+import { linesOf } from './lines.ts';
 import { entriesOf, isPresent } from './layout.ts';
 import { commitNew, nameRefusal, nameTurn, parseNew } from './lifecycle.ts';
 import type { RepositoryName } from './name.ts';
@@ -89,7 +90,7 @@ async function fill(ground: Ground, filling: Filling): Promise<Parsed<void>> {
   if (await isPresent(join(source.path, 'shallow'))) return refuse(`${source.name} is shallow: it cannot be copied`);
   await linkObjects(join(source.path, 'objects'), join(path, 'objects'));
   const spec = { gitDir: path, writable: [path], deadlineMs: PACK_MS, ...signalOf(options) };
-  await runGitOk(ground.processes, { ...spec, subcommand: 'repack', options: ['-adq'] });
+  await runGitOk(ground.processes, { ...spec, subcommand: 'repack', options: ['-adqn'] });
   await runGitOk(ground.processes, { ...spec, subcommand: 'prune', options: ['--expire=now'] });
   for (const file of await entriesOf(join(path, 'objects', 'pack')))
     await syncFile(join(path, 'objects', 'pack', file));
@@ -114,8 +115,13 @@ async function copyRefs(ground: Ground, filling: Filling): Promise<number> {
   // for-each-ref sorts by refname. Without "peeled" git looks up what a tag points at when it needs it.
   await write(output, '# pack-refs with: sorted \n');
   let count = 0;
-  for await (const line of createInterface({ input: git.stdout, crlfDelay: Infinity })) {
+  for await (const line of linesOf(git.stdout)) {
     const [oid = '', refname = ''] = splitOnce(line);
+    if (refname.includes('\ufffd')) {
+      throw new Fault('bad-input', 'refname is not utf-8', {
+        publicMessage: 'a ref of the repository has a name that is not UTF-8: it cannot be copied',
+      });
+    }
     const isCopied = parseRefname(refname) !== undefined && !isInternalRefname(refname);
     if (!isCopied || (options.mayRead !== undefined && !options.mayRead(refname))) continue;
     await write(output, `${oid} ${refname}\n`);

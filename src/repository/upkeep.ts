@@ -1,11 +1,12 @@
 /** Housekeeping of one repository, on request: gc, fsck, count-objects. One at a time for each repository. */
-import { createInterface } from 'node:readline';
+
 import { BOUNDS } from '../base/bounds.ts';
 import { ok, refuse, type Parsed } from '../base/fault.ts';
 import { syncDirectory } from '../git/durable.ts';
 import type { GitSpec } from '../git/processes.ts';
 import { assertOwnEnd } from '../git/run.ts';
 import type { Ground } from './ground.ts';
+import { linesOf } from './lines.ts';
 import type { Repository } from './repository.ts';
 
 export interface Upkeep {
@@ -83,7 +84,7 @@ async function run(ground: Ground, upkeep: Upkeep, spec: Omit<GitSpec, 'gitDir'>
   const whole: GitSpec = { ...spec, gitDir: upkeep.repository.path, ...signal };
   await using git = await ground.processes.start(whole);
   git.stdin.end();
-  for await (const line of createInterface({ input: git.stdout, crlfDelay: Infinity })) {
+  for await (const line of linesOf(git.stdout)) {
     await upkeep.tell(line.slice(0, BOUNDS.commandLineBytesMax));
   }
   const exit = await git.exit;
