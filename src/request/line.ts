@@ -11,10 +11,13 @@ export interface Findings {
   rule?: string | undefined;
   report?: UploadFinding | ReceiveFinding;
   error?: unknown;
+  /** The part that serves took over: it tells the client of what goes wrong. */
+  serving?: boolean;
 }
 
 interface UploadFinding {
   readonly event: string;
+  readonly bytesIn: number;
   readonly bytesOut: number;
 }
 
@@ -58,7 +61,7 @@ export function gitLine(request: GitRequest, outcome: Outcome, findings: Finding
     ...(push === undefined || push.refs.length === 0 ? {} : { refs: push.refs }),
     ...(reason === undefined ? {} : { reason }),
     ...(rule === undefined ? {} : { rule }),
-    ...(push === undefined ? {} : { bytesIn: push.bytesIn }),
+    ...(report === undefined ? {} : { bytesIn: report.bytesIn }),
     ...(report !== undefined && 'bytesOut' in report ? { bytesOut: report.bytesOut } : {}),
     ms: Math.round(ms),
   };

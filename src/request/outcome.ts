@@ -6,15 +6,18 @@ export type FaultedOutcome = Extract<Outcome, { readonly kind: 'faulted' }>;
 
 /**
  * The outcome of a request that threw. The reason is the fault's public message, or "internal error" with the
- * request id. A part that already told the client sets `inBand: true` in the fault's context.
+ * request id. `inBand`: the part that served told the client already.
  */
-export function outcomeOf(error: unknown, requestId: string): FaultedOutcome {
+export function outcomeOf(
+  error: unknown,
+  { requestId, inBand }: { readonly requestId: string; readonly inBand: boolean },
+): FaultedOutcome {
   const fault = faultOf(error);
   return {
     kind: 'faulted',
     reason: publicMessageOf(fault ?? error, requestId),
     code: fault?.code ?? 'internal',
-    inBand: fault?.context['inBand'] === true,
+    inBand,
   };
 }
 

@@ -30,7 +30,7 @@ export interface WalkUpload {
       readonly service: 'upload-pack' | 'upload-archive';
       readonly mayRead: ((refname: string) => boolean) | undefined;
     },
-  ): Promise<{ readonly event: string; readonly bytesOut: number }>;
+  ): Promise<{ readonly event: string; readonly bytesIn: number; readonly bytesOut: number }>;
 }
 
 export interface WalkReceive {
@@ -60,13 +60,8 @@ export interface WalkLog {
 }
 
 export interface WalkMetrics {
-  /** One finished request or command. */
-  requestDone(sample: {
-    readonly transport: string;
-    readonly event: string;
-    readonly outcome: JournalOutcome;
-    readonly ms: number;
-  }): void;
+  request(labels: { readonly transport: string; readonly service: string; readonly outcome: string }, ms: number): void;
+  bytes(direction: 'in' | 'out', transport: string, count: number): void;
 }
 
 export interface WalkParts {
@@ -149,7 +144,8 @@ class OneWalk implements Walk {
       using place = await this.#admission.enter(request, request.signal);
       return await this.#journaled(request, findings, await this.#guarded(request, place.signal, findings));
     } catch (error) {
-      return this.#journaled(request, findings, outcomeOf(error, request.id));
+      findings.error = error;
+      return this.#journaled(request, findings, outcomeOf(error, { requestId: request.id, inBand: false }));
     }
   }
 
@@ -167,9 +163,9 @@ class OneWalk implements Walk {
     const found = name.kind === 'ok' ? await catalogue.find(name.value) : undefined;
     const phantom = phantomOf(name, principal);
     const reading = policy.decide({ principal, operation: 'read', repository: found ?? phantom });
-    const creating = policy.decide({ principal, operation: 'create-repository', repository: phantom });
     if (found === undefined || reading.kind === 'refused') {
       findings.rule = reading.rule;
+      const creating = policy.decide({ principal, operation: 'create-repository', repository: phantom });
       const mayCreate = operation === 'write' && name.kind === 'ok' && creating.kind === 'allowed';
       return { kind: 'missing', reason: missingReason(request.requestedPath, name, mayCreate) };
     }
@@ -181,6 +177,8 @@ class OneWalk implements Walk {
       if (writing.kind === 'refused') return { kind: 'refused', reason: writing.reason };
     }
 
+    // From here on the client is told of errors in the protocol, by the part that serves.
+    findings.serving = true;
     const conversation: Conversation = { ...wireOf(request), signal };
     const mayRead = policy.readableRefs(principal, found);
     findings.report =
@@ -196,13 +194,13 @@ class OneWalk implements Walk {
       return await this.#walk(request, signal, findings);
     } catch (error) {
       findings.error = error;
-      return outcomeOf(error, request.id);
+      return outcomeOf(error, { requestId: request.id, inBand: findings.serving === true });
     }
   }
 
   /** Writes the request's one journal line, its log line and its metrics. Never throws. */
   async #journaled(request: GitRequest, findings: Findings, outcome: Outcome): Promise<Outcome> {
-    const { journal, clock } = this.#parts;
+    const { journal, clock, metrics } = this.#parts;
     const line = gitLine(request, outcome, findings, clock.monotonicMs());
     let told = outcome;
     try {
@@ -210,12 +208,15 @@ class OneWalk implements Walk {
       else if (line.entry !== undefined) journal.record(line.entry);
     } catch (error) {
       findings.error = error;
-      told = outcomeOf(error, request.id);
+      told = outcomeOf(error, { requestId: request.id, inBand: findings.serving === true });
     }
     this.#tell({ request: request.id, ...line.log }, told.kind === 'faulted' ? findings.error : undefined);
     const journalOutcome = told.kind === 'faulted' ? 'faulted' : line.outcome;
-    const sample = { transport: request.transport, event: line.event, outcome: journalOutcome, ms: line.ms };
-    this.#parts.metrics.requestDone(sample);
+    const { transport } = request;
+    metrics.request({ transport, service: request.service, outcome: journalOutcome }, line.ms);
+    const { report } = findings;
+    if (report !== undefined) metrics.bytes('in', transport, report.bytesIn);
+    if (report !== undefined && 'bytesOut' in report) metrics.bytes('out', transport, report.bytesOut);
     return told;
   }
 
@@ -230,7 +231,7 @@ class OneWalk implements Walk {
       const ms = clock.monotonicMs() - begunMs;
       journal.record(commandLine(origin, about, end, ms));
       this.#tell({ request: origin.id, event: 'command', outcome: end.outcome, ms: Math.round(ms) }, error);
-      metrics.requestDone({ transport: origin.transport, event: 'command', outcome: end.outcome, ms });
+      metrics.request({ transport: origin.transport, service: 'command', outcome: end.outcome }, ms);
     };
     try {
       using place = await this.#admission.enter(origin, about.signal ?? NEVER);
@@ -238,7 +239,7 @@ class OneWalk implements Walk {
       finish(end);
       return end;
     } catch (error) {
-      const { reason } = outcomeOf(error, origin.id);
+      const { reason } = outcomeOf(error, { requestId: origin.id, inBand: false });
       finish({ exit: 1, outcome: 'faulted', reason }, error);
       throw error;
     }

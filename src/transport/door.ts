@@ -61,11 +61,6 @@ export async function listenAt(server: Server, at: Listen): Promise<string> {
   return formatAddress({ host: at.host, port: bound.port });
 }
 
-/** The client's address without port; an IPv4 client of an IPv6 socket in its IPv4 form. */
-export function clientAddress(remoteAddress: string | undefined): string {
-  return (remoteAddress ?? 'unknown').replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
-}
-
 /** Refusal and error lines as a person reads them: each line names who speaks. */
 export function spoken(reason: string): string {
   return reason

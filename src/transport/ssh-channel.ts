@@ -3,11 +3,12 @@
  * holds up a key exchange, holds a bounded number of bytes here), and destroying a stream never cuts the others.
  */
 import { once } from 'node:events';
-import { Readable, Writable } from 'node:stream';
+import { Writable, type Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { Connection, ServerChannel } from 'ssh2';
 import { Fault } from '../base/fault.ts';
 import { boundUnread, forgetSent, isRekeying } from './ssh-internals.ts';
+import { PeerInput } from './peer-input.ts';
 import type { SshWire } from './ssh-wire.ts';
 
 /** Bytes handed to ssh2 at a time: a few of the packets it makes of them. */
@@ -38,7 +39,7 @@ export function openChannel(parts: ChannelParts): ChannelStreams {
   channel.stderr.on('error', () => {});
   boundUnread(channel, UNREAD_BYTES);
   const lane = new Lane(parts);
-  const stdin = new ChannelInput(channel, parts.signal);
+  const stdin = new PeerInput(channel, parts.signal);
   const stdout = new ChannelOutput(lane, channel);
   const stderr = new ChannelOutput(lane, channel.stderr);
   return {
@@ -153,45 +154,5 @@ class ChannelOutput extends Writable {
       return;
     }
     done();
-  }
-}
-
-/** What the client sends. Destroying it lets the rest run off; the channel stays open for the answer. */
-class ChannelInput extends Readable {
-  readonly #channel: ServerChannel;
-  readonly #signal: AbortSignal;
-  readonly #onAbort: () => void;
-  readonly #onData: (chunk: Buffer) => void;
-
-  constructor(channel: ServerChannel, signal: AbortSignal) {
-    super({ highWaterMark: SLICE_BYTES });
-    this.#channel = channel;
-    this.#signal = signal;
-    this.#onAbort = () => {
-      // An end that the client did not send must not look like one: half a pack is not a pack.
-      this.destroy(gone(signal));
-    };
-    this.#onData = (chunk) => {
-      if (!this.push(chunk)) channel.pause();
-    };
-    this.on('error', () => {});
-    signal.addEventListener('abort', this.#onAbort, { once: true });
-    channel.on('data', this.#onData);
-    channel.once('end', () => {
-      if (!this.destroyed) this.push(null);
-    });
-    channel.pause();
-    if (signal.aborted) this.#onAbort();
-  }
-
-  override _read(): void {
-    this.#channel.resume();
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#signal.removeEventListener('abort', this.#onAbort);
-    this.#channel.off('data', this.#onData);
-    this.#channel.resume();
-    done(error);
   }
 }

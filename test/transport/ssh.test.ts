@@ -21,7 +21,7 @@ const waited = Promise.withResolvers<void>();
 const keys = new Map<string, Principal>();
 
 async function command({ argv, origin, stdin, stdout, stderr, signal }: CommandRun): Promise<number> {
-  switch (argv[0]) {
+  switch (argv[0] ?? '') {
     case 'echo':
       stdout.write(`${argv.slice(1).join('|')}\n`);
       return 0;

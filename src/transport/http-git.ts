@@ -1,0 +1,196 @@
+/** Git over HTTP: one exchange from its head to its last byte. What is asked is decided by the walk. */
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { finished } from 'node:stream/promises';
+import { newId, type Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import { ANONYMOUS, type Principal } from '../identity/principal.ts';
+import { clientAddress } from '../request/address.ts';
+import { parseAuthorization } from '../request/authorization.ts';
+import type { Outcome } from '../request/request.ts';
+import { parseProtocol, spoken, type DoorWalk } from './door.ts';
+import type { GitUrl } from './git-url.ts';
+import { decoderFor, discard, emptyBody, LazyAnswer, RequestBody, type BodyLimits } from './http-body.ts';
+
+export interface HttpGitParts {
+  readonly walk: DoorWalk;
+  readonly directory: { byToken(secret: string): Promise<Principal | undefined> };
+  readonly clock: Clock;
+  readonly limits: BodyLimits;
+}
+
+/** Nothing of a repository may be kept by a cache: the next answer may be another, or for somebody else. */
+const NO_CACHE: OutgoingHttpHeaders = {
+  'cache-control': 'no-cache, max-age=0, must-revalidate',
+  expires: 'Fri, 01 Jan 1980 00:00:00 GMT',
+  pragma: 'no-cache',
+};
+const DUMB = 'use a smart client: git 1.6.6 or newer';
+const REALM = 'Basic realm="gatehouse", charset="UTF-8"';
+
+interface Exchange extends HttpGitParts {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** The client waits for `100 Continue` before it sends its body. */
+  readonly expectsContinue: boolean;
+}
+
+type ServiceUrl = Exclude<GitUrl, { readonly kind: 'dumb' }>;
+
+/** Answers one request. Never throws. */
+export async function serveGit(exchange: Exchange, url: GitUrl): Promise<void> {
+  try {
+    if (url.kind === 'dumb') {
+      await answer(exchange, 403, DUMB);
+      return;
+    }
+    const method = url.kind === 'advertise' ? 'GET' : 'POST';
+    if (exchange.request.method !== method) {
+      await answer(exchange, 405, `this is asked for with ${method}`, { allow: method });
+      return;
+    }
+    await serveService(exchange, url);
+  } catch {
+    // Only a broken connection comes here; the walk turned everything else into an outcome.
+    exchange.response.destroy();
+  }
+}
+
+async function serveService(exchange: Exchange, url: ServiceUrl): Promise<void> {
+  const { request, response, walk, directory, clock, limits } = exchange;
+  const authorization = parseAuthorization(request.headers.authorization);
+  const named = authorization.kind === 'token' ? await directory.byToken(authorization.secret) : undefined;
+  if (authorization.kind !== 'none' && named === undefined) {
+    await answer(exchange, 401, 'this token is wrong, expired or revoked', { 'www-authenticate': REALM });
+    return;
+  }
+  const decoder = decoderFor(request.headers['content-encoding']);
+  const wrong = wrongBody(exchange, url, decoder === 'unknown');
+  if (wrong !== undefined || decoder === 'unknown') {
+    await answer(exchange, 415, wrong ?? 'unknown Content-Encoding');
+    return;
+  }
+  const principal = named ?? ANONYMOUS;
+  const onBegin = (): void => {
+    if (exchange.expectsContinue) response.writeContinue();
+  };
+  const input = url.kind === 'rpc' ? new RequestBody({ request, decoder, limits, clock, onBegin }) : emptyBody();
+  const output = new LazyAnswer(response, { 'content-type': contentType(url), ...NO_CACHE });
+  const outcome = await walk.handle({
+    id: newId(clock),
+    transport: 'http',
+    address: clientAddress(request.socket.remoteAddress),
+    principal,
+    service: url.service,
+    requestedPath: url.path,
+    protocol: parseProtocol(singleHeader(request.headers['git-protocol'])),
+    mode: url.kind,
+    input,
+    output,
+    signal: signalOf(response),
+  });
+  input.destroy();
+  await conclude(exchange, { outcome, output, anonymous: principal.kind === 'anonymous' });
+}
+
+/** What is wrong with the declared body, in words. */
+function wrongBody({ request }: Exchange, url: ServiceUrl, unknownEncoding: boolean): string | undefined {
+  if (url.kind === 'advertise') return undefined;
+  const type = (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
+  const wanted = `application/x-git-${url.service}-request`;
+  if (type !== wanted) return `the Content-Type of this request is ${wanted}`;
+  return unknownEncoding ? 'the Content-Encoding of a request is gzip, deflate or none' : undefined;
+}
+
+function contentType(url: ServiceUrl): string {
+  return `application/x-git-${url.service}-${url.kind === 'advertise' ? 'advertisement' : 'result'}`;
+}
+
+function signalOf(response: ServerResponse): AbortSignal {
+  const abort = new AbortController();
+  response.once('close', () => {
+    if (!response.writableFinished) abort.abort(new Fault('aborted', 'http client went away'));
+  });
+  return abort.signal;
+}
+
+interface Ending {
+  readonly outcome: Outcome;
+  readonly output: LazyAnswer;
+  readonly anonymous: boolean;
+}
+
+async function conclude(exchange: Exchange, { outcome, output, anonymous }: Ending): Promise<void> {
+  switch (outcome.kind) {
+    case 'served':
+      await finish(exchange, output);
+      return;
+    case 'missing':
+    case 'refused':
+      // Nothing was written yet: that is what an outcome at admission promises.
+      if (anonymous) await answer(exchange, 401, outcome.reason, { 'www-authenticate': REALM });
+      else await answer(exchange, outcome.kind === 'missing' ? 404 : 403, outcome.reason);
+      return;
+    case 'faulted':
+      if (!output.started) await answer(exchange, statusOf(outcome.code), outcome.reason, { 'retry-after': '5' });
+      else if (outcome.inBand) await finish(exchange, output);
+      // Half an answer must not look whole.
+      else exchange.response.destroy();
+      return;
+    default:
+      outcome satisfies never;
+  }
+}
+
+async function finish({ request, clock, limits }: Exchange, output: LazyAnswer): Promise<void> {
+  if (!output.writableEnded) output.end();
+  await finished(output);
+  if (!(await discard(request, limits, clock))) request.socket.destroySoon();
+}
+
+function statusOf(code: string): number {
+  switch (code) {
+    case 'bad-input':
+      return 400;
+    case 'timeout':
+      return 408;
+    case 'busy':
+    case 'aborted':
+      return 503;
+    default:
+      return 500;
+  }
+}
+
+/** A whole answer in words. git shows text/plain to its user as `remote: ...` lines. */
+async function answer(
+  exchange: Exchange,
+  status: number,
+  reason: string,
+  more: OutgoingHttpHeaders = {},
+): Promise<void> {
+  const { request, response, walk, clock, limits, expectsContinue } = exchange;
+  if (response.destroyed || response.headersSent) return;
+  const body = Buffer.from(spoken(reason));
+  const unread = !request.complete && hasBody(request);
+  const { 'retry-after': retryAfter, ...rest } = more;
+  response.writeHead(status, {
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': body.length,
+    ...NO_CACHE,
+    ...rest,
+    ...(status === 503 && retryAfter !== undefined ? { 'retry-after': retryAfter } : {}),
+    ...(unread || walk.draining ? { connection: 'close' } : {}),
+  });
+  response.write(body);
+  // Closing on a client that still sends would reset the connection and lose the words just written.
+  if (unread && !expectsContinue) await discard(request, limits, clock);
+  response.end();
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+function singleHeader(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
+}

@@ -1,0 +1,216 @@
+/**
+ * The HTTP door. Git's URLs are served straight from Node's server, everything else (health, metrics, what the
+ * API registers) by Fastify on the same port. With a certificate and its key the door speaks HTTPS only.
+ */
+import { readFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { fastify, type FastifyInstance } from 'fastify';
+import type { Listen } from '../base/address.ts';
+import { BOUNDS } from '../base/bounds.ts';
+import { Fault } from '../base/fault.ts';
+import { listenAt, spoken, type Door, type DoorLog } from './door.ts';
+import { parseGitUrl } from './git-url.ts';
+import { BODY_LIMITS, type BodyLimits } from './http-body.ts';
+import { serveGit, type HttpGitParts } from './http-git.ts';
+
+export interface HttpOptions extends Omit<HttpGitParts, 'limits'> {
+  readonly listen: Listen;
+  /** PEM files: the certificate chain and its private key. */
+  readonly tls?: { readonly certificatePath: string; readonly keyPath: string };
+  readonly log: DoorLog;
+  /** For `/metrics`. */
+  readonly metrics: { readonly contentType: string; text(): Promise<string> };
+  /** The gate is open; false while it starts and while it drains. */
+  readonly ready: () => boolean;
+  /** What else is served here: the API, pages. */
+  readonly register?: (app: FastifyInstance) => Promise<void> | void;
+  readonly limits?: Partial<HttpLimits>;
+}
+
+export interface HttpLimits extends BodyLimits {
+  readonly connectionsMax: number;
+  readonly headerBytesMax: number;
+  /** From the connection, or the end of the request before, to the last byte of the head. */
+  readonly headMs: number;
+  /** Between two requests. */
+  readonly idleMs: number;
+  /** Without a byte in either direction. */
+  readonly silenceMs: number;
+  readonly checkMs: number;
+}
+
+export interface HttpDoor extends Door {
+  readonly scheme: 'http' | 'https';
+  /** Reads certificate and key again; a pair that does not fit leaves the old one in place. @throws Fault 'usage'. */
+  reload(): Promise<void>;
+}
+
+export const HTTP_LIMITS: HttpLimits = {
+  ...BODY_LIMITS,
+  connectionsMax: 2_000,
+  headerBytesMax: 16 * 1024,
+  headMs: 20_000,
+  idleMs: 15_000,
+  silenceMs: 300_000,
+  checkMs: 5_000,
+};
+
+/** Beyond the drain, before connections that still run are cut. */
+const CLOSE_GRACE_MS = 3_000;
+
+export async function startHttp(options: HttpOptions): Promise<HttpDoor> {
+  const limits = { ...HTTP_LIMITS, ...options.limits };
+  const pair = options.tls === undefined ? undefined : await readPair(options.tls);
+  let server: Server | SecureServer | undefined;
+  const app = fastify({
+    bodyLimit: 2 * BOUNDS.commandInputBytesMax,
+    serverFactory: (handler) => (server = makeServer({ options, limits, pair, handler })),
+    clientErrorHandler: (error, socket) => {
+      answerGarbage(error, socket);
+    },
+  });
+  addHealth(app, options);
+  await options.register?.(app);
+  await app.ready();
+  if (server === undefined) throw new Fault('internal', 'http server was not made');
+  const open = server;
+  const address = await listenAt(open, options.listen);
+  return {
+    address,
+    scheme: pair === undefined ? 'http' : 'https',
+    async reload() {
+      if (options.tls === undefined || !('setSecureContext' in open)) return;
+      const next = await readPair(options.tls);
+      try {
+        open.setSecureContext({ ...next, minVersion: 'TLSv1.2' });
+      } catch (cause) {
+        throw new Fault('usage', 'certificate is unusable', {
+          cause,
+          publicMessage: 'the TLS certificate and key do not fit',
+        });
+      }
+    },
+    async close() {
+      const closed = new Promise<void>((resolve) => {
+        open.close(() => {
+          resolve();
+        });
+      });
+      open.closeIdleConnections();
+      const cancel = options.clock.after(BOUNDS.drainMs + CLOSE_GRACE_MS, () => {
+        open.closeAllConnections();
+      });
+      await closed;
+      cancel();
+      await app.close();
+    },
+  };
+}
+
+interface Pair {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+async function readPair(tls: NonNullable<HttpOptions['tls']>): Promise<Pair> {
+  const read = async (path: string): Promise<Buffer> => {
+    try {
+      return await readFile(path);
+    } catch (cause) {
+      throw new Fault('usage', 'cannot read tls file', {
+        cause,
+        context: { path },
+        publicMessage: `cannot read ${path}`,
+      });
+    }
+  };
+  return { cert: await read(tls.certificatePath), key: await read(tls.keyPath) };
+}
+
+interface ServerParts {
+  readonly options: HttpOptions;
+  readonly limits: HttpLimits;
+  readonly pair: Pair | undefined;
+  readonly handler: (request: IncomingMessage, response: ServerResponse) => void;
+}
+
+function makeServer({ options, limits, pair, handler }: ServerParts): Server | SecureServer {
+  const settings: ServerOptions = {
+    maxHeaderSize: limits.headerBytesMax,
+    headersTimeout: limits.headMs,
+    // A push may take hours; RequestBody watches its pace instead.
+    requestTimeout: 0,
+    keepAliveTimeout: limits.idleMs,
+    connectionsCheckingInterval: limits.checkMs,
+    noDelay: true,
+    insecureHTTPParser: false,
+  };
+  const dispatch = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
+    // A client that breaks off must not end the process; 'close' tells everybody who cares.
+    request.on('error', () => {});
+    response.on('error', () => {});
+    const url = parseGitUrl(request.url ?? '');
+    if (url === undefined) {
+      if (expectsContinue) response.writeContinue();
+      handler(request, response);
+    } else if (url.kind === 'refused') {
+      sendText(response, 400, url.reason);
+    } else {
+      void serveGit({ ...options, limits, request, response, expectsContinue }, url.value);
+    }
+  };
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    dispatch(request, response, false);
+  };
+  const server =
+    pair === undefined
+      ? createServer(settings, onRequest)
+      : createSecureServer({ ...settings, ...pair, minVersion: 'TLSv1.2', handshakeTimeout: limits.headMs }, onRequest);
+  server.on('checkContinue', (request, response) => {
+    dispatch(request, response, true);
+  });
+  server.maxConnections = limits.connectionsMax;
+  server.timeout = limits.silenceMs;
+  return server;
+}
+
+function addHealth(app: FastifyInstance, { ready, metrics }: HttpOptions): void {
+  app.get('/healthz', async (_request, reply) => {
+    await reply.type('text/plain; charset=utf-8').header('cache-control', 'no-store').send('ok\n');
+  });
+  app.get('/readyz', async (_request, reply) => {
+    const isReady = ready();
+    await reply
+      .code(isReady ? 200 : 503)
+      .type('text/plain; charset=utf-8')
+      .header('cache-control', 'no-store')
+      .send(isReady ? 'ready\n' : 'not ready\n');
+  });
+  app.get('/metrics', async (_request, reply) => {
+    await reply.type(metrics.contentType).send(await metrics.text());
+  });
+  app.setNotFoundHandler(async (_request, reply) => {
+    await reply.code(404).type('text/plain; charset=utf-8').send(spoken('there is no such page'));
+  });
+}
+
+function sendText(response: ServerResponse, status: number, reason: string): void {
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', connection: 'close' });
+  response.end(spoken(reason));
+}
+
+/** What cannot be parsed as HTTP gets one short answer and the end of its connection. */
+function answerGarbage(error: Error & { readonly code?: string }, socket: Duplex): void {
+  const status = STATUS_OF.get(error.code ?? '') ?? '400 Bad Request';
+  if (socket.writable && error.code !== 'ECONNRESET') {
+    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  }
+  socket.destroy();
+}
+
+const STATUS_OF: ReadonlyMap<string, string> = new Map([
+  ['HPE_HEADER_OVERFLOW', '431 Request Header Fields Too Large'],
+  ['ERR_HTTP_REQUEST_TIMEOUT', '408 Request Timeout'],
+]);
