@@ -45,8 +45,11 @@ export async function exchange(options: Exchange): Promise<void> {
     (cause: unknown) => cause ?? new Fault('internal', 'relay failed'),
   );
   if (relayFault !== undefined) ending.abort(relayFault);
-  const exit = await child.exit;
-  const fault = faultOf({ wire, exit, spec, causes: [feedFault, relayFault] });
+  const [exit, exitFault] = await child.exit.then(
+    (value) => [value, undefined] as const,
+    (cause: unknown) => [undefined, cause] as const,
+  );
+  const fault = faultOf({ wire, exit, spec, causes: [feedFault, relayFault, exitFault] });
   if (fault !== undefined) await wire.lastWords(tracker.lastWords(wordsOf(fault, wire)));
   // Nothing more goes to git, and with a stateful one nothing more is expected from the client.
   ending.abort(new Fault('aborted', 'exchange is over'));
@@ -89,7 +92,7 @@ async function relay({ answer, options, tracker }: Relay): Promise<void> {
 
 interface Ending {
   readonly wire: Wire;
-  readonly exit: GitExit;
+  readonly exit: GitExit | undefined;
   readonly spec: GitSpec;
   readonly causes: readonly unknown[];
 }
@@ -100,7 +103,7 @@ function faultOf({ wire, exit, spec, causes }: Ending): Fault | undefined {
     const reason: unknown = wire.signal.reason;
     return reason instanceof Fault ? reason : new Fault('aborted', 'client is gone', { cause: reason });
   }
-  if (exit.ended === 'deadline') {
+  if (exit?.ended === 'deadline') {
     return new Fault('timeout', 'git took too long', {
       context: { subcommand },
       publicMessage: 'the server gave up: this took too long',
@@ -108,7 +111,7 @@ function faultOf({ wire, exit, spec, causes }: Ending): Fault | undefined {
   }
   const cause = causes.find((fault) => fault !== undefined);
   if (cause instanceof Fault) return cause;
-  if (exit.code === 0 && cause === undefined) return undefined;
-  const context = { subcommand, code: exit.code, stderr: exit.stderr };
+  if (exit?.code === 0 && cause === undefined) return undefined;
+  const context = { subcommand, code: exit?.code, stderr: exit?.stderr };
   return new Fault('process', 'git failed', { cause, context });
 }

@@ -4,12 +4,12 @@
  */
 import { BOUNDS } from '../base/bounds.ts';
 import { Fault, badInput } from '../base/fault.ts';
-import type { ObjectFormat, Oid } from '../git/oid.ts';
+import { type ObjectFormat, type Oid, zeroOid } from '../git/oid.ts';
 import { pktText } from '../git/pkt-line.ts';
 import { advertisementV2, line } from './advertisement.ts';
 import type { Session } from './session.ts';
 import { exchange } from './exchange.ts';
-import { FetchRequestReader, argumentLines } from './fetch-request.ts';
+import { type FetchRequest, FetchRequestReader, argumentLines } from './fetch-request.ts';
 import { LsRefsRequest, answerLsRefs } from './ls-refs.ts';
 import { type View, tipsAmong } from './view.ts';
 import { quoteLine } from './wire.ts';
@@ -131,7 +131,7 @@ async function fetch({ session, hasArguments, shown }: FetchCommand): Promise<nu
   );
   const admitted = await session.admission.admit(asked, context);
   if (admitted.kind === 'refused') throw new Fault('missing', 'fetch was refused', { publicMessage: admitted.reason });
-  const { request } = admitted.value;
+  const request = withSomeHave(asked, admitted.value.request, repository.objectFormat);
   await exchange({
     processes: session.processes,
     wire,
@@ -146,4 +146,12 @@ async function fetch({ session, hasArguments, shown }: FetchCommand): Promise<nu
     },
   });
   return asked.wants.length;
+}
+
+/**
+ * git sends the pack at once to who has nothing. A client that had something, though nothing we may confirm, waits to
+ * be told so: one have that no repository has stands for all that were dropped.
+ */
+function withSomeHave(asked: FetchRequest, request: FetchRequest, format: ObjectFormat): FetchRequest {
+  return asked.haves.length > 0 && request.haves.length === 0 ? { ...request, haves: [zeroOid(format)] } : request;
 }

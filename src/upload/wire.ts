@@ -83,8 +83,7 @@ export class Wire implements Disposable {
   [Symbol.dispose](): void {
     this.#cancelTimer();
     this.stop();
-    this.conversation.input.off('error', ignore);
-    // An error of the output after the end belongs to the transport, but must not become an uncaught one here.
+    // The listeners stay: an error that a stream raises after the end must not become an uncaught one.
   }
 
   async #clientsTurn<T>(turn: Promise<T>): Promise<T> {
