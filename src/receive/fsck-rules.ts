@@ -39,7 +39,7 @@ const OLD_DEFECTS = [
   'zeroPaddedDate',
 ] as const;
 
-/** Messages that a repository may set with `fsck.MESSAGE`: the old defects, and others that are a matter of taste. */
+/** Messages that a repository may set with `fsck.MESSAGE` (in lower case, as settings are): the old defects, and others that are a matter of taste. */
 const ADJUSTABLE = [
   ...OLD_DEFECTS,
   'badDate',
@@ -55,17 +55,21 @@ const ADJUSTABLE = [
   'gitmodulesParse',
 ] as const;
 
-/** Settings of a repository that this floor understands: `fsck.zeroPaddedFilemode` and so on. */
-export const FSCK_SETTINGS: readonly string[] = ADJUSTABLE.map((message) => `fsck.${message}`);
+/** Settings of a repository that this floor understands: `fsck.zeropaddedfilemode` and so on. */
+export const FSCK_SETTINGS: readonly string[] = ADJUSTABLE.map(settingOf);
 
 /** `--strict=MESSAGE=SEVERITY,...` for index-pack. A setting that is no known severity is as if it were not there. */
 export function fsckOption(repository: RepositoryFacts): string {
   const severities = new Map<string, FsckSeverity>(OLD_DEFECTS.map((message) => [message, 'warn']));
   for (const message of ADJUSTABLE) {
-    const wanted = repository.settings[`fsck.${message}`];
+    const wanted = repository.settings[settingOf(message)];
     const severity = FSCK_SEVERITIES.find((known) => known === wanted);
     if (severity !== undefined) severities.set(message, severity);
   }
   for (const message of FIXED_ERRORS) severities.set(message, 'error');
   return `--strict=${[...severities].map(([message, severity]) => `${message}=${severity}`).join(',')}`;
+}
+
+function settingOf(message: string): string {
+  return `fsck.${message.toLowerCase()}`;
 }

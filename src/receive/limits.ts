@@ -1,4 +1,6 @@
 /** What one push may cost, with units. The site's settings give the sizes; the rest has defaults that tests lower. */
+import type { RepositoryFacts, SettingValue } from '../repository/repository.ts';
+
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
@@ -59,3 +61,15 @@ export const DEFAULT_RECEIVE_LIMITS: ReceiveLimits = {
   keepAliveMs: 5_000,
   logEntriesKept: 64,
 };
+
+/** The site's limits, narrowed by the repository's own settings `limits.pack-bytes` and `limits.object-bytes`. */
+export function limitsFor(limits: ReceiveLimits, repository: RepositoryFacts): ReceiveLimits {
+  const packBytesMax = narrowed(limits.packBytesMax, repository.settings['limits.pack-bytes']);
+  const objectBytesMax = narrowed(limits.objectBytesMax, repository.settings['limits.object-bytes']);
+  return { ...limits, packBytesMax, objectBytesMax };
+}
+
+function narrowed(limit: number, setting: SettingValue | undefined): number {
+  const own = typeof setting === 'string' && /^\d{1,15}$/.test(setting) ? Number(setting) : limit;
+  return Math.min(limit, own);
+}

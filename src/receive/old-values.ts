@@ -36,6 +36,8 @@ function misfit(snapshot: RefSnapshot, { refname, oldOid, newOid }: Update): str
   }
   if (isZeroOid(oldOid) && !isDeletion) return 'the ref exists already: fetch first';
   if (current.oid !== oldOid) return 'the ref has changed since you fetched: fetch first';
-  if (isDeletion && snapshot.head.target === refname) return 'HEAD points to this branch: it is not deleted';
+  if (isDeletion && snapshot.head.target === refname) {
+    return 'this is the default branch: it is not deleted (config REPO set default-branch NAME chooses another)';
+  }
   return undefined;
 }

@@ -60,10 +60,10 @@ export class PackInput {
     return result.value;
   }
 
-  /** Gives back the rest of a chunk. */
+  /** Gives back bytes that were taken last. */
   unread(chunk: Buffer): void {
     if (chunk.length === 0) return;
-    this.#unread = chunk;
+    this.#unread = this.#unread === undefined ? chunk : Buffer.concat([chunk, this.#unread]);
     this.#bytes -= chunk.length;
   }
 

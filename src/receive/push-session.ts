@@ -237,7 +237,7 @@ export class PushSession {
     const refusal = updates.find((update) => update.refusal !== undefined)?.refusal;
     const outcome = outcomeOf(updates);
     const bytesIn = this.#bytesIn;
-    this.#parts.metrics.pushDone?.({ outcome, refs: updates.length, bytesIn });
+    if (updates.length > 0) this.#parts.metrics.push(outcome, this.#elapsedMs);
     return {
       refs: journalRefs(updates),
       outcome,

@@ -7,30 +7,31 @@ import type { Clock } from '../base/clock.ts';
 import { refuse, type Refusal } from '../base/fault.ts';
 import type { Oid } from '../git/oid.ts';
 import type { GitProcesses } from '../git/processes.ts';
-import type { RefCache } from '../git/ref-cache.ts';
 import type { Refname } from '../git/refname.ts';
 import type { Conversation } from '../git/service.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Store } from '../store/store.ts';
-import { Committer, type CommitParts, type CommitStep, type ReceiveLog } from './commit.ts';
+import { Committer, type CommitParts, type CommitStep, type ReceiveLog, type RefSource } from './commit.ts';
 import type { ReceivePolicy } from './decide.ts';
 import { realDurable, type Durable } from './durable.ts';
 import { journalLine, type Origin } from './journal-line.ts';
-import { DEFAULT_RECEIVE_LIMITS, type ReceiveLimits } from './limits.ts';
+import { DEFAULT_RECEIVE_LIMITS, limitsFor, type ReceiveLimits } from './limits.ts';
 import type { LoggedUpdate } from './log-entry.ts';
 import { PushSession } from './push-session.ts';
 import { recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
 import { createRefWriter, type RefWriter } from './ref-writer.ts';
 import type { Step } from './step.ts';
+import { createSizeStep } from './steps/size-limits.ts';
 import { Update } from './update.ts';
 
 export interface ReceiveParts {
   readonly processes: GitProcesses;
-  readonly refs: RefCache;
+  /** The ref cache. */
+  readonly refs: RefSource;
   readonly store: Store;
   readonly policy: ReceivePolicy;
-  /** In this order, after the policy. */
+  /** In this order, after the policy and the pipeline's own step about sizes. */
   readonly steps: readonly Step[];
   readonly journal: { append(entry: JournalEntry): Promise<void> };
   readonly log: ReceiveLog;
@@ -49,7 +50,7 @@ export interface ReceiveParts {
 }
 
 export interface ReceiveMetrics {
-  pushDone?(sample: { readonly outcome: JournalOutcome; readonly refs: number; readonly bytesIn: number }): void;
+  push(outcome: string, ms: number): void;
 }
 
 /** What later announcements start from. */
@@ -119,9 +120,13 @@ export function createReceive(parts: ReceiveParts): Receive {
     onStep: parts.onCommitStep,
   };
   const committer = new Committer(commitParts);
-  const sessionParts = { ...parts, limits, committer, agent: parts.agent ?? 'gatehouse' };
+  const steps = [createSizeStep(limits), ...parts.steps];
+  const sessionParts = { ...parts, steps, limits, committer, agent: parts.agent ?? 'gatehouse' };
   return {
-    serve: (conversation, about) => new PushSession(sessionParts, conversation, about).run(),
+    serve: (conversation, about) => {
+      const own = { ...sessionParts, limits: limitsFor(limits, about.repository) };
+      return new PushSession(own, conversation, about).run();
+    },
     commit: (own) => commitOwn(committer, parts.clock, own),
     recover: () => recover(commitParts, parts.catalogue),
     exclusively: (id, task) => committer.inTurn(id, task),

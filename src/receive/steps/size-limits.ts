@@ -1,14 +1,13 @@
 /** The step that holds a push to its limits: the largest object, everything unpacked, the longest path. */
-import type { ReceiveLimits } from '../limits.ts';
+import { limitsFor, type ReceiveLimits } from '../limits.ts';
 import type { Step } from '../step.ts';
 
-export type SizeLimits = Pick<ReceiveLimits, 'objectBytesMax' | 'unpackedBytesMax' | 'pathBytesMax' | 'nameBytesMax'>;
-
-/** Limits of the site. What breaks one breaks the whole push: its objects come in together or not at all. */
-export function createSizeStep(limits: SizeLimits): Step {
+/** What breaks a limit breaks the whole push: its objects come in together or not at all. */
+export function createSizeStep(siteLimits: ReceiveLimits): Step {
   return {
     name: 'size-limits',
     check(push) {
+      const limits = limitsFor(siteLimits, push.repository);
       const { largest, unpackedBytes, longestPath, longestName } = push.contents;
       const problems: string[] = [];
       if (largest !== undefined && largest.bytes > limits.objectBytesMax) {
