@@ -66,6 +66,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpDoor> {
   let server: Server | SecureServer | undefined;
   const app = fastify({
     bodyLimit: 2 * BOUNDS.commandInputBytesMax,
+    // A body is what its schema says, or refused: nothing is bent into shape or dropped.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     serverFactory: (handler) => (server = makeServer({ options, limits, pair, handler })),
     clientErrorHandler: (error, socket) => {
       answerGarbage(error, socket);
