@@ -32,6 +32,9 @@ const OWN_NAMES = [...REQUIRED_NAMES, 'gatehouse.db-wal', 'host-keys', 'admin-to
 /** How long the refused wait for the owner to write its pid, in milliseconds. */
 const PID_WAIT_MS = 500;
 
+/** A lock that is garbage-collected is closed, and so given up: it is held here until it is released. */
+const heldLocks = new Set<DatabaseSync>();
+
 /** `new`: nothing is here yet. `unfinished`: a first start was cut short. Both are initialised, then `finish`ed. */
 export type DataDirectoryState = 'new' | 'unfinished' | 'ready';
 
@@ -77,6 +80,7 @@ class ClaimedDirectory implements DataDirectory {
     this.path = path;
     this.state = state;
     this.#lock = lock;
+    heldLocks.add(lock);
     this.#finished = state === 'ready';
   }
 
@@ -97,6 +101,7 @@ class ClaimedDirectory implements DataDirectory {
     // Before the lock goes: afterwards the file may be the next owner's.
     rmSync(join(this.path, PID_NAME), { force: true });
     this.#lock.close();
+    heldLocks.delete(this.#lock);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -113,8 +113,11 @@ function syncPath(path: string): void {
 function recogniseFile(path: string): void {
   const head = Buffer.alloc(100);
   let count: number;
+  let size: number;
   try {
-    if (!statSync(path).isFile()) throw refusal('corrupt', path, 'is not a file');
+    const status = statSync(path);
+    if (!status.isFile()) throw refusal('corrupt', path, 'is not a file');
+    ({ size } = status);
     const descriptor = openSync(path, 'r+');
     try {
       count = readSync(descriptor, head, 0, head.length, 0);
@@ -128,6 +131,15 @@ function recogniseFile(path: string): void {
   if (head.toString('latin1', 0, MAGIC.length) !== MAGIC) {
     throw refusal('corrupt', path, 'is not a database. Move it away or restore it from a backup');
   }
+  // SQLite takes a part of a page for a whole one. A log beside it may hold the rest (a crash during its write-back).
+  const page = head.readUInt16BE(16);
+  if (size % (page === 1 ? 65_536 : Math.max(page, 512)) !== 0 && !hasLog(path)) {
+    throw refusal('corrupt', path, 'is truncated. Restore it from a backup');
+  }
+}
+
+function hasLog(path: string): boolean {
+  return (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
 }
 
 function recogniseSchema(database: DatabaseSync, path: string): void {

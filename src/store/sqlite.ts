@@ -143,8 +143,9 @@ class SqliteStore implements Store {
         yield event;
         if (signal.aborted) return;
       }
-      // Between the page and the wait nothing else runs here, so that no commit is missed.
-      if (!page.more) await this.#nextCommit(signal);
+      // Only an empty page is waited on, in the same turn as it was read: while events were yielded,
+      // commits may have come and gone.
+      if (page.atEnd) await this.#nextCommit(signal);
       if (signal.aborted) return;
     }
   }
@@ -180,24 +181,24 @@ class SqliteStore implements Store {
   }
 
   /** The next events of the log; moves the cursor over those of other kinds too. */
-  #page(cursor: Cursor, kinds: ReadonlySet<string> | undefined): { events: WatchEvent[]; more: boolean } {
+  #page(cursor: Cursor, kinds: ReadonlySet<string> | undefined): { events: WatchEvent[]; atEnd: boolean } {
     const events: WatchEvent[] = [];
     let bytes = 0;
-    let count = 0;
+    let atEnd = true;
     for (const row of this.#changes.iterate(cursor.position, WATCH_PAGE_EVENTS)) {
       const position = Number(row['position']);
       // Positions are contiguous: a step of more than one means that the log was compacted under us.
       if (position !== cursor.position + 1) throw compactedFault(cursor.revision);
       cursor.position = position;
       cursor.revision = Number(row['revision']);
-      count += 1;
+      atEnd = false;
       if (kinds !== undefined && !kinds.has(String(row['kind']))) continue;
       const value = row['value'];
       bytes += typeof value === 'string' ? value.length : 0;
       events.push(eventOf(row));
-      if (bytes >= WATCH_PAGE_BYTES) return { events, more: true };
+      if (bytes >= WATCH_PAGE_BYTES) break;
     }
-    return { events, more: count === WATCH_PAGE_EVENTS };
+    return { events, atEnd };
   }
 
   #nextCommit(signal: AbortSignal): Promise<void> {
