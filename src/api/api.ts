@@ -50,6 +50,8 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
     scope.addHook('onSend', async (_request, reply) => {
       reply.header('cache-control', 'no-store');
     });
+    // JSON only: text/plain is what a form of another site may send without asking.
+    scope.removeContentTypeParser('text/plain');
     scope.get('/api/openapi.json', async () => description);
     scope.get(WHOAMI_ROUTE.path, { schema: { response: { 200: WHOAMI_ROUTE.answer } } }, async (request, reply) => {
       const user = await authenticate(request, reply, options);
