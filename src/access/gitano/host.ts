@@ -29,7 +29,7 @@ export function createGitanoHost(load: (name: string) => Loaded<Asked>): GitanoH
     load,
     matchType(name) {
       const variable = variableOf(name);
-      return variable === undefined ? undefined : matchTypeOf(variable.read, mention);
+      return variable === undefined ? undefined : matchTypeOf(variable, mention);
     },
     command: (name) => (name === 'include?' ? 'include?' : undefined),
   };

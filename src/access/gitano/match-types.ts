@@ -9,7 +9,7 @@ import { buildPattern, type Automaton, type Pattern } from '../pattern/nfa.ts';
 import { parsePcre, quotePcre } from '../pattern/pcre.ts';
 import type { Asked } from './asked.ts';
 import { entriesOf, expandAll, parseTemplate, type Template } from './template.ts';
-import type { Reader, Value } from './variables.ts';
+import type { Reader, Value, Variable } from './variables.ts';
 
 const KINDS = ['is', 'exact', 'prefix', 'suffix', 'pattern', 'pcre'] as const;
 type Kind = (typeof KINDS)[number];
@@ -29,9 +29,13 @@ export interface Mention {
   readonly inValue: readonly string[];
 }
 
+/** A rule about paths was not told them though objects change: it cannot be told, so it is refused. */
+const PATHS_UNKNOWN: MatchFailure = { message: 'the changed paths of this update are not known', words: [1] };
+
 const SPENT: MatchFailure = { message: 'the rules look at too much for one decision', words: [1] };
 
-export function matchTypeOf(read: Reader, mention: (mention: Mention) => void): MatchType<Asked> {
+export function matchTypeOf(variable: Variable, mention: (mention: Mention) => void): MatchType<Asked> {
+  const { read, isAboutPaths } = variable;
   return (words) => {
     const wanted = parseWords(words);
     if ('message' in wanted) return wanted;
@@ -41,8 +45,16 @@ export function matchTypeOf(read: Reader, mention: (mention: Mention) => void): 
     mention({ variable: words[0] ?? '', value: wanted.value, inValue: template.names });
     const made = makeTest(read, wanted, template);
     if (typeof made === 'string') return wrong(made, [wanted.word]);
-    return { kind: 'test', test: made };
+    return {
+      kind: 'test',
+      test: isAboutPaths ? (asked) => (arePathsUnknown(read, asked) ? PATHS_UNKNOWN : made(asked)) : made,
+    };
   };
+}
+
+function arePathsUnknown(read: Reader, asked: Asked): boolean {
+  const { ref } = asked.question;
+  return (ref?.oldOid !== undefined || ref?.newOid !== undefined) && read(asked) === undefined;
 }
 
 function parseWords(words: readonly string[]): Wanted | ReturnType<typeof wrong> {
@@ -105,15 +117,26 @@ function compareTest(read: Reader, wanted: Wanted, template: Template, compariso
       return asked.meter.isSpent ? SPENT : isFound !== isNegated;
     };
   }
+  const [whole] = template.parts;
+  // `group is ${config/readers}`: the commonest form, without making lists of lists.
+  const other = template.parts.length === 1 && typeof whole === 'function' ? whole : undefined;
   return (asked) => {
     const value = read(asked);
     if (value === undefined) return false;
-    const texts = expandAll(template, asked);
+    const texts = other === undefined ? expandAll(template, asked) : listed(other(asked));
     if (texts === undefined) return SPENT;
+    if (typeof texts === 'string') {
+      const isEqual = matchesAny(value, texts, comparison, asked);
+      return asked.meter.isSpent ? SPENT : isEqual !== isNegated;
+    }
     if (texts.length === 0) return false;
     const isFound = texts.some((text) => matchesAny(value, text, comparison, asked));
     return asked.meter.isSpent ? SPENT : isFound !== isNegated;
   };
+}
+
+function listed(value: Value): string | readonly string[] {
+  return typeof value === 'string' ? value : entriesOf(value);
 }
 
 function matchesAny(value: Exclude<Value, undefined>, wanted: string, comparison: Comparison, asked: Asked): boolean {

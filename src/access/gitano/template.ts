@@ -49,6 +49,8 @@ export function expandAll(
   asked: Asked,
   quote: (text: string) => string = same,
 ): readonly string[] | undefined {
+  const one = expandOne(template, asked, quote);
+  if (one !== undefined) return [one];
   let texts: string[] = [''];
   for (const part of template.parts) {
     const entries = typeof part === 'string' ? [part] : entriesOf(part(asked)).map(quote);
@@ -57,6 +59,17 @@ export function expandAll(
     texts = texts.flatMap((text) => entries.map((entry) => text + entry));
   }
   return texts;
+}
+
+/** The one text, where no variable holds a list or is unset. */
+function expandOne(template: Template, asked: Asked, quote: (text: string) => string): string | undefined {
+  let text = '';
+  for (const part of template.parts) {
+    const value = typeof part === 'string' ? part : part(asked);
+    if (typeof value !== 'string') return undefined;
+    text += typeof part === 'string' ? value : quote(value);
+  }
+  return text;
 }
 
 /** For a person: lists with commas, unset variables as `(none)`, control characters and excess cut out. */
@@ -70,7 +83,8 @@ export function expandForPerson(template: Template, asked: Asked): string {
 
 export function entriesOf(value: Value): readonly string[] {
   if (value === undefined) return [];
-  return typeof value === 'string' ? [value] : [...value];
+  if (typeof value === 'string') return [value];
+  return Array.isArray(value) ? (value as readonly string[]) : [...value];
 }
 
 function same(text: string): string {

@@ -19,8 +19,16 @@ export interface Tracer {
 }
 
 export function runLace<C>(program: Program<C>, context: C, tracer?: Tracer): RunResult {
-  return new Run(program, context, tracer).rules(program.rules);
+  const idle = IDLE.get(program) as Run<C> | undefined;
+  if (idle !== undefined) IDLE.delete(program);
+  const run = idle ?? new Run(program);
+  const result = run.answer(context, tracer);
+  IDLE.set(program, run as Run<unknown>);
+  return result;
 }
+
+/** A finished run of each program, used again: deciding makes as little garbage as it can. */
+const IDLE = new WeakMap<object, Run<unknown>>();
 
 const UNDECIDED: RunResult = { kind: 'undecided' };
 
@@ -33,22 +41,33 @@ const OPEN = 4;
 
 class Run<C> {
   readonly #program: Program<C>;
-  readonly #context: C;
-  readonly #tracer: Tracer | undefined;
   readonly #state: Uint8Array;
-  readonly #bound: DefineRule<C>[] = [];
+  readonly #bound: (DefineRule<C> | undefined)[];
+  #context: C | undefined;
+  #tracer: Tracer | undefined;
   /** Guilty words, from the condition that failed outwards. */
   #failure: { readonly message: string; readonly words: Words } | undefined;
   #depth = 0;
 
-  constructor(program: Program<C>, context: C, tracer: Tracer | undefined) {
+  constructor(program: Program<C>) {
     this.#program = program;
-    this.#context = context;
-    this.#tracer = tracer;
     this.#state = new Uint8Array(program.names.length);
+    this.#bound = program.names.map(() => undefined);
   }
 
-  rules(rules: readonly Rule<C>[]): RunResult {
+  answer(context: C, tracer: Tracer | undefined): RunResult {
+    this.#state.fill(UNBOUND);
+    this.#context = context;
+    this.#tracer = tracer;
+    this.#failure = undefined;
+    this.#depth = 0;
+    const result = this.#rules(this.#program.rules);
+    this.#context = undefined;
+    this.#tracer = undefined;
+    return result;
+  }
+
+  #rules(rules: readonly Rule<C>[]): RunResult {
     for (const rule of rules) {
       if (rule.kind === 'define') {
         if (this.#state[rule.slot] !== UNBOUND) return this.#redefined(rule);
@@ -74,13 +93,13 @@ class Run<C> {
 
   #include(rule: IncludeRule<C>): RunResult {
     if (typeof rule.rules !== 'function') {
-      const result = this.rules(rule.rules);
+      const result = this.#rules(rule.rules);
       return result.kind === 'error' ? { kind: 'error', error: blameInclude(result.error, rule) } : result;
     }
-    const late = rule.rules(this.#context);
+    const late = rule.rules(this.#context as C);
     if (late === undefined) return UNDECIDED;
     if ('message' in late) return { kind: 'error', error: late };
-    return runLace(late, this.#context, this.#tracer);
+    return runLace(late, this.#context as C, this.#tracer);
   }
 
   /** The index of the first condition that does not hold; anyof looks at all and wants one that does. */
@@ -141,7 +160,7 @@ class Run<C> {
 
   #matches(match: Match<C>): boolean | undefined {
     if (match.kind === 'test') {
-      const value = match.test(this.#context);
+      const value = match.test(this.#context as C);
       return typeof value === 'boolean' ? value : this.#fail(value.message, value.words);
     }
     const missed = this.#firstMiss(match.conditions, match.kind === 'anyof');
