@@ -145,13 +145,6 @@ export const SETTINGS = {
     meaning: 'bytes of one path in a pushed tree',
   },
   pushDeadline: { key: 'push.deadline', type: 'duration', default: '2h', min: 1000, meaning: 'time one push may take' },
-  fetchDeadline: {
-    key: 'fetch.deadline',
-    type: 'duration',
-    default: '2h',
-    min: 1000,
-    meaning: 'time one fetch may take',
-  },
   requestsMax: {
     key: 'limits.requests-max',
     type: 'count',

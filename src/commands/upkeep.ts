@@ -33,7 +33,7 @@ export const UPKEEP_COMMANDS: readonly RepositoryCommand[] = [
     form: 'count-objects REPO',
     summary: 'Say how many objects a repository has and what they take on disk',
     examples: ['count-objects hello'],
-    scope: 'admin',
+    scope: 'read',
     permission: { kind: 'repository', operation: 'configure', action: 'count_objects' },
     async run(call, repository) {
       const { upkeep, lines } = listen(call, repository, { progress: false });

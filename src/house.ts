@@ -1,0 +1,137 @@
+/**
+ * The one place that builds the parts and hands each what it needs, from the store up to the doors, and takes them
+ * down in the opposite order.
+ */
+import type { Readable, Writable } from 'node:stream';
+import { join } from 'node:path';
+import { BOUNDS } from './base/bounds.ts';
+import { newId, systemClock } from './base/clock.ts';
+import type { Config } from './base/config.ts';
+import { Fault, ok, refuse, type Parsed } from './base/fault.ts';
+import type { Principal } from './identity/principal.ts';
+import { openDoors, type Doors } from './house/doors.ts';
+import { nextSteps, readyLine, urlsOf, type Urls } from './house/banner.ts';
+import { openRooms, type Rooms } from './house/rooms.ts';
+import { awaitStop } from './house/signals.ts';
+import { startControlSocket, type ControlSocket } from './api/control-server.ts';
+
+export interface House {
+  readonly rooms: Rooms;
+  readonly doors: Doors;
+  /** Lines for a person, behind the ready line. */
+  readonly greeting: string;
+  /** No new requests; running ones get up to `BOUNDS.drainMs`; then everything is closed. */
+  close(): Promise<void>;
+}
+
+export interface HouseOptions {
+  readonly config: Config;
+  /** How a person calls the local command line. */
+  readonly program: string;
+}
+
+/** Everything, ready to serve. @throws Fault with a public message where something cannot be opened. */
+export async function openHouse(options: HouseOptions): Promise<House> {
+  const { config, program } = options;
+  let urls: Urls = {};
+  const rooms = await openRooms(config, { urls: () => urls });
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rooms.close());
+  const stopping = new AbortController();
+  const control = await startControl(rooms, config.dataDirectory, stopping.signal);
+  stack.defer(() => control.close());
+  const doors = await openDoors(rooms, config);
+  stack.defer(() => doors.close());
+  urls = urlsOf(doors.addresses, config.settings);
+  await rooms.begin(doors.addresses);
+  const kept = stack.move();
+  return {
+    rooms,
+    doors,
+    greeting: nextSteps({
+      urls,
+      program,
+      administrator: rooms.administrator,
+      dataDirectory: config.dataDirectory,
+      isFirst: rooms.isFirst,
+      hasKey: rooms.hasKey,
+      warnings: rooms.warnings,
+    }),
+    async close() {
+      // Doors refuse what is new while the walk lets what runs come to its end.
+      const closing = doors.close();
+      await rooms.walk.drain(BOUNDS.drainMs);
+      stopping.abort(new Fault('aborted', 'gate is closing'));
+      await closing;
+      await kept.disposeAsync();
+    },
+  };
+}
+
+function startControl(rooms: Rooms, dataDirectory: string, signal: AbortSignal): Promise<ControlSocket> {
+  return startControlSocket({
+    path: join(dataDirectory, 'control.sock'),
+    commands: rooms.commands,
+    principalFor: (as) => localPrincipal(rooms, as),
+    clock: systemClock,
+    signal,
+  });
+}
+
+/** Whom a local command acts as: the administrator, or the user named by `--as`, asked for by the administrator. */
+async function localPrincipal({ directory }: Rooms, as: string | undefined): Promise<Parsed<Principal>> {
+  const name = await directory.administrator();
+  const administrator = name && (await directory.principalOf(name, { kind: 'local' }));
+  if (administrator === undefined) return refuse('this site has no active administrator');
+  if (as === undefined) return ok(administrator);
+  const user = await directory.asUser(administrator, as);
+  return user === undefined ? refuse(`there is no active user ${JSON.stringify(as)}`) : ok(user);
+}
+
+/** `gatehouse serve`: opens the house and keeps it open until a signal. The exit code. */
+export async function serveHouse(options: HouseOptions): Promise<number> {
+  using stop = awaitStop();
+  const opening = openHouse(options);
+  const house = await Promise.race([opening, stop.asked.then(() => undefined)]);
+  if (house === undefined) {
+    // Asked to stop before it was open: what is half done is finished and closed again.
+    await (await opening).close();
+    return 0;
+  }
+  process.stdout.write(readyLine(house.doors.addresses));
+  process.stdout.write(house.greeting);
+  await stop.asked;
+  await house.close();
+  return 0;
+}
+
+export interface LocalRun {
+  readonly argv: readonly string[];
+  readonly as?: string;
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  readonly signal: AbortSignal;
+}
+
+/** One command without a running gate: the same parts and the same policy, without doors. */
+export async function runOnStore(config: Config, run: LocalRun): Promise<number> {
+  const quiet: Config = { ...config, settings: { ...config.settings, logLevel: 'error' } };
+  const rooms = await openRooms(quiet, { urls: () => ({}) });
+  try {
+    const principal = await localPrincipal(rooms, run.as);
+    if (principal.kind === 'refused') {
+      run.stderr.write(`gatehouse: ${principal.reason}\n`);
+      return 1;
+    }
+    const origin = {
+      id: newId(systemClock),
+      transport: 'local',
+      address: 'local',
+      principal: principal.value,
+    } as const;
+    return await rooms.commands.run({ ...run, origin });
+  } finally {
+    await rooms.close();
+  }
+}

@@ -1,0 +1,79 @@
+/** The doors that the settings leave open, opened together: if one cannot be had, none stays open. */
+import { join } from 'node:path';
+import { registerApi } from '../api/api.ts';
+import { systemClock } from '../base/clock.ts';
+import type { Config } from '../base/config.ts';
+import { VERSION } from '../base/version.ts';
+import type { Door } from '../transport/door.ts';
+import { startGit } from '../transport/git-daemon.ts';
+import { startHttp } from '../transport/http.ts';
+import { startSsh } from '../transport/ssh.ts';
+import type { OpenDoors } from './banner.ts';
+import type { Rooms } from './rooms.ts';
+
+export interface Doors {
+  readonly addresses: OpenDoors;
+  /** Reads the TLS certificate again. @throws Fault 'usage' where it does not fit. */
+  reload(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @throws Fault 'usage' where an address cannot be had. */
+export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
+  const { walk, commands, directory, log } = rooms;
+  const { settings, dataDirectory } = config;
+  const clock = systemClock;
+  const open: Door[] = [];
+  let isOpen = false;
+  const closeAll = async (): Promise<void> => {
+    isOpen = false;
+    await Promise.all(open.map((door) => door.close()));
+  };
+  try {
+    const addresses: { ssh?: string; http?: string; git?: string } = {};
+    let reload = async (): Promise<void> => {};
+    if (settings.ssh !== 'off') {
+      const hostKeysDirectory = join(dataDirectory, 'host-keys');
+      const { sshClientsMax: clientsMax } = settings;
+      const door = await startSsh({
+        listen: settings.ssh,
+        hostKeysDirectory,
+        clientsMax,
+        walk,
+        commands,
+        directory,
+        clock,
+        log,
+      });
+      open.push(door);
+      addresses.ssh = door.address;
+    }
+    if (settings.http !== 'off') {
+      const { tlsCert, tlsKey } = settings;
+      const door = await startHttp({
+        listen: settings.http,
+        ...(tlsCert === '' ? {} : { tls: { certificatePath: tlsCert, keyPath: tlsKey } }),
+        walk,
+        directory,
+        clock,
+        log,
+        metrics: rooms.metrics,
+        ready: () => isOpen && !walk.draining,
+        register: (app) => registerApi(app, { commands, directory, clock, version: VERSION }),
+      });
+      open.push(door);
+      addresses.http = door.address;
+      reload = () => door.reload();
+    }
+    if (settings.git !== 'off') {
+      const door = await startGit({ listen: settings.git, walk, clock, log, clientsMax: settings.gitClientsMax });
+      open.push(door);
+      addresses.git = door.address;
+    }
+    isOpen = true;
+    return { addresses, reload, close: closeAll };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * The program: `serve` opens the gate, everything else is a command for a running gate, through its control socket,
+ * or for the store itself where none runs. What a command does not need is not loaded.
+ */
+import { join } from 'node:path';
+import { showConfig } from './base/config.ts';
+import { Fault, publicMessageOf } from './base/fault.ts';
+import { VERSION } from './base/version.ts';
+import {
+  absoluteWords,
+  configOf,
+  dataDirectoryOf,
+  helpText,
+  isDataDirectory,
+  readWish,
+  type LocalFlags,
+  type Surroundings,
+  type Wish,
+} from './house/options.ts';
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+async function main(argv: readonly string[]): Promise<number> {
+  const surroundings = { env: process.env, cwd: process.cwd(), root: join(import.meta.dirname, '..') };
+  const wish = readWish(argv);
+  if (wish.kind === 'refused') return usage(wish.reason);
+  try {
+    return await fulfil(wish.value, surroundings);
+  } catch (error) {
+    process.stderr.write(`gatehouse: ${messageOf(error)}\n`);
+    return EXIT_FAILED;
+  }
+}
+
+function fulfil(wish: Wish, surroundings: Surroundings): Promise<number> {
+  switch (wish.kind) {
+    case 'version':
+      process.stdout.write(`gatehouse ${VERSION}\n`);
+      return Promise.resolve(0);
+    case 'help':
+      process.stdout.write(helpText());
+      return Promise.resolve(0);
+    case 'config':
+      return Promise.resolve(configShow(wish.flags, surroundings, wish.json));
+    case 'serve':
+      return serve(wish.flags, surroundings);
+    case 'command':
+      return command(wish.flags, wish.argv, surroundings);
+    default:
+      return wish satisfies never;
+  }
+}
+
+function usage(reason: string): number {
+  process.stderr.write(`gatehouse: ${reason}\ngatehouse --help lists flags and commands\n`);
+  return EXIT_USAGE;
+}
+
+/** What a person at this terminal may read: the public message, else everything, since it is their machine. */
+function messageOf(error: unknown): string {
+  if (error instanceof Fault) return error.publicMessage ?? `${error.message} ${JSON.stringify(error.context)}`;
+  return error instanceof Error ? (error.stack ?? error.message) : publicMessageOf(error, 'local');
+}
+
+function configShow(flags: LocalFlags, surroundings: Surroundings, json: boolean): number {
+  const config = configOf(flags, surroundings);
+  if (config.kind === 'refused') return usage(config.reason);
+  const shown = showConfig(config.value);
+  if (json) {
+    const settings = shown.map(({ key, value, origin, meaning }) => ({ key, value, origin, meaning }));
+    process.stdout.write(`${JSON.stringify({ data: config.value.dataDirectory, settings }, undefined, 2)}\n`);
+    return 0;
+  }
+  const width = Math.max(...shown.map(({ key, value }) => key.length + value.length));
+  process.stdout.write(`# data directory: ${config.value.dataDirectory}\n`);
+  for (const { key, value, origin } of shown) {
+    process.stdout.write(`${`${key} = ${value}`.padEnd(width + 3)}  # ${origin}\n`);
+  }
+  return 0;
+}
+
+async function serve(flags: LocalFlags, surroundings: Surroundings): Promise<number> {
+  const config = configOf(flags, surroundings);
+  if (config.kind === 'refused') return usage(config.reason);
+  const { serveHouse } = await import('./house.ts');
+  return serveHouse({ config: config.value, program: programFor(flags, surroundings) });
+}
+
+/** How a person calls this program for the same data directory, in words to copy. */
+function programFor(flags: LocalFlags, { root }: Surroundings): string {
+  const data = flags.get('--data')?.at(-1);
+  const program = process.cwd() === root ? 'bin/gatehouse' : join(root, 'bin', 'gatehouse');
+  return data === undefined ? program : `${program} --data ${data}`;
+}
+
+/** A command of the local command line, as the administrator or the user named by --as. */
+async function command(flags: LocalFlags, words: readonly string[], surroundings: Surroundings): Promise<number> {
+  const unfit = [...flags.keys()].find((flag) => !['--data', '--config', '--as'].includes(flag));
+  if (unfit !== undefined) return usage(`${unfit} goes with serve, not with a command`);
+  const dataDirectory = dataDirectoryOf(flags, surroundings);
+  const as = flags.get('--as')?.at(-1);
+  const interrupt = new AbortController();
+  process.once('SIGINT', () => interrupt.abort(new Fault('aborted', 'interrupted')));
+  process.once('SIGTERM', () => interrupt.abort(new Fault('aborted', 'interrupted')));
+  const run = {
+    argv: absoluteWords(words, surroundings.cwd),
+    ...(as === undefined ? {} : { as }),
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    signal: interrupt.signal,
+  };
+  const { connectControl } = await import('./api/control-client.ts');
+  const connection = await connectControl(join(dataDirectory, 'control.sock'));
+  if (connection !== undefined) return connection.run(run);
+  if (!isDataDirectory(dataDirectory)) return answerWithoutSite(words, dataDirectory);
+  const config = configOf(flags, surroundings);
+  if (config.kind === 'refused') return usage(config.reason);
+  const { runOnStore } = await import('./house.ts');
+  return runOnStore(config.value, run);
+}
+
+/** Where no gate ever ran there is nothing to act on, but help can be given. */
+async function answerWithoutSite(words: readonly string[], dataDirectory: string): Promise<number> {
+  const { helpWithoutSite } = await import('./commands/offline.ts');
+  const help = helpWithoutSite(words);
+  if (help === undefined) {
+    process.stderr.write(
+      `gatehouse: there is no site in ${dataDirectory}: start one with gatehouse serve, or name it with --data\n`,
+    );
+    return EXIT_FAILED;
+  }
+  process.stdout.write(help);
+  return 0;
+}
+
+// A reader that goes away (`gatehouse ls | head -1`) ends the program, not with a stack trace.
+process.stdout.on('error', () => process.exit(EXIT_FAILED));
+process.exit(await main(process.argv.slice(2)));
