@@ -62,7 +62,8 @@ async function settleNobodys(ground: Ground, mark: Mark): Promise<void> {
     const isOurs =
       mark.why === 'purge' || mark.why === 'copy' || (mark.why === 'create' && (await isWithoutObjects(path)));
     if (isOurs) {
-      await rm(path, { recursive: true, force: true });
+      // A git that outlives a killed gate for a moment may still write here.
+      await rm(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
       await syncDirectory(dirname(path));
     } else {
       await putAside(ground, path, layout.lost(mark.id));

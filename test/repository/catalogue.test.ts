@@ -172,7 +172,10 @@ test('settings, description, owner, default branch and rules are changed one at 
   const groups = Array.from({ length: 40 }, (_, index) => `g${index}`);
   const results = await Promise.all(groups.map((group) => catalogue.setSetting(made, 'readers.*', group)));
   assert.ok(results.every((result) => result.kind === 'ok'));
-  assert.deepEqual([...((await catalogue.byId(made.id))?.settings['readers'] ?? [])].toSorted(), groups.toSorted());
+  assert.deepEqual(
+    Array.from((await catalogue.byId(made.id))?.settings['readers'] ?? []).toSorted(),
+    groups.toSorted(),
+  );
   assert.match((await catalogue.setSetting(made, 'writer', 'x')).warning ?? '', /writers/);
   must(await catalogue.setSetting(made, 'description', 'The API'));
   must(await catalogue.setSetting(made, 'owner', 'bob'));
