@@ -22,7 +22,7 @@ function violations(floors: ReadonlyMap<string, number>, files: ReadonlyMap<stri
     const from = file.split('/')[0] ?? '';
     const height = floors.get(from);
     if (height === undefined) found.push(`${file}: ${from} is on no floor`);
-    for (const match of text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)) {
+    for (const match of text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+\.ts)'/g)) {
       const target = relative('.', join(dirname(file), match[1] ?? '')).split('/')[0] ?? '';
       if (target === from) continue;
       const below = floors.get(target);
