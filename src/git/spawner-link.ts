@@ -15,6 +15,8 @@ export interface StartOrder {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly deadlineMs: number;
+  /** It may hold lock files: when it must end, it is asked first. */
+  readonly isGentle: boolean;
   readonly owner?: { readonly uid: number; readonly gid: number };
 }
 

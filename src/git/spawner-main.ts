@@ -4,6 +4,7 @@
  * git as standard input and output, then closes its own copies. It ends every process tree it started when the gate ends.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { connect, type Socket } from 'node:net';
 import { isOrder, type Order, READY_SOCKETS, type Report, type StartOrder } from './spawner-link.ts';
@@ -15,6 +16,7 @@ interface Running {
   readonly child: ChildProcess;
   readonly deadline: NodeJS.Timeout;
   readonly stderr: Tail;
+  readonly isGentle: boolean;
   overdue: boolean;
   kill: NodeJS.Timeout | undefined;
 }
@@ -94,7 +96,8 @@ function start(order: StartOrder, { stderrBytesMax }: Gate): void {
     if (entry !== undefined) entry.overdue = true;
     end(order.id);
   }, order.deadlineMs);
-  running.set(order.id, { child, deadline, stderr, overdue: false, kill: undefined });
+  const { isGentle } = order;
+  running.set(order.id, { child, deadline, stderr, isGentle, overdue: false, kill: undefined });
   watch(order.id, child);
   if (child.pid !== undefined) report({ kind: 'started', id: order.id, pid: child.pid });
 }
@@ -147,14 +150,33 @@ function forget(id: number): Running | undefined {
   return entry;
 }
 
-/** Asks the process tree to end, and ends it where it does not. */
+/** Ends a process tree; one that may hold lock files is asked first, so that it removes them. */
 function end(id: number): void {
   const entry = running.get(id);
   if (entry === undefined || entry.kill !== undefined) return;
-  signalTree(entry.child, 'SIGTERM');
-  entry.kill = setTimeout(() => {
-    signalTree(entry.child, 'SIGKILL');
-  }, GRACE_MS);
+  entry.kill = setTimeout(
+    () => {
+      signalTree(entry.child, 'SIGKILL');
+    },
+    entry.isGentle ? GRACE_MS : 0,
+  );
+  if (entry.isGentle) askToEnd(entry.child);
+}
+
+/**
+ * bubblewrap hands no signal on, and its own death kills git at once: ask its children where it is between us. git as the
+ * first process of its namespace hears the signal only if it set a handler, which it does before it takes a lock.
+ */
+function askToEnd({ pid, spawnfile }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    const children = spawnfile.endsWith('/bwrap')
+      ? readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')
+      : `-${pid}`;
+    for (const child of children.trim().split(' ').filter(Boolean)) process.kill(Number(child), 'SIGTERM');
+  } catch {
+    // Already gone, or not to be seen: it is ended a little later anyway.
+  }
 }
 
 function signalTree(child: ChildProcess, signal: NodeJS.Signals): void {

@@ -9,11 +9,12 @@ import type { Readable, Writable } from 'node:stream';
 import type { Socket } from 'node:net';
 import { Fault } from '../base/fault.ts';
 import { findGit } from './git-program.ts';
-import { invocationOf } from './invocation.ts';
+import { assertHarmlessConfig } from './config-guard.ts';
+import { type Invocation, invocationOf } from './invocation.ts';
 import { Lane } from './lanes.ts';
 import type { GitExit, GitProcess, GitProcesses, GitSpec, Subcommand } from './processes.ts';
 import { type Confinement, findConfinement, type IsolationMode } from './sandbox.ts';
-import type { Report } from './spawner-link.ts';
+import type { Report, StartOrder } from './spawner-link.ts';
 import { SpawnerProcess } from './spawner-process.ts';
 
 export interface GitProcessesOptions {
@@ -49,6 +50,17 @@ const CONVERSATIONS: ReadonlySet<Subcommand> = new Set([
   'gc',
   'repack',
   'fsck',
+]);
+/** They take lock files in the repository itself, not in a quarantine. */
+const GENTLE: ReadonlySet<Subcommand> = new Set([
+  'update-ref',
+  'symbolic-ref',
+  'pack-refs',
+  'gc',
+  'repack',
+  'prune',
+  'commit-graph',
+  'multi-pack-index',
 ]);
 const WAITING_MAX = 1_024;
 /** At most this many restarts of the spawner in a row before starts fail at once. */
@@ -126,45 +138,39 @@ class SpawnedProcesses implements ConfinedGitProcesses {
   }
 
   async start(spec: GitSpec): Promise<GitProcess> {
-    const { gitPath, confinement, owner } = this.#parts;
-    const invocation = invocationOf(spec, searchPathOf(gitPath));
-    const { file, argv } = confinement.wrap({ file: gitPath, argv: invocation.argv }, spec);
-    const signals = [this.#closing.signal, ...(spec.signal ? [spec.signal] : [])];
-    const signal = AbortSignal.any(signals);
+    const invocation = invocationOf(spec, searchPathOf(this.#parts.gitPath));
+    assertHarmlessConfig(spec);
     const lane = CONVERSATIONS.has(spec.subcommand) ? this.#conversations : this.#questions;
+    const signal = AbortSignal.any([this.#closing.signal, ...(spec.signal ? [spec.signal] : [])]);
     const leave = await lane.enter(signal);
     try {
       const spawner = await this.#currentSpawner();
       const [stdin, stdout] = await spawner.takePair(signal);
       const id = this.#nextId++;
-      const git = new SpawnedGit({
-        stdin: stdin.socket,
-        stdout: stdout.socket,
-        end: () => spawner.send({ kind: 'end', id }),
-      });
+      const end = (): void => {
+        spawner.send({ kind: 'end', id });
+      };
+      const git = new SpawnedGit({ stdin: stdin.socket, stdout: stdout.socket, end });
       this.#running.set(id, git);
+      this.#started += 1;
+      spawner.send({ ...this.#orderOf(spec, invocation), id, stdin: stdin.number, stdout: stdout.number });
       git.watch(spec.signal, () => {
         this.#running.delete(id);
         leave();
-      });
-      this.#started += 1;
-      const { env } = invocation;
-      const sockets = { stdin: stdin.number, stdout: stdout.number };
-      spawner.send({
-        kind: 'start',
-        id,
-        ...sockets,
-        file,
-        argv,
-        env,
-        deadlineMs: spec.deadlineMs,
-        ...(owner ? { owner } : {}),
       });
       return git;
     } catch (error) {
       leave();
       throw error;
     }
+  }
+
+  #orderOf(spec: GitSpec, { argv, env }: Invocation): Omit<StartOrder, 'id' | 'stdin' | 'stdout'> {
+    const { gitPath, confinement, owner } = this.#parts;
+    const command = confinement.wrap({ file: gitPath, argv }, spec);
+    const { deadlineMs } = spec;
+    const isGentle = GENTLE.has(spec.subcommand);
+    return { kind: 'start', ...command, env, deadlineMs, isGentle, ...(owner ? { owner } : {}) };
   }
 
   async close(): Promise<void> {
