@@ -22,7 +22,7 @@ const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
 async function main(argv: readonly string[]): Promise<number> {
-  const surroundings = { env: process.env, cwd: process.cwd(), root: join(import.meta.dirname, '..') };
+  const surroundings = { env: process.env, cwd: process.cwd() };
   const wish = readWish(argv);
   if (wish.kind === 'refused') return usage(wish.reason);
   try {
@@ -87,10 +87,11 @@ async function serve(flags: LocalFlags, surroundings: Surroundings): Promise<num
   return serveHouse({ config: config.value, program: programFor(flags, surroundings) });
 }
 
-/** How a person calls this program for the same data directory, in words to copy. */
-function programFor(flags: LocalFlags, { root }: Surroundings): string {
+/** How a person at this place calls this program for the same data directory, in words to copy. */
+function programFor(flags: LocalFlags, { cwd }: Surroundings): string {
+  const root = join(import.meta.dirname, '..');
   const data = flags.get('--data')?.at(-1);
-  const program = process.cwd() === root ? 'bin/gatehouse' : join(root, 'bin', 'gatehouse');
+  const program = cwd === root ? 'bin/gatehouse' : join(root, 'bin', 'gatehouse');
   return data === undefined ? program : `${program} --data ${data}`;
 }
 

@@ -31,7 +31,7 @@ const OWN_FLAGS: readonly LocalFlag[] = [
     name: '--data',
     value: 'DIR',
     repeat: false,
-    meaning: 'the data directory; default: $GATEHOUSE_DATA, or data in the checkout',
+    meaning: 'the data directory; default: $GATEHOUSE_DATA, or ./data',
   },
   {
     name: '--config',
@@ -134,13 +134,11 @@ function takeFlags(argv: readonly string[], { stopAtWord }: { readonly stopAtWor
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
-  /** The checkout: a fresh clone keeps its data in `data` below it. */
-  readonly root: string;
 }
 
-export function dataDirectoryOf(flags: LocalFlags, { env, cwd, root }: Surroundings): string {
+export function dataDirectoryOf(flags: LocalFlags, { env, cwd }: Surroundings): string {
   const given = flags.get('--data')?.at(-1) ?? env['GATEHOUSE_DATA'];
-  return given === undefined || given === '' ? join(root, 'data') : resolve(cwd, given);
+  return resolve(cwd, given === undefined || given === '' ? 'data' : given);
 }
 
 export function configOf(flags: LocalFlags, surroundings: Surroundings): Parsed<Config> {
