@@ -119,7 +119,6 @@ export class Committer {
     await onStep?.('applied');
     await syncRefs(this.#parts.durable, repository.path, entry.updates);
     await onStep?.('synced');
-    this.#parts.refs.forget(repository.id);
     await releasePacks(repository.path, entry.packs);
     await this.#tellApplied(request, entry);
     await this.#parts.journal.append(request.entry());

@@ -1,9 +1,11 @@
 /** Each update asked of the policy, with the facts that its rules may look at. */
-import type { ChangedPaths, Decision, Operation, Question, RefUpdateFacts } from '../access/decision.ts';
-import { isZeroOid, type Oid } from '../git/oid.ts';
+import type { Decision, Operation, Question, RefUpdateFacts } from '../access/decision.ts';
+import type { ObjectPlace } from '../git/objects.ts';
+import { isZeroOid } from '../git/oid.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { Repository, RepositoryFacts } from '../repository/repository.ts';
 import type { UpdateKind } from './step.ts';
+import { treeFacts } from './tree-facts.ts';
 import type { Update } from './update.ts';
 
 /** What this floor asks of the policy. */
@@ -11,12 +13,6 @@ export interface ReceivePolicy {
   decide(question: Question): Decision;
   /** Whether a rule that governs this repository looks at changed paths: they are computed only then. */
   needsFor(repository: RepositoryFacts): { readonly paths: boolean };
-}
-
-/** Facts about trees, read from the quarantine; undefined oids stand for the empty tree. */
-export interface TreeFacts {
-  changedPaths(oldOid: Oid | undefined, newOid: Oid | undefined): Promise<ChangedPaths>;
-  topEntries(oid: Oid): Promise<readonly string[]>;
 }
 
 export const OPERATION_OF: Readonly<Record<UpdateKind, Operation>> = {
@@ -30,7 +26,8 @@ export interface DecideOptions {
   readonly policy: ReceivePolicy;
   readonly principal: Principal;
   readonly repository: Repository;
-  readonly trees: TreeFacts;
+  /** Where the new objects are to be seen. */
+  readonly place: ObjectPlace;
 }
 
 /** Refuses every living update that the policy refuses, with the policy's reason. @throws Fault where facts are not to be had. */
@@ -45,24 +42,15 @@ export async function decideUpdates(updates: readonly Update[], options: DecideO
   }
 }
 
-async function factsOf(update: Update, { policy, trees, repository }: DecideOptions): Promise<RefUpdateFacts> {
-  const { name, oldType, newType } = update;
-  const oldOid = isZeroOid(update.oldOid) ? undefined : update.oldOid;
-  const newOid = isZeroOid(update.newOid) ? undefined : update.newOid;
+async function factsOf(update: Update, { policy, place, repository }: DecideOptions): Promise<RefUpdateFacts> {
+  const { name, oldOid, newOid, oldType, newType } = update;
   const facts: RefUpdateFacts = {
     refname: name,
-    ...(oldOid === undefined ? {} : { oldOid }),
-    ...(newOid === undefined ? {} : { newOid }),
+    ...(isZeroOid(oldOid) ? {} : { oldOid }),
+    ...(isZeroOid(newOid) ? {} : { newOid }),
     ...(oldType === undefined ? {} : { oldType }),
     ...(newType === undefined ? {} : { newType }),
   };
   if (!policy.needsFor(repository).paths) return facts;
-  const oldTree = oldType === 'blob' ? undefined : oldOid;
-  const newTree = newType === 'blob' ? undefined : newOid;
-  return {
-    ...facts,
-    changed: await trees.changedPaths(oldTree, newTree),
-    startTree: oldTree === undefined ? [] : await trees.topEntries(oldTree),
-    targetTree: newTree === undefined ? [] : await trees.topEntries(newTree),
-  };
+  return { ...facts, ...(await treeFacts(place, oldOid, newOid)) };
 }

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { GitProcesses } from '../git/processes.ts';
+import type { ObjectPlace } from '../git/objects.ts';
 import { isZeroOid, type Oid } from '../git/oid.ts';
 import type { RefSnapshot } from '../git/ref-cache.ts';
 import type { Principal } from '../identity/principal.ts';
@@ -19,7 +20,6 @@ import type { PackInput } from './pack-input.ts';
 import type { PushRequest } from './push-request.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { Push, PushContents, Step } from './step.ts';
-import { treeFacts } from './tree-facts.ts';
 import { applyVerdicts, failTogether, refUpdates, refuseAll, type Update } from './update.ts';
 
 export interface PipelineParts {
@@ -70,8 +70,9 @@ export class Pipeline {
       const refused = await this.#takeIn(input, quarantine);
       if (refused !== undefined) return { unpack: refused, objectDirectory: undefined };
     }
-    await classifyUpdates(updates, this.#question());
-    await decideUpdates(updates, { ...this.#parts, ...this.#candidate, trees: treeFacts(this.#question()) });
+    const place = this.#place();
+    await classifyUpdates(updates, place);
+    await decideUpdates(updates, { ...this.#parts, ...this.#candidate, place });
     await this.#runSteps(input.bytes);
     if (request.abilities.atomic) failTogether(updates);
     return { unpack: 'ok', objectDirectory: this.#objectDirectory };
@@ -160,6 +161,13 @@ export class Pipeline {
       const updates = push.updates.filter(({ refname }) => committed.has(refname));
       if (updates.length > 0) await step.committed?.(push, updates);
     }
+  }
+
+  /** Where the push's objects are seen. */
+  #place(): ObjectPlace {
+    const { requestId, signal, repository } = this.#candidate;
+    const objectDirectory = this.#objectDirectory === undefined ? {} : { objectDirectory: this.#objectDirectory };
+    return { processes: this.#parts.processes, gitDir: repository.path, ...objectDirectory, requestId, signal };
   }
 
   #question() {

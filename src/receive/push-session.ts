@@ -154,6 +154,8 @@ export class PushSession {
     });
     if (committed === undefined) await this.#journalRefusal(updates);
     else await this.#announce(committed, request);
+    // Nothing is left by the time the client hears.
+    await quarantine?.[Symbol.asyncDispose]();
     if (this.#conversation.mode === 'rpc') await this.#input.drain({ bytesMax: TAIL_BYTES_MAX, ms: TAIL_MS });
     await this.#sendReport(judged.unpack, updates);
     return this.#report(updates, true);

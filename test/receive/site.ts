@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, existsSync, readdirSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,7 @@ import type { Decision, Question } from '../../src/access/decision.ts';
 import { openJournal, type OpenJournal } from '../../src/audit/journal.ts';
 import type { JournalLine } from '../../src/audit/entry.ts';
 import { systemClock } from '../../src/base/clock.ts';
+import { RefCache } from '../../src/git/ref-cache.ts';
 import type { ObjectFormat } from '../../src/git/oid.ts';
 import { PktReader, pktText } from '../../src/git/pkt-line.ts';
 import type { Conversation } from '../../src/git/service.ts';
@@ -26,7 +27,6 @@ import type { Repository } from '../../src/repository/repository.ts';
 import { createReceive, type Receive, type ReceiveParts, type ReceiveReport } from '../../src/receive/receive.ts';
 import { openSqliteStore } from '../../src/store/sqlite.ts';
 import type { Store } from '../../src/store/store.ts';
-import { plainRefs } from './plain-refs.ts';
 
 export const GIT_ENV = {
   PATH: process.env['PATH'] ?? '',
@@ -94,7 +94,7 @@ export interface Site {
   /** Reports and faults of conversations, in the order of their ends. */
   readonly ends: (ReceiveReport | { readonly fault: unknown })[];
   readonly logged: { readonly level: string; readonly message: string; readonly fields: unknown }[];
-  /** Resolves when the next conversation has ended. */
+  /** Resolves when the next conversation that begins has ended. */
   nextEnd(): Promise<ReceiveReport | { readonly fault: unknown }>;
   workTree(): Promise<string>;
   refs(): Promise<string>;
@@ -148,7 +148,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   const repository = await findOrCreate(catalogue, options);
   const receive = createReceive({
     processes,
-    refs: plainRefs,
+    refs: new RefCache({ processes }),
     store,
     policy: { decide: options.decide ?? (() => ALLOW), needsFor: () => ({ paths: options.needsPaths ?? false }) },
     steps: [],
@@ -163,6 +163,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   const ends: Site['ends'] = [];
   const waiting: ((end: Site['ends'][number]) => void)[] = [];
   const serve = async (conversation: Conversation): Promise<void> => {
+    const waiter = waiting.shift();
     let end: Site['ends'][number];
     try {
       const fresh = (await catalogue.byId(repository.id)) ?? repository;
@@ -177,7 +178,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
       end = { fault };
     }
     ends.push(end);
-    waiting.shift()?.(end);
+    waiter?.(end);
   };
   const sockets = new Set<Socket>();
   const gitServer = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
@@ -191,7 +192,16 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   const httpPort = await listen(httpServer);
   let trees = 0;
   return {
-    ...{ root, repository, receive, processes, store, journal, catalogue, port, ends, logged },
+    root,
+    repository,
+    receive,
+    processes,
+    store,
+    journal,
+    catalogue,
+    port,
+    ends,
+    logged,
     gitUrl: `git://127.0.0.1:${port}/r`,
     httpUrl: `http://127.0.0.1:${httpPort}/r`,
     nextEnd: () => new Promise((resolve) => waiting.push(resolve)),
@@ -264,15 +274,19 @@ async function serveGit(socket: Socket, serve: (conversation: Conversation) => P
   const version = /\0version=(\d)/.exec(pktText(first.payload))?.[1];
   const protocol = version === '1' ? 1 : version === '2' ? 2 : 0;
   await serve({
-    ...{ protocol, mode: 'stateful', input: socket, output: socket, signal: gone.signal },
+    protocol,
+    mode: 'stateful',
+    input: socket,
+    output: socket,
+    signal: gone.signal,
     requestId: `request-${++conversations}`,
   });
   socket.end();
 }
 
 async function serveHttp(
-  request: import('node:http').IncomingMessage,
-  response: import('node:http').ServerResponse,
+  request: IncomingMessage,
+  response: ServerResponse,
   serve: (conversation: Conversation) => Promise<void>,
 ): Promise<void> {
   const gone = new AbortController();
@@ -283,7 +297,11 @@ async function serveHttp(
   const type = mode === 'rpc' ? 'result' : 'advertisement';
   response.setHeader('content-type', `application/x-git-receive-pack-${type}`);
   await serve({
-    ...{ protocol: 0, mode, input: request, output: response, signal: gone.signal },
+    protocol: 0,
+    mode,
+    input: request,
+    output: response,
+    signal: gone.signal,
     requestId: `request-${++conversations}`,
   });
   response.end();
