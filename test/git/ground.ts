@@ -27,7 +27,8 @@ export const ENV: NodeJS.ProcessEnv = {
 export async function git(cwd: string, argv: readonly string[], input?: string): Promise<string> {
   const options: ExecFileOptions = { cwd, env: ENV, maxBuffer: 256 * 1024 * 1024 };
   const running = run('git', argv, { ...options, encoding: 'utf8' });
-  running.child.stdin?.end(input ?? '');
+  // A git that reads no input may be gone before it is written.
+  running.child.stdin?.on('error', () => {}).end(input ?? '');
   return (await running).stdout.trimEnd();
 }
 

@@ -41,9 +41,16 @@ for (const [mode, payloadMax] of [
 
 test('Sideband keeps pkts whole where data, progress and keep-alives overlap', async () => {
   const bands = await bandsOf('64k', async (sideband) => {
-    const data = Array.from({ length: 50 }, () => sideband.data(Buffer.alloc(100_000, 1)));
-    const other = Array.from({ length: 50 }, (_, n) => [sideband.progress(`line ${n}\n`), sideband.keepAlive()]);
-    await Promise.all([...data, ...other.flat()]);
+    const pack = async (): Promise<void> => {
+      for (let n = 0; n < 50; n += 1) await sideband.data(Buffer.alloc(100_000, 1));
+    };
+    const talk = async (): Promise<void> => {
+      for (let n = 0; n < 50; n += 1) {
+        await sideband.progress(`line ${n}\n`);
+        await sideband.keepAlive();
+      }
+    };
+    await Promise.all([pack(), talk()]);
   });
   const bytes = bands.filter(([band, part]) => band === 1 && part.every((byte) => byte === 1));
   assert.equal(
