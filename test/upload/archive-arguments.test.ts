@@ -12,7 +12,14 @@ function wordsFor(...words: readonly string[]): readonly string[] {
 test('the harmless options are passed on, in one spelling, and the operands behind a --', () => {
   assert.deepEqual(wordsFor('main'), ['--', 'OID']);
   assert.deepEqual(wordsFor('--format=zip', '-9', '-v', '--prefix=p/', 'v1.0', 'docs', ':!x'), [
-    ...['--verbose', '--format=zip', '--prefix=p/', '-9', '--', 'OID', 'docs', ':!x'],
+    '--verbose',
+    '--format=zip',
+    '--prefix=p/',
+    '-9',
+    '--',
+    'OID',
+    'docs',
+    ':!x',
   ]);
   assert.deepEqual(wordsFor('--format', 'tgz', 'main:src/lib', '--prefix', 'p/'), [
     '--format=tgz',

@@ -61,7 +61,11 @@ async function secrets(t: TestContext, format: ObjectFormat): Promise<Secrets> {
     format,
     urls: [await house.openGit(t), await house.openHttp(t)],
     oid: {
-      ...{ open, openOld, hidden, hiddenParent, deleted },
+      open,
+      openOld,
+      hidden,
+      hiddenParent,
+      deleted,
       openBlob: await oidOf(`${openOld}:file`),
       hiddenBlob: await oidOf(`${hidden}:file`),
       hiddenTree: await oidOf(`${hidden}^{tree}`),

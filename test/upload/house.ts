@@ -117,6 +117,12 @@ export class House {
     return ended;
   }
 
+  /** Resolves when `count` conversations have ended. */
+  async settled(count: number): Promise<void> {
+    while (this.served.length < count)
+      await Promise.race([...this.#running, new Promise((resolve) => setImmediate(resolve))]);
+  }
+
   /** Says `input`, closes its side, and listens to the end. */
   async say(input: Uint8Array, options: Partial<Conversation> & { name: string; service?: string }): Promise<Spoken> {
     const chunks: Buffer[] = [];
