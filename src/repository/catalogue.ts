@@ -18,7 +18,7 @@ import { readBuried, type Buried, type Registered } from './record.ts';
 import { Records, type RepositoryListOptions } from './records.ts';
 import { rebuild, sweep, type RebuildReport } from './recovery.ts';
 import type { Repository, SettingValue } from './repository.ts';
-import { settle } from './settle.ts';
+import { nameOwner } from './settle.ts';
 import { parseSettingKey, withSetting } from './settings.ts';
 import { Turns } from './turns.ts';
 import { countObjects, fsck, gc, type Upkeep } from './upkeep.ts';
@@ -163,10 +163,10 @@ export class Catalogue {
 
   /** Everything of one owner, destroyed repositories included, becomes another's (`identity/hand-over.ts`). */
   async handOver(change: HandOver): Promise<void> {
-    await handOver(this.#ground.store, change, async (id) => {
-      const mark = { id, why: 'describe' } as const;
-      await this.#ground.layout.mark(mark);
-      await settle(this.#ground, mark);
+    // Without marks: a configuration that still names the old owner after a crash matters to `rebuild` alone, and
+    // somebody may own many.
+    await handOver(this.#ground.store, change, async (ids) => {
+      await Promise.all(ids.map((id) => nameOwner(this.#ground, id)));
     });
   }
 

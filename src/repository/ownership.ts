@@ -32,13 +32,13 @@ export async function* ownedBy(store: Store, owner: string): AsyncGenerator<stri
 
 /**
  * Makes everything of `from` belong to `to`, in batches. Repeating it after a crash goes on where it stopped.
- * Whoever calls this has made sure that nothing new can come to belong to `from`. `onMoved` hears each id
- * after its record was written.
+ * Whoever calls this has made sure that nothing new can come to belong to `from`. `onMoved` hears the
+ * ids of each batch after their records were written.
  */
 export async function handOver(
   store: Store,
   change: HandOver,
-  onMoved: (id: string) => Promise<void> = async () => {},
+  onMoved: (ids: readonly string[]) => Promise<void> = async () => {},
 ): Promise<void> {
   if (change.from === change.to) return;
   for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
@@ -59,7 +59,7 @@ export async function handOver(
     }
     const result = await store.transact({ checks, writes });
     if (result.kind === 'conflict') conflicts += 1;
-    else for (const id of ids) await onMoved(id);
+    else await onMoved(ids);
   }
   throw new Fault('busy', 'too many conflicting writes while handing over repositories', { context: { ...change } });
 }

@@ -40,6 +40,15 @@ export async function settle(ground: Ground, mark: Mark): Promise<void> {
   await layout.unmark(mark);
 }
 
+/** Writes what the record says into the configuration, where the repository is among the living. */
+export function nameOwner(ground: Ground, id: string): Promise<void> {
+  return ground.turns.run(`id ${id}`, async () => {
+    const stored = await ground.store.get('repository', id);
+    const home = ground.layout.home(id);
+    if (stored !== undefined && (await isPresent(home))) await identify(home, readRegistered(stored));
+  });
+}
+
 async function settleLiving(ground: Ground, mark: Mark, record: Registered): Promise<void> {
   const home = ground.layout.home(mark.id);
   await moveUnlessThere(ground, { from: ground.layout.grave(mark.id), to: home });
