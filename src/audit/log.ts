@@ -26,8 +26,9 @@ export interface LogOptions {
   readonly destination?: DestinationStream;
 }
 
-const SECRET =
-  /^(?:.*(?:password|passwd|secret|passphrase|privatekey|private_key)|(?:.*_)?token|authorization|cookie|set-cookie)$/i;
+const SECRET = /password|passwd|passphrase|secret|authorization|cookie|private_?key|token$/i;
+/** User and password in a URL. */
+const USER_INFO = /(:\/\/)[^/@\s]+@/g;
 const DEPTH_MAX = 8;
 const TEXT_MAX = 16_384;
 const ITEMS_MAX = 256;
@@ -35,7 +36,7 @@ const CAUSES_MAX = 8;
 
 export function createLog(options: LogOptions): Log {
   // Synchronous: the line that says why the process died must be out before it dies.
-  const destination = options.destination ?? pino.destination({ fd: 2, sync: true });
+  const destination = options.destination ?? standardError();
   const settings = {
     level: options.level,
     base: null,
@@ -44,6 +45,13 @@ export function createLog(options: LogOptions): Log {
     messageKey: 'message',
   };
   return new PinoLog(pino(settings, destination));
+}
+
+function standardError(): DestinationStream {
+  const stream = pino.destination({ fd: 2, sync: true });
+  // Whoever read standard error may go away; the gate does not go with them.
+  stream.on('error', () => {});
+  return stream;
 }
 
 /** For tests and tools that keep quiet. */
@@ -91,7 +99,7 @@ function cleanFields(fields: LogFields): Record<string, unknown> {
 
 function clean(name: string, value: unknown, depth: number): unknown {
   if (SECRET.test(name)) return '[secret]';
-  if (typeof value === 'string') return value.length > TEXT_MAX ? `${value.slice(0, TEXT_MAX)}…` : value;
+  if (typeof value === 'string') return cleanText(value);
   if (typeof value === 'bigint') return value.toString();
   if (typeof value !== 'object' || value === null) return value;
   if (depth >= DEPTH_MAX) return '[deep]';
@@ -105,9 +113,21 @@ function clean(name: string, value: unknown, depth: number): unknown {
   return Object.fromEntries(entries.map(([inner, item]) => [inner, clean(inner, item, depth + 1)]));
 }
 
+function cleanText(text: string): string {
+  const short = text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text;
+  return short.includes('://') ? short.replace(USER_INFO, '$1***@') : short;
+}
+
 function cleanError(error: Error, depth: number): Record<string, unknown> {
   const fault = error instanceof Fault ? { code: error.code, context: clean('', error.context, depth + 1) } : {};
   const system = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {};
   const cause = error.cause instanceof Error && depth < CAUSES_MAX ? { cause: cleanError(error.cause, depth + 1) } : {};
-  return { type: error.name, message: error.message, stack: error.stack, ...system, ...fault, ...cause };
+  return {
+    type: error.name,
+    message: cleanText(error.message),
+    stack: cleanText(error.stack ?? ''),
+    ...system,
+    ...fault,
+    ...cause,
+  };
 }

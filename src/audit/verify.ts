@@ -103,6 +103,8 @@ class ChainCheck {
   #chain: ChainEnd = { seq: 0, hash: ZERO_HASH };
   #file = 0;
   #files = 0;
+  /** Where the last line is that could be read. */
+  #lastPlace = { file: 0, line: 0 };
   #line = 0;
   #lines = 0;
   /** Lines just passed that could not be read: they hide whether their neighbours fit. */
@@ -150,6 +152,7 @@ class ChainCheck {
     this.#checkAnchors(link, raw);
     this.#checkRecovered(link);
     this.#chain = { seq: link.seq, hash: link.hash };
+    this.#lastPlace = { file: this.#file, line: this.#line };
     this.#blind = 0;
   }
 
@@ -231,8 +234,10 @@ class ChainCheck {
     if (head.seq > this.#chain.seq) {
       const first = this.#chain.seq + 1;
       const range = first === head.seq ? `line ${first} is` : `lines ${first} to ${head.seq} are`;
+      const { file, line } = this.#lastPlace;
       this.#problem({
-        line: this.#line + (this.#unfinished === undefined ? 1 : 0),
+        file: head.file,
+        line: file === head.file ? line + 1 : 1,
         seq: first,
         what: `the journal was cut: ${range} missing at its end`,
       });

@@ -1,0 +1,47 @@
+/** What `/metrics` shows, and that two gates in one process do not mix. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createMetrics } from '../../src/audit/metrics.ts';
+
+test('every count is in the text with its labels', async () => {
+  const metrics = createMetrics();
+  metrics.request({ transport: 'ssh', service: 'upload-pack', outcome: 'served' }, 40);
+  metrics.gitProcess('upload-pack');
+  metrics.refCache('hit');
+  metrics.refCache('hit');
+  metrics.refCache('miss');
+  metrics.bytes('out', 'http', 1_000);
+  metrics.push('refused', 12);
+  metrics.journalSync(2, 7);
+  metrics.connectionOpened('ssh');
+  metrics.connectionOpened('ssh');
+  metrics.connectionClosed('ssh');
+  metrics.login('ssh', 'refused');
+  const text = await metrics.text();
+  for (const line of [
+    'gatehouse_request_seconds_count{transport="ssh",service="upload-pack",outcome="served"} 1',
+    'gatehouse_git_processes_total{subcommand="upload-pack"} 1',
+    'gatehouse_ref_cache_total{result="hit"} 2',
+    'gatehouse_ref_cache_total{result="miss"} 1',
+    'gatehouse_bytes_total{direction="out",transport="http"} 1000',
+    'gatehouse_push_seconds_count{outcome="refused"} 1',
+    'gatehouse_journal_sync_seconds_count 1',
+    'gatehouse_journal_lines_total 7',
+    'gatehouse_connections{transport="ssh"} 1',
+    'gatehouse_logins_total{transport="ssh",outcome="refused"} 1',
+  ]) {
+    assert.ok(text.split('\n').includes(line), line);
+  }
+  assert.match(text, /gatehouse_nodejs_eventloop_lag_seconds /);
+  assert.match(text, /gatehouse_process_resident_memory_bytes /);
+  assert.match(metrics.contentType, /^text\/plain/);
+});
+
+test('two sets of metrics do not share their counts', async () => {
+  const [one, two] = [createMetrics(), createMetrics()];
+  one.gitProcess('index-pack');
+  one.gitProcess('rev-list');
+  assert.equal(await one.value('git_processes_total'), 2);
+  assert.equal(await two.value('git_processes_total'), 0);
+  assert.equal(await two.value('no_such_metric'), 0);
+});
