@@ -178,7 +178,7 @@ describe('the people of a site', () => {
         assert.equal(refused.code, 1, ref);
         assert.match(
           refused.stderr,
-          /\[remote rejected\].*\(rules\/[a-z-]+\.lace:\d+: .*refs\/heads\/gabriella\//,
+          /\[remote rejected\].*\(rules\/[a-z-]+\.lace:\d+: .*refs\/(heads|tags)\/gabriella\//,
           ref,
         );
       }

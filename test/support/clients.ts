@@ -1,6 +1,6 @@
 /** Git clients by name, each able to clone and to commit and push, with what it speaks and what it cannot. */
 import { chmodSync, writeFileSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import isomorphic from 'isomorphic-git';
@@ -114,16 +114,37 @@ function pythonClient(name: string, module: string, script: string): Client {
   };
 }
 
-/** JGit reads the key and the host from `~/.ssh` of the Java property user.home. */
+// Debian's jgit names only some of the jars that it loads: the rest are named here.
+const JGIT_JARS = [
+  'org.eclipse.jgit.lfs',
+  'org.eclipse.jgit.http.apache',
+  'httpclient',
+  'httpcore',
+  'commons-logging',
+  'slf4j-api',
+  'slf4j-nop',
+  'jsch',
+  'jzlib',
+  'commons-codec',
+];
+const JGIT_CLASSPATH = JGIT_JARS.map((jar) => `/usr/share/java/${jar}.jar`).join(':');
+
+/** JGit reads key (PEM form only) and host from `~/.ssh` of the Java property user.home. */
 async function jgit(person: Person, gate: Gate, args: readonly string[], cwd: string): Promise<Ended> {
+  // It asks a person for what stands in the URL, unless ~/.netrc has it too.
+  const credential = args.map((word) => /\/\/any:([^@]+)@/.exec(word)?.[1]).find((token) => token !== undefined);
+  await writeFile(join(person.home, '.netrc'), `machine 127.0.0.1 login any password ${credential ?? 'none'}\n`);
   const { host, port } = splitAddress(gate.ssh);
+  const key = `${person.keyFile}.pem`;
+  await copyFile(person.keyFile, key);
+  await run('ssh-keygen', ['-q', '-p', '-m', 'PEM', '-N', '', '-f', key]);
   await writeFile(
     join(person.home, '.ssh', 'config'),
-    `Host ${host}\n  Port ${port}\n  IdentityFile ${person.keyFile}\n  StrictHostKeyChecking no\n`,
+    `Host ${host}\n  Port ${port}\n  IdentityFile ${key}\n  StrictHostKeyChecking no\n`,
   );
   return run('jgit', args, {
     cwd,
-    env: { ...person.env, GIT_SSH_COMMAND: undefined, JAVA_TOOL_OPTIONS: `-Duser.home=${person.home}` },
+    env: { ...person.env, GIT_SSH_COMMAND: undefined, JGIT_CLASSPATH, JAVA_TOOL_OPTIONS: `-Duser.home=${person.home}` },
   });
 }
 

@@ -32,4 +32,4 @@ else:
     who = pygit2.Signature("L", "l@example.org")
     parents = [repository.head.target]
     repository.create_commit(refname, who, who, "Add a file", tree, parents)
-    repository.remotes.create_anonymous(url).push([f"{refname}:{refname}"], callbacks=Callbacks())
+    repository.remotes.create("there", url).push([f"{refname}:{refname}"], callbacks=Callbacks())
