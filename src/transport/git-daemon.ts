@@ -40,15 +40,16 @@ const CLOSE_GRACE_MS = 3_000;
 
 export async function startGit(options: GitDaemonOptions): Promise<Door> {
   const { clock, clientsMax = CLIENTS_MAX } = options;
-  const sockets = new Set<Socket>();
+  const connections = new Map<Socket, GitConnection>();
   // A client may close its half after its wants and still read the answer.
   const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, (socket) => {
-    const isCrowded = sockets.size >= clientsMax;
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
+    const isCrowded = connections.size >= clientsMax;
+    const connection = new GitConnection(socket, options);
+    connections.set(socket, connection);
+    socket.once('close', () => connections.delete(socket));
     // A reset connection must not end the process; 'close' follows.
     socket.on('error', () => {});
-    void new GitConnection(socket, options).run(isCrowded);
+    void connection.run(isCrowded);
   });
   const address = await listenAt(server, options.listen);
   server.on('error', (error) => {
@@ -58,8 +59,9 @@ export async function startGit(options: GitDaemonOptions): Promise<Door> {
     address,
     async close() {
       const cancel = clock.after(BOUNDS.drainMs + CLOSE_GRACE_MS, () => {
-        for (const socket of sockets) socket.destroy();
+        for (const socket of connections.keys()) socket.destroy();
       });
+      for (const [socket, connection] of connections) if (!connection.serving) socket.destroy();
       await new Promise<void>((resolve) => {
         server.close(() => {
           resolve();
@@ -77,6 +79,7 @@ class GitConnection {
   readonly #limits: GitDaemonLimits;
   readonly #gone = new AbortController();
   readonly #id: string;
+  #serving = false;
 
   constructor(socket: Socket, options: GitDaemonOptions) {
     this.#socket = socket;
@@ -87,6 +90,11 @@ class GitConnection {
       this.#gone.abort(new Fault('aborted', 'git client went away'));
     });
     socket.setTimeout(this.#limits.silenceMs, () => socket.destroy());
+  }
+
+  /** A request is with the walk. */
+  get serving(): boolean {
+    return this.#serving;
   }
 
   /** Never throws. */
@@ -108,6 +116,7 @@ class GitConnection {
     const { walk } = this.#options;
     const { signal } = this.#gone;
     const input = new PeerInput(this.#socket, signal);
+    this.#serving = true;
     const outcome = await walk.handle({
       id: this.#id,
       transport: 'git',

@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import { fastify, type FastifyInstance } from 'fastify';
 import type { Listen } from '../base/address.ts';
 import { BOUNDS } from '../base/bounds.ts';
+import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { listenAt, spoken, type Door, type DoorLog } from './door.ts';
 import { parseGitUrl } from './git-url.ts';
@@ -59,6 +60,8 @@ export const HTTP_LIMITS: HttpLimits = {
 
 /** Beyond the drain, before connections that still run are cut. */
 const CLOSE_GRACE_MS = 3_000;
+/** For a client to read why its connection ends. */
+const GARBAGE_LINGER_MS = 1_000;
 
 export async function startHttp(options: HttpOptions): Promise<HttpDoor> {
   const limits = { ...HTTP_LIMITS, ...options.limits };
@@ -70,7 +73,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpDoor> {
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     serverFactory: (handler) => (server = makeServer({ options, limits, pair, handler })),
     clientErrorHandler: (error, socket) => {
-      answerGarbage(error, socket);
+      answerGarbage(error, socket, options.clock);
     },
   });
   addHealth(app, options);
@@ -153,6 +156,10 @@ function makeServer({ options, limits, pair, handler }: ServerParts): Server | S
     // A client that breaks off must not end the process; 'close' tells everybody who cares.
     request.on('error', () => {});
     response.on('error', () => {});
+    response.once('close', () => {
+      // A closing door does not wait for the next request of a connection that just had its answer.
+      if (!server.listening) setImmediate(() => server.closeIdleConnections());
+    });
     const url = parseGitUrl(request.url ?? '');
     if (url === undefined) {
       if (expectsContinue) response.writeContinue();
@@ -203,13 +210,21 @@ function sendText(response: ServerResponse, status: number, reason: string): voi
   response.end(spoken(reason));
 }
 
-/** What cannot be parsed as HTTP gets one short answer and the end of its connection. */
-function answerGarbage(error: Error & { readonly code?: string }, socket: Duplex): void {
-  const status = STATUS_OF.get(error.code ?? '') ?? '400 Bad Request';
-  if (socket.writable && error.code !== 'ECONNRESET') {
-    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+/**
+ * What cannot be parsed as HTTP gets one short answer and the end of its connection; a moment later, so that what
+ * the client still sends does not reset the connection before it has read why.
+ */
+function answerGarbage(error: Error & { readonly code?: string }, socket: Duplex, clock: Clock): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
   }
-  socket.destroy();
+  const status = STATUS_OF.get(error.code ?? '') ?? '400 Bad Request';
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  socket.removeAllListeners('data');
+  socket.resume();
+  const cancel = clock.after(GARBAGE_LINGER_MS, () => socket.destroy());
+  socket.once('close', cancel);
 }
 
 const STATUS_OF: ReadonlyMap<string, string> = new Map([

@@ -1,0 +1,400 @@
+/** The walk: what is decided in which order, what the client reads, and the one journal line of each request. */
+import assert from 'node:assert/strict';
+import { PassThrough, Readable } from 'node:stream';
+import { test } from 'node:test';
+import type { Decision, Question } from '../../src/access/decision.ts';
+import type { JournalEntry } from '../../src/audit/entry.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { Fault } from '../../src/base/fault.ts';
+import { ANONYMOUS, parseUserName, type Principal, type TokenScope } from '../../src/identity/principal.ts';
+import { parseRepositoryName } from '../../src/repository/name.ts';
+import type { Repository } from '../../src/repository/repository.ts';
+import type { GitRequest, Outcome } from '../../src/request/request.ts';
+import { createWalk, type Walk, type WalkParts } from '../../src/request/walk.ts';
+
+function ada(scopes?: readonly TokenScope[]): Principal {
+  const parsed = parseUserName('ada');
+  assert.ok(parsed.kind === 'ok');
+  const credential =
+    scopes === undefined
+      ? ({ kind: 'key', fingerprint: 'SHA256:abc', tag: 'laptop' } as const)
+      : ({ kind: 'token', id: 't', name: 'ci-1', scopes } as const);
+  return {
+    kind: 'user',
+    name: parsed.value,
+    account: 'person',
+    email: '',
+    realName: '',
+    groups: new Set(),
+    credential,
+  };
+}
+
+function repository(text: string): Repository {
+  const name = parseRepositoryName(text);
+  assert.ok(name.kind === 'ok');
+  return {
+    id: `id-${text}`,
+    name: name.value,
+    owner: 'owner',
+    settings: {},
+    path: '/nowhere',
+    objectFormat: 'sha1',
+    description: '',
+    createdAt: 0,
+    version: 1,
+  };
+}
+
+interface Scene {
+  readonly walk: Walk;
+  readonly lines: JournalEntry[];
+  readonly appended: JournalEntry[];
+  readonly questions: Question[];
+  readonly served: string[];
+  readonly logged: Readonly<Record<string, unknown>>[];
+}
+
+/** A walk over the repositories `open`, `closed` (nobody may read) and `fixed` (nobody may write). */
+function scene(change: Partial<WalkParts> = {}): Scene {
+  const lines: JournalEntry[] = [];
+  const appended: JournalEntry[] = [];
+  const questions: Question[] = [];
+  const served: string[] = [];
+  const logged: Readonly<Record<string, unknown>>[] = [];
+  const log = (fields: Readonly<Record<string, unknown>>): void => {
+    logged.push(fields);
+  };
+  const decide = (question: Question): Decision => {
+    questions.push(question);
+    const name = question.repository?.name ?? '';
+    const refused =
+      name === 'closed' ||
+      (name === 'fixed' && question.operation === 'write') ||
+      (question.operation === 'create-repository' && !name.startsWith('mine/'));
+    const kind = refused ? 'refused' : 'allowed';
+    return { kind, reason: `rules/main.lace:7: ${kind}`, rule: 'rules/main.lace:7', trace: [] };
+  };
+  const walk = createWalk({
+    catalogue: { find: async (name) => (['open', 'closed', 'fixed'].includes(name) ? repository(name) : undefined) },
+    policy: { decide, readableRefs: () => undefined },
+    upload: {
+      serve: async (_conversation, { repository: { name }, service }) => {
+        served.push(`${service} ${name}`);
+        return { event: 'fetch', bytesIn: 10, bytesOut: 20 };
+      },
+    },
+    receive: {
+      serve: async (_conversation, { repository: { name } }) => {
+        served.push(`receive-pack ${name}`);
+        return { refs: [], outcome: 'served', bytesIn: 5, journaled: false };
+      },
+    },
+    journal: {
+      append: async (entry) => {
+        appended.push(entry);
+      },
+      record: (entry) => {
+        lines.push(entry);
+      },
+    },
+    log: { info: log, warn: log, error: log },
+    metrics: { request: () => {}, bytes: () => {} },
+    clock: systemClock,
+    ...change,
+  });
+  return { walk, lines, appended, questions, served, logged };
+}
+
+function ask(change: Partial<GitRequest> = {}): GitRequest {
+  return {
+    id: 'r1',
+    transport: 'ssh',
+    address: '10.0.0.9',
+    principal: ada(),
+    service: 'upload-pack',
+    requestedPath: '/open.git',
+    protocol: 2,
+    mode: 'stateful',
+    input: Readable.from([]),
+    output: new PassThrough(),
+    signal: new AbortController().signal,
+    ...change,
+  };
+}
+
+test('a read that is allowed is served and journaled once', async () => {
+  const { walk, lines, appended, served } = scene();
+  assert.deepEqual(await walk.handle(ask()), { kind: 'served' });
+  assert.deepEqual(served, ['upload-pack open']);
+  assert.equal(appended.length, 0);
+  assert.equal(lines.length, 1);
+  const { ms, ...line } = lines[0] ?? {};
+  assert.equal(typeof ms, 'number');
+  assert.deepEqual(line, {
+    event: 'fetch',
+    outcome: 'served',
+    request: 'r1',
+    transport: 'ssh',
+    address: '10.0.0.9',
+    principal: 'ada',
+    credential: 'key SHA256:abc (laptop)',
+    repository: 'open',
+    bytesIn: 10,
+    bytesOut: 20,
+  });
+});
+
+test('a repository that is not there and one that may not be read get the same words and the same questions', async () => {
+  for (const service of ['upload-pack', 'upload-archive', 'receive-pack'] as const) {
+    const texts: string[] = [];
+    const asked: string[][] = [];
+    for (const name of ['absent', 'closed']) {
+      const { walk, lines, questions, served } = scene();
+      const outcome = await walk.handle(ask({ service, requestedPath: `/${name}` }));
+      assert.equal(outcome.kind, 'missing');
+      assert.ok('reason' in outcome);
+      texts.push(outcome.reason.replaceAll(name, 'NAME'));
+      asked.push(questions.map(({ operation }) => operation));
+      assert.deepEqual(served, []);
+      assert.equal(lines.length, 1);
+      assert.equal(lines[0]?.outcome, 'refused');
+      assert.equal(lines[0]?.repository, `/${name}`);
+    }
+    assert.equal(texts[0], 'no such repository, or you may not read it: NAME');
+    assert.equal(texts[0], texts[1]);
+    assert.deepEqual(asked[0], asked[1]);
+  }
+});
+
+test('who may create the repository pushed to is told how, whether it is there or not', async () => {
+  const hint = 'no such repository, or you may not read it: mine/x\nto make it, run the command: create mine/x';
+  const push = ask({ service: 'receive-pack', requestedPath: 'mine/x' });
+  assert.deepEqual(await scene().walk.handle(push), { kind: 'missing', reason: hint });
+  const unreadable = scene({ catalogue: { find: async () => repository('closed') } });
+  assert.deepEqual(await unreadable.walk.handle(push), { kind: 'missing', reason: hint });
+  const fetch = await scene().walk.handle(ask({ requestedPath: 'mine/x' }));
+  assert.deepEqual(fetch, { kind: 'missing', reason: 'no such repository, or you may not read it: mine/x' });
+});
+
+test('a name that no parser takes is missing, and is printed harmlessly', async () => {
+  for (const path of [
+    '/../etc/passwd',
+    'a\u0000b',
+    'a\nb\u001b[2J',
+    '',
+    '/',
+    'x'.repeat(5_000),
+    'a//b',
+    '.git',
+    'naïve',
+  ]) {
+    const { walk, lines, served } = scene();
+    const outcome = await walk.handle(ask({ requestedPath: path }));
+    assert.equal(outcome.kind, 'missing', path.slice(0, 20));
+    assert.ok('reason' in outcome);
+    assert.match(outcome.reason, /^no such repository, or you may not read it: [\x20-\x7e]*$/);
+    assert.ok(outcome.reason.length < 320);
+    assert.match(lines[0]?.repository ?? '', /^[\x20-\x7e]{0,255}$/);
+    assert.deepEqual(served, []);
+  }
+});
+
+test('what may be read but not written is refused with the rule', async () => {
+  const { walk, lines, served } = scene();
+  const outcome = await walk.handle(ask({ service: 'receive-pack', requestedPath: 'fixed' }));
+  assert.deepEqual(outcome, { kind: 'refused', reason: 'rules/main.lace:7: refused' });
+  assert.deepEqual(served, []);
+  assert.equal(lines[0]?.event, 'push');
+  assert.equal(lines[0]?.outcome, 'refused');
+  assert.equal(lines[0]?.rule, 'rules/main.lace:7');
+  assert.equal(lines[0]?.repository, 'fixed');
+});
+
+test("a token's scope is asked before the repository is looked for, and the refusal names the scope needed", async () => {
+  const cases: readonly (readonly [readonly TokenScope[], 'upload-pack' | 'receive-pack', string | undefined])[] = [
+    [['read'], 'upload-pack', undefined],
+    [['write'], 'upload-pack', undefined],
+    [['admin'], 'receive-pack', undefined],
+    [['write'], 'receive-pack', undefined],
+    [['read'], 'receive-pack', 'the token ci-1 has only the scope read; to write it needs the scope write'],
+    [[], 'upload-pack', 'the token ci-1 has no scope; to read it needs the scope read'],
+  ];
+  for (const [scopes, service, refusal] of cases) {
+    for (const requestedPath of ['open', 'absent']) {
+      const { walk, questions, lines } = scene();
+      const outcome = await walk.handle(ask({ principal: ada(scopes), service, requestedPath }));
+      if (refusal === undefined) {
+        assert.equal(outcome.kind, requestedPath === 'open' ? 'served' : 'missing');
+      } else {
+        assert.deepEqual(outcome, { kind: 'refused', reason: refusal });
+        assert.deepEqual(questions, []);
+        assert.equal(lines[0]?.credential, 'token ci-1');
+      }
+    }
+  }
+});
+
+test('a push that wrote its own line gets no second one; one that did not is on disk before the outcome', async () => {
+  const refs = [{ name: 'refs/heads/main', old: '0', new: '1', result: 'ok' }];
+  for (const journaled of [true, false]) {
+    const receive: WalkParts['receive'] = {
+      serve: async () => ({ refs, outcome: 'served', bytesIn: 3, journaled }),
+    };
+    const { walk, lines, appended } = scene({ receive });
+    assert.deepEqual(await walk.handle(ask({ service: 'receive-pack' })), { kind: 'served' });
+    assert.equal(lines.length, 0);
+    assert.equal(appended.length, journaled ? 0 : 1);
+    if (!journaled) assert.deepEqual(appended[0]?.refs, refs);
+  }
+});
+
+test('a push with nothing in it and an advertisement are listings', async () => {
+  const { walk, lines } = scene();
+  await walk.handle(ask({ service: 'receive-pack', mode: 'advertise' }));
+  await walk.handle(ask({ service: 'receive-pack' }));
+  assert.deepEqual(
+    lines.map(({ event }) => event),
+    ['ls-refs', 'ls-refs'],
+  );
+});
+
+test('what goes wrong while serving is faulted, in-band, journaled, and shows no inside', async () => {
+  const failures: readonly (readonly [unknown, Partial<Outcome>])[] = [
+    [
+      new Error('disk secret'),
+      { kind: 'faulted', code: 'internal', inBand: true, reason: 'internal error (request r1)' },
+    ],
+    [
+      new Fault('bad-input', 'bad', { publicMessage: 'a pkt-line is too long' }),
+      { kind: 'faulted', code: 'bad-input', inBand: true, reason: 'a pkt-line is too long' },
+    ],
+    [
+      Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }),
+      { kind: 'faulted', code: 'aborted', inBand: true, reason: 'the connection was lost' },
+    ],
+  ];
+  for (const [error, expected] of failures) {
+    const upload: WalkParts['upload'] = {
+      serve: async () => {
+        throw error;
+      },
+    };
+    const { walk, lines, logged } = scene({ upload });
+    assert.deepEqual(await walk.handle(ask()), expected);
+    assert.equal(lines.length, 1);
+    assert.equal(lines[0]?.outcome, 'faulted');
+    assert.ok(!JSON.stringify(lines).includes('secret'));
+    assert.equal(logged.at(-1)?.['error'], error);
+    assert.equal(walk.running, 0);
+  }
+});
+
+test('what goes wrong before serving is faulted and not in-band', async () => {
+  const catalogue = {
+    find: async (): Promise<undefined> => {
+      throw new Error('store is gone');
+    },
+  };
+  const { walk, lines } = scene({ catalogue });
+  const expected = { kind: 'faulted', code: 'internal', inBand: false, reason: 'internal error (request r1)' };
+  assert.deepEqual(await walk.handle(ask()), expected);
+  assert.equal(lines.length, 1);
+});
+
+test('a push whose line cannot be written is faulted', async () => {
+  const receive: WalkParts['receive'] = {
+    serve: async () => ({
+      refs: [{ name: 'refs/heads/main', old: '0', new: '1', result: 'ok' }],
+      outcome: 'served',
+      bytesIn: 3,
+      journaled: false,
+    }),
+  };
+  const journal = {
+    append: async (): Promise<void> => {
+      throw new Error('no space left on device');
+    },
+    record: (): void => {},
+  };
+  const outcome = await scene({ receive, journal }).walk.handle(ask({ service: 'receive-pack' }));
+  assert.equal(outcome.kind, 'faulted');
+});
+
+test('a request refused at admission is journaled too', async () => {
+  const { walk, lines } = scene();
+  await walk.drain(0);
+  const outcome = await walk.handle(ask());
+  assert.equal(outcome.kind, 'faulted');
+  assert.ok('code' in outcome && outcome.code === 'busy' && !outcome.inBand);
+  assert.equal(lines.length, 1);
+  assert.equal(lines[0]?.outcome, 'faulted');
+  assert.equal(walk.draining, true);
+});
+
+test('the drain waits until the line of the last request is written', async () => {
+  const held = Promise.withResolvers<void>();
+  const started = Promise.withResolvers<void>();
+  const upload: WalkParts['upload'] = {
+    serve: async () => {
+      started.resolve();
+      await held.promise;
+      return { event: 'fetch', bytesIn: 0, bytesOut: 0 };
+    },
+  };
+  const { walk, lines } = scene({ upload });
+  const handled = walk.handle(ask({ principal: ANONYMOUS }));
+  await started.promise;
+  assert.equal(walk.running, 1);
+  const drained = walk.drain(60_000).then(() => lines.length);
+  held.resolve();
+  assert.equal(await drained, 1);
+  assert.deepEqual(await handled, { kind: 'served' });
+  assert.equal(lines[0]?.principal, 'anonymous');
+  assert.equal(lines[0]?.credential, undefined);
+});
+
+test('a command runs under admission and gets one line, whatever came of it', async () => {
+  const { walk, lines } = scene();
+  const origin = { id: 'c1', transport: 'ssh', address: '10.0.0.9', principal: ada() } as const;
+  const about = { argv: ['create', 'x'], repository: 'x' };
+  const end = { exit: 1, outcome: 'refused', reason: 'no', rule: 'rules/main.lace:3' } as const;
+  assert.deepEqual(await walk.command(origin, about, async () => end), end);
+  const boom = new Error('secret');
+  await assert.rejects(
+    walk.command(origin, about, async () => {
+      throw boom;
+    }),
+    boom,
+  );
+  const told = lines.map(({ event, outcome, reason, rule, argv, repository: name }) => ({
+    event,
+    outcome,
+    reason,
+    rule,
+    argv,
+    name,
+  }));
+  assert.deepEqual(told, [
+    { event: 'command', outcome: 'refused', reason: 'no', rule: 'rules/main.lace:3', argv: ['create', 'x'], name: 'x' },
+    {
+      event: 'command',
+      outcome: 'faulted',
+      reason: 'internal error (request c1)',
+      rule: undefined,
+      argv: ['create', 'x'],
+      name: 'x',
+    },
+  ]);
+  assert.equal(walk.running, 0);
+});
+
+test('under `as USER` the line names who really asks', async () => {
+  const { walk, lines } = scene();
+  const principal = ada();
+  assert.ok(principal.kind === 'user');
+  const root = parseUserName('root');
+  assert.ok(root.kind === 'ok');
+  await walk.handle(ask({ principal: { ...principal, asking: { name: root.value, groups: new Set() } } }));
+  assert.equal(lines[0]?.asking, 'root');
+});
