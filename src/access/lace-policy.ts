@@ -13,7 +13,7 @@ import { expandForPerson, parseTemplate, type Template } from './gitano/template
 import type { LaceError } from './lace/error.ts';
 import type { Program, ResultRule } from './lace/language.ts';
 import { runLace, type Tracer } from './lace/runner.ts';
-import { Meter } from './meter.ts';
+import { meterFor } from './meter.ts';
 import type { OwnRulesCache } from './own-rules.ts';
 import type { Explanation, Policy, PolicyNeeds } from './policy.ts';
 import { printable } from './problem.ts';
@@ -97,7 +97,7 @@ export class LacePolicy implements Policy {
   #decide(question: Question, word: string): Decision {
     const narrowed = scopeRefusal(question);
     if (narrowed !== undefined) return { kind: 'refused', reason: narrowed, trace: NO_STEPS };
-    const asked: Asked = { question, word, meter: new Meter() };
+    const asked: Asked = { question, word, meter: meterFor(question) };
     const result = runLace(this.#program, asked);
     const trace = (): readonly TraceStep[] => this.#trace(question, word);
     if (result.kind === 'error') return new RuleDecision('refused', errorReason(result.error), undefined, trace);
@@ -135,7 +135,7 @@ export class LacePolicy implements Policy {
       },
     };
     try {
-      runLace(this.#program, { question, word, meter: new Meter() }, tracer);
+      runLace(this.#program, { question, word, meter: meterFor(question) }, tracer);
     } catch {
       // Deciding ran into the same and refused; what was traced until here is what can be told.
     }

@@ -50,6 +50,7 @@ export function expandAll(
   quote: (text: string) => string = same,
 ): readonly string[] | undefined {
   const one = expandOne(template, asked, quote);
+  if (one === UNSET) return NONE;
   if (one !== undefined) return [one];
   let texts: string[] = [''];
   for (const part of template.parts) {
@@ -61,11 +62,19 @@ export function expandAll(
   return texts;
 }
 
-/** The one text, where no variable holds a list or is unset. */
-function expandOne(template: Template, asked: Asked, quote: (text: string) => string): string | undefined {
+const UNSET = Symbol('unset');
+const NONE: readonly string[] = [];
+
+/** The one text; `UNSET` where a variable is, undefined where one holds a list. */
+function expandOne(
+  template: Template,
+  asked: Asked,
+  quote: (text: string) => string,
+): string | typeof UNSET | undefined {
   let text = '';
   for (const part of template.parts) {
     const value = typeof part === 'string' ? part : part(asked);
+    if (value === undefined) return UNSET;
     if (typeof value !== 'string') return undefined;
     text += typeof part === 'string' ? value : quote(value);
   }

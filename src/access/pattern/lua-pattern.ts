@@ -20,7 +20,7 @@ const LETTERS: Readonly<Record<string, CharSet>> = {
   z: single(0),
 };
 
-const START: Node = { kind: 'assert', holds: (_text, index) => index === 0 };
+const START: Node = { kind: 'assert', holds: (_text, index) => index === 0, isStart: true };
 const END: Node = { kind: 'assert', holds: (text, index) => index === text.length };
 
 export function parseLuaPattern(text: string): PatternNode {

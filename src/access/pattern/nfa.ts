@@ -9,8 +9,8 @@ import { tabulate, type CharSet } from './char-set.ts';
 /** What a pattern parser makes. */
 export type Node =
   | { readonly kind: 'set'; readonly has: CharSet }
-  /** Holds or not between two characters. */
-  | { readonly kind: 'assert'; readonly holds: (text: string, index: number) => boolean }
+  /** Holds or not between two characters; `isStart`: only before the first one. */
+  | { readonly kind: 'assert'; readonly holds: (text: string, index: number) => boolean; readonly isStart?: boolean }
   | { readonly kind: 'sequence' | 'choice'; readonly nodes: readonly Node[] }
   | { readonly kind: 'repeat'; readonly node: Node; readonly min: number; readonly max: number };
 
@@ -32,7 +32,12 @@ export function buildPattern(parsed: PatternNode): Pattern {
   const end = builder.add({ kind: 'match' });
   const start = builder.build(parsed.node, end);
   if (start === undefined) return { kind: 'wrong', message: 'the pattern is too large' };
-  return { kind: 'ok', automaton: new Automaton(builder.states, start) };
+  return { kind: 'ok', automaton: new Automaton(builder.states, start, isAnchored(parsed.node)) };
+}
+
+function isAnchored(node: Node): boolean {
+  if (node.kind === 'sequence') return node.nodes[0] !== undefined && isAnchored(node.nodes[0]);
+  return node.kind === 'assert' && node.isStart === true;
 }
 
 type State =
@@ -134,38 +139,68 @@ class StateSet {
   }
 }
 
+const MATCH = 0;
+const SET = 1;
+const ASSERT = 2;
+const SPLIT = 3;
+
 export class Automaton {
-  readonly #states: readonly State[];
   readonly #start: number;
+  /** It can only match from the first character on. */
+  readonly #isAnchored: boolean;
+  // The states, a column for each part: flat numbers are walked several times faster than objects.
+  readonly #ops: Uint8Array;
+  readonly #next: Int32Array;
+  readonly #other: Int32Array;
+  readonly #sets: readonly (CharSet | undefined)[];
+  readonly #assertions: readonly (((text: string, index: number) => boolean) | undefined)[];
+  readonly #stack: Int32Array;
   #now: StateSet;
   #then: StateSet;
-  readonly #stack: number[] = [];
+  /** States looked at since the meter was last told. */
+  #steps = 0;
 
-  constructor(states: readonly State[], start: number) {
-    this.#states = states;
+  constructor(states: readonly State[], start: number, isAnchored: boolean) {
     this.#start = start;
+    this.#isAnchored = isAnchored;
+    this.#ops = Uint8Array.from(states, opOf);
+    this.#next = Int32Array.from(states, (state) =>
+      state.kind === 'split' ? state.left : state.kind === 'match' ? 0 : state.next,
+    );
+    this.#other = Int32Array.from(states, (state) => (state.kind === 'split' ? state.right : 0));
+    this.#sets = states.map((state) => (state.kind === 'set' ? state.has : undefined));
+    this.#assertions = states.map((state) => (state.kind === 'assert' ? state.holds : undefined));
+    // Each state is pushed at most once by each of two others that were not seen before it.
+    this.#stack = new Int32Array(2 * states.length + 2);
     this.#now = new StateSet(states.length);
     this.#then = new StateSet(states.length);
   }
 
   get size(): number {
-    return this.#states.length;
+    return this.#ops.length;
   }
 
   /** Whether the pattern matches anywhere in `text`; false too where the meter is spent. */
   find(text: string, meter: Meter): boolean {
     this.#now.clear();
     for (let index = 0; index <= text.length; index += 1) {
-      if (this.#enter(this.#now, this.#start, text, index)) return true;
-      if (!meter.spend(this.#now.size + 1)) return false;
-      this.#then.clear();
-      const code = text.charCodeAt(index);
-      for (let i = 0; i < this.#now.size && index < text.length; i += 1) {
-        const state = this.#states[this.#now.members[i] ?? 0];
-        if (state?.kind === 'set' && state.has(code) && this.#enter(this.#then, state.next, text, index + 1))
-          return true;
-      }
+      if ((index === 0 || !this.#isAnchored) && this.#enter(this.#now, this.#start, text, index)) return true;
+      if (!meter.spend(this.#steps + 1)) return false;
+      this.#steps = 0;
+      if (index === text.length || (this.#isAnchored && this.#now.size === 0)) return false;
+      if (this.#read(text, index)) return true;
       [this.#now, this.#then] = [this.#then, this.#now];
+    }
+    return false;
+  }
+
+  /** From the states before the character at `index` to those behind it. */
+  #read(text: string, index: number): boolean {
+    const code = text.charCodeAt(index);
+    this.#then.clear();
+    for (let i = 0; i < this.#now.size; i += 1) {
+      const at = this.#now.members[i] ?? 0;
+      if (this.#sets[at]?.(code) === true && this.#enter(this.#then, this.#next[at] ?? 0, text, index + 1)) return true;
     }
     return false;
   }
@@ -173,18 +208,43 @@ export class Automaton {
   /** Adds what is reached without reading a character. True: that includes the match. */
   #enter(set: StateSet, from: number, text: string, index: number): boolean {
     const stack = this.#stack;
-    stack.length = 0;
-    stack.push(from);
-    for (;;) {
-      const at = stack.pop();
-      if (at === undefined) return false;
+    let depth = 1;
+    stack[0] = from;
+    while (depth > 0) {
+      depth -= 1;
+      const at = stack[depth] ?? 0;
+      this.#steps += 1;
       if (!set.mark(at)) continue;
-      const state = this.#states[at];
-      if (state === undefined) continue;
-      if (state.kind === 'match') return true;
-      if (state.kind === 'set') set.push(at);
-      else if (state.kind === 'split') stack.push(state.right, state.left);
-      else if (state.holds(text, index)) stack.push(state.next);
+      switch (this.#ops[at] ?? MATCH) {
+        case MATCH:
+          return true;
+        case SET:
+          set.push(at);
+          break;
+        case SPLIT:
+          stack[depth] = this.#other[at] ?? 0;
+          stack[depth + 1] = this.#next[at] ?? 0;
+          depth += 2;
+          break;
+        default:
+          if (this.#assertions[at]?.(text, index) === true) stack[depth++] = this.#next[at] ?? 0;
+      }
     }
+    return false;
+  }
+}
+
+function opOf(state: State): number {
+  switch (state.kind) {
+    case 'match':
+      return MATCH;
+    case 'set':
+      return SET;
+    case 'assert':
+      return ASSERT;
+    case 'split':
+      return SPLIT;
+    default:
+      return state satisfies never;
   }
 }

@@ -108,7 +108,9 @@ class PcreParser {
       case '.':
         return this.#flags.s ? { kind: 'set', has: () => true } : { kind: 'set', has: notNewline };
       case '^':
-        return { kind: 'assert', holds: this.#flags.m ? atLineStart : atStart };
+        return this.#flags.m
+          ? { kind: 'assert', holds: atLineStart }
+          : { kind: 'assert', holds: atStart, isStart: true };
       case '$':
         return { kind: 'assert', holds: this.#flags.m ? atLineEnd : atEndOrLastNewline };
       case '\\':
@@ -206,7 +208,7 @@ class PcreParser {
     if (c === 'E') return undefined;
     if (Object.hasOwn(ASSERTIONS, c)) {
       const holds = ASSERTIONS[c];
-      if (holds !== undefined) return { kind: 'assert', holds };
+      if (holds !== undefined) return { kind: 'assert', holds, isStart: holds === atStart };
     }
     if (c === 'N') return { kind: 'set', has: notNewline };
     return this.#set(this.#escapedSet(c));

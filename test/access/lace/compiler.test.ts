@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { compileLace, type CompileOptions } from '../../../src/access/lace/compiler.ts';
 import { renderLaceError, traceOf } from '../../../src/access/lace/error.ts';
 import type { Host, MatchType } from '../../../src/access/lace/language.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { lexLine, lexRuleset, type Token } from '../../../src/access/lace/lexer.ts';
 import { LACE_LIMITS } from '../../../src/access/lace/limits.ts';
 

@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { compilePolicy } from '../../src/access/compile.ts';
+import type { Question } from '../../src/access/decision.ts';
+import { checkRepositoryRules } from '../../src/access/own-rules.ts';
+import { renderProblem } from '../../src/access/problem.ts';
+import { housePolicy, policyOf, principal, repository } from './site.ts';
+
+const ian = principal({ name: 'ian', groups: ['staff'] });
+const read = (rules?: string, refname?: string): Question => ({
+  principal: ian,
+  operation: 'read',
+  repository: repository('x', 'boss', { readers: 'staff' }, rules),
+  ...(refname === undefined ? {} : { ref: { refname } }),
+});
+
+test('a policy without its entry, or too large, is wrong', () => {
+  assert.equal(compilePolicy(new Map()).kind, 'wrong');
+  assert.equal(compilePolicy(new Map([['rules/other.lace', 'default allow']])).kind, 'wrong');
+  const large = compilePolicy(new Map([['rules/main.lace', `default deny\n${'# padding\n'.repeat(500_000)}`]]));
+  assert.match(large.kind === 'wrong' ? (large.problems[0]?.message ?? '') : '', /at most \d+ bytes/);
+});
+
+test('a problem shows file, line, text, carets and the files around', () => {
+  const files = new Map([
+    ['rules/main.lace', 'default deny\ninclude global:more'],
+    ['rules/more.lace', '\nallow "yes" is_nobody'],
+  ]);
+  const compiled = compilePolicy(files);
+  assert.ok(compiled.kind === 'wrong');
+  assert.equal(
+    compiled.problems.map(renderProblem).join('\n'),
+    [
+      'rules/more.lace:2: Undefined name used in condition (is_nobody)',
+      '    allow "yes" is_nobody',
+      '                ^^^^^^^^^',
+      '    included from rules/main.lace:2',
+    ].join('\n'),
+  );
+});
+
+test('a problem of a hostile line is shown short and without control characters', () => {
+  const line = `allow \u001b]0;owned\u0007 ${'x'.repeat(100_000)} nope`;
+  const compiled = compilePolicy(new Map([['rules/main.lace', line]]));
+  assert.ok(compiled.kind === 'wrong');
+  const text = compiled.problems.map(renderProblem).join('\n');
+  assert.ok(text.split('\n').every((shown) => shown.length < 200_000));
+  assert.doesNotMatch(text, /[\u0000-\u0009\u000b-\u001f]/);
+});
+
+test('includes reach only the rules folder', () => {
+  for (const name of ['global:../scenarios/x', 'rules/more', '/etc/passwd', 'global:', 'global:more.lace', 'own']) {
+    const compiled = compilePolicy(
+      new Map([
+        ['rules/main.lace', `default deny\ninclude ${name}`],
+        ['scenarios/x.lace', 'allow x'],
+        ['rules/more.lace', 'allow x'],
+      ]),
+    );
+    assert.equal(compiled.kind, 'wrong', name);
+  }
+});
+
+test('an odd quote in a rule is a warning with its place', () => {
+  const compiled = compilePolicy(new Map([['rules/main.lace', 'default deny "no']]));
+  assert.ok(compiled.kind === 'ok');
+  assert.deepEqual(compiled.warnings.map(renderProblem), [
+    'rules/main.lace:1: Un-terminated quoted string\n    default deny "no',
+  ]);
+});
+
+test('refs are hidden by an outright refusal of readref only', () => {
+  const site = 'default deny no\nallow "readers read" [operation is read] [group is ${config/readers}]\n';
+  const plain = policyOf(site);
+  assert.equal(plain.readableRefs(ian, read().repository ?? repository('x', 'y')), undefined);
+  const policy = policyOf(`deny "embargo" [operation is readref] [ref prefix refs/heads/embargo/]\n${site}`);
+  assert.equal(policy.needs.refReads, true);
+  const mayRead = policy.readableRefs(ian, repository('x', 'boss', { readers: 'staff' }));
+  assert.ok(mayRead !== undefined);
+  assert.equal(mayRead('refs/heads/main'), true);
+  assert.equal(mayRead('refs/heads/embargo/fix'), false);
+  assert.equal(mayRead('refs/heads/embargo/fix'), false);
+  assert.equal(mayRead('refs/gatehouse/x'), false);
+  assert.equal(policy.decide(read(undefined, 'refs/heads/embargo/fix')).kind, 'refused');
+  assert.equal(policy.decide(read(undefined, 'refs/heads/main')).kind, 'allowed');
+  assert.equal(policy.decide(read()).kind, 'allowed');
+});
+
+test("a repository's own rules may hide refs, and only that repository pays for it", () => {
+  const policy = housePolicy();
+  const rules = 'deny "embargo" [operation is readref] [ref prefix refs/heads/embargo/]';
+  assert.deepEqual(policy.needs, { paths: false, refReads: false });
+  const hiding = repository('x', 'boss', { readers: 'staff' }, rules);
+  assert.deepEqual(policy.needsFor(hiding), { paths: false, refReads: true });
+  assert.equal(policy.readableRefs(ian, hiding)?.('refs/heads/embargo/x'), false);
+  assert.equal(policy.readableRefs(principal({ name: 'boss' }), hiding)?.('refs/heads/embargo/x'), true);
+  assert.equal(policy.readableRefs(ian, repository('x', 'boss', { readers: 'staff' })), undefined);
+  const looking = repository('x', 'boss', {}, 'deny "no" [treediff/added prefix secret/]');
+  assert.deepEqual(policy.needsFor(looking), { paths: true, refReads: false });
+});
+
+test('own rules compile alone: no includes, no default, no names of the site, a bounded size', () => {
+  const bad = [
+    'include global:core',
+    'include? main',
+    'include x',
+    'default allow',
+    'allow "x" is_owner',
+    'wibble',
+    'allow',
+    `# ${'x'.repeat(70_000)}`,
+  ];
+  for (const text of bad) {
+    const problem = checkRepositoryRules(text);
+    assert.ok(text === 'include? main' ? problem === undefined : problem !== undefined, text.slice(0, 40));
+    if (problem !== undefined) assert.equal(problem.file, 'own rules');
+  }
+  for (const text of ['', '# nothing', 'allow "x"', 'deny "x" [user is tina]', 'define a user is tina']) {
+    assert.equal(checkRepositoryRules(text), undefined, text);
+  }
+  assert.match(
+    renderProblem(checkRepositoryRules('allow x nobody') ?? assert.fail()),
+    /^own rules:1: Undefined name[^]*\^{6}$/,
+  );
+});
+
+test('own rules that do not compile any more refuse, and only where they are asked', () => {
+  const policy = housePolicy();
+  const refused = policy.decide(read('wibble'));
+  assert.equal(refused.kind, 'refused');
+  assert.match(refused.reason, /^own rules:1: the rules went wrong: Unknown command: wibble/);
+  assert.equal(policy.decide({ ...read('wibble'), principal: principal({ name: 'boss' }) }).kind, 'allowed');
+});
+
+test('own rules may not redefine what another file of the site defined: each has names of its own', () => {
+  const policy = housePolicy();
+  const rules = 'define is_reader user is tina\nallow "tina reads" is_reader [operation is read]';
+  assert.equal(policy.decide(read(rules)).kind, 'allowed');
+  assert.equal(policy.decide({ ...read(rules), principal: principal({ name: 'tina' }) }).kind, 'allowed');
+});
+
+test('explain tells the answer, the rule that decided and those before it, in order', () => {
+  const explained = housePolicy().explain({
+    principal: principal({ name: 'gabriella', groups: ['guests'] }),
+    operation: 'update-ref',
+    repository: repository('x', 'boss', { guests: 'guests' }),
+    ref: { refname: 'refs/heads/main' },
+  });
+  const last = explained.steps.at(-1);
+  assert.deepEqual({ source: last?.source, result: last?.result }, { source: 'rules/house.lace', result: 'matched' });
+  assert.match(
+    explained.text,
+    /^refused: gabriella update-ref x refs\/heads\/main\nbecause: rules\/house\.lace:\d+: guests keep/,
+  );
+  assert.match(explained.text, /rules\/core\.lace:\d+ {2}passed: is_admin is false/);
+  const allowed = housePolicy().explain({ ...read(), operation: 'read' });
+  assert.equal(allowed.decision.kind, 'allowed');
+  assert.ok(allowed.steps.length > 3);
+  assert.deepEqual(allowed.steps, allowed.decision.trace);
+});
+
+test('a question of any shape gets a decision, twice the same, and explain agrees', () => {
+  const policy = housePolicy();
+  const text = fc.oneof(
+    fc.constantFrom('refs/heads/main', 'refs/tags/v1', '', 'boss', 'staff', '${user}', '\n', '__proto__'),
+    fc.string({ maxLength: 8 }),
+  );
+  const settings = fc.dictionary(
+    fc.oneof(fc.constantFrom('readers', 'writers', 'guests', 'public', 'protected'), text),
+    fc.oneof(text, fc.array(text, { maxLength: 3 })),
+  );
+  const rules = fc.oneof(
+    fc.constant(undefined),
+    fc.constantFrom('allow yes', 'deny no [operation is readref]', 'wibble', 'define a user is x\ndefine a user is x'),
+  );
+  const question = fc.record({
+    principal: fc.constantFrom(
+      ian,
+      principal({ name: 'anonymous' }),
+      principal({ name: 'ci', account: 'ci', groups: ['staff'] }),
+    ),
+    operation: fc.constantFrom(
+      'read',
+      'write',
+      'create-ref',
+      'delete-ref',
+      'configure',
+      'administer',
+      'create-repository',
+    ),
+    action: text,
+    repository: fc.record({ id: text, name: text, owner: text, settings }),
+    ref: fc.record({ refname: text }),
+    variables: fc.dictionary(text, text),
+    rules,
+  });
+  fc.assert(
+    fc.property(question, ({ rules: own, ...asked }) => {
+      const whole = {
+        ...asked,
+        repository: { ...asked.repository, ...(own === undefined ? {} : { rules: own }) },
+      } as unknown as Question;
+      const first = policy.decide(whole);
+      const second = policy.decide(whole);
+      assert.deepEqual([first.kind, first.reason, first.rule], [second.kind, second.reason, second.rule]);
+      assert.equal(policy.explain(whole).decision.kind, first.kind);
+      assert.doesNotMatch(first.reason, /\n/);
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test('a question that makes a rule throw is refused', () => {
+  const broken = {
+    principal: ian,
+    operation: 'read',
+    repository: { ...repository('x', 'boss'), settings: null },
+  } as unknown as Question;
+  const decision = housePolicy().decide(broken);
+  assert.equal(decision.kind, 'refused');
+  assert.match(decision.reason, /could not be evaluated/);
+  assert.equal(housePolicy().decide(read()).kind, 'allowed');
+});
