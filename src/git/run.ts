@@ -14,8 +14,11 @@ export async function runGit(
   input?: Uint8Array | AsyncIterable<Uint8Array>,
 ): Promise<GitRun> {
   await using git = await processes.start(spec);
-  const [, stdout] = await Promise.all([feed(git, input), collect(git, spec)]);
-  const exit = await git.exit;
+  const ended = Promise.all([collect(git, spec), git.exit]);
+  // Input that fails, fails the run; input that never ends does not outlive the process.
+  const fed = feed(git, input).then(() => ended);
+  fed.catch(() => {});
+  const [stdout, exit] = await Promise.race([ended, fed]);
   assertOwnEnd(exit, spec);
   return { code: exit.code, stdout, stderr: exit.stderr };
 }

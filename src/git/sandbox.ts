@@ -177,7 +177,7 @@ async function systemBinds(git: GitProgram): Promise<readonly string[]> {
 
 function wrapIn(mounts: readonly string[], { file, argv }: Command, spec: GitSpec): Command {
   const [bwrap = '', ...fixed] = mounts;
-  return { file: bwrap, argv: [...fixed, ...bindsOf(spec), '--', file, ...argv] };
+  return { file: bwrap, argv: [...fixed, ...bindsOf(spec), '--remount-ro', '/', '--', file, ...argv] };
 }
 
 /** What `spec` may see, shortest path first so that a bind inside another comes after it. */
