@@ -7,7 +7,7 @@ import type { Repository } from '../repository/repository.ts';
 import type { Admission, AdmissionContext } from './admission.ts';
 import { inPieces, line } from './advertisement.ts';
 import type { RecentTips } from './recent-tips.ts';
-import { type MayRead, type View, shows, viewOf } from './view.ts';
+import { type MayRead, type View, hasView, shows, viewOf } from './view.ts';
 import type { Wire } from './wire.ts';
 
 export interface SessionOptions {
@@ -18,6 +18,8 @@ export interface SessionOptions {
   readonly refs: Pick<RefCache, 'snapshot'>;
   readonly admission: Admission;
   readonly recentTips: RecentTips;
+  /** Told of each look at the refs whether the view was at hand. */
+  readonly onView: (isKnown: boolean) => void;
 }
 
 export class Session {
@@ -37,8 +39,9 @@ export class Session {
 
   /** What the principal sees of the repository now. */
   async view(): Promise<View> {
-    const { refs, repository, recentTips, mayRead } = this.#options;
+    const { refs, repository, recentTips, mayRead, onView } = this.#options;
     const snapshot = await refs.snapshot(repository);
+    onView(hasView(snapshot, mayRead));
     recentTips.note(repository.id, snapshot);
     return await viewOf(snapshot, mayRead);
   }

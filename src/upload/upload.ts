@@ -43,22 +43,38 @@ export interface Upload {
   serve(conversation: Conversation, request: UploadRequest): Promise<UploadReport>;
 }
 
+/** What the floor tells the engineers. */
+export interface UploadLog {
+  debug(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+export interface UploadMetrics {
+  /** `hit`: what this principal sees was already at hand, encoded advertisements with it. */
+  refCache(result: 'hit' | 'miss'): void;
+}
+
 export interface UploadParts {
   readonly processes: GitProcesses;
   readonly refs: Pick<RefCache, 'snapshot'>;
+  readonly log?: UploadLog;
+  readonly metrics?: UploadMetrics;
   readonly clock?: Clock;
 }
 
-export function createUpload({ processes, refs, clock = systemClock }: UploadParts): Upload {
+export function createUpload(parts: UploadParts): Upload {
+  const { processes, refs, log, metrics, clock = systemClock } = parts;
   const admission = new Admission(new Reachability(processes));
   const recentTips = new RecentTips(clock);
+  const onView = (isKnown: boolean): void => metrics?.refCache(isKnown ? 'hit' : 'miss');
   return {
     async serve(conversation, { repository, service, mayRead }) {
       using wire = new Wire(conversation, clock);
-      const session = new Session({ wire, repository, mayRead, processes, refs, admission, recentTips });
+      const session = new Session({ wire, repository, mayRead, processes, refs, admission, recentTips, onView });
       try {
         const done = await serveWith(session, service);
-        return { ...done, bytesIn: wire.bytesIn, bytesOut: wire.bytesOut };
+        const report = { ...done, bytesIn: wire.bytesIn, bytesOut: wire.bytesOut };
+        log?.debug({ request: conversation.requestId, repository: repository.name, ...report }, 'served upload');
+        return report;
       } catch (cause) {
         await wire.error(publicMessageOf(cause, conversation.requestId));
         throw cause instanceof Fault ? cause : new Fault('internal', 'upload failed', { cause });

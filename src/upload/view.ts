@@ -30,7 +30,7 @@ export interface View {
 
 const MEMO_KEY = 'upload/views';
 /** Questions to `mayRead` before others get a turn of the event loop. */
-const TURN_QUESTIONS = 4_096;
+const TURN_QUESTIONS = 256;
 
 interface Views {
   readonly byPredicate: WeakMap<(refname: string) => boolean, View>;
@@ -42,14 +42,23 @@ export function isReadable(refname: string, mayRead: MayRead): boolean {
   return !isInternalRefname(refname) && (mayRead === undefined || mayRead(refname));
 }
 
+/** Whether `viewOf` would have to ask about nothing. */
+export function hasView(snapshot: RefSnapshot, mayRead: MayRead): boolean {
+  return knownView(viewsOf(snapshot), mayRead) !== undefined;
+}
+
 /** The view of `snapshot` under `mayRead`; asks about each ref once for each predicate. */
 export async function viewOf(snapshot: RefSnapshot, mayRead: MayRead): Promise<View> {
   const views = viewsOf(snapshot);
-  const known = mayRead === undefined ? views.byKey.get('all') : views.byPredicate.get(mayRead);
+  const known = knownView(views, mayRead);
   if (known !== undefined) return known;
   const view = share(views, await build(snapshot, mayRead));
   if (mayRead !== undefined) views.byPredicate.set(mayRead, view);
   return view;
+}
+
+function knownView(views: Views, mayRead: MayRead): View | undefined {
+  return mayRead === undefined ? views.byKey.get('all') : views.byPredicate.get(mayRead);
 }
 
 function viewsOf(snapshot: RefSnapshot): Views {

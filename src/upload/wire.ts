@@ -2,9 +2,10 @@
  * One conversation's two directions: pkts in, bytes out, both with back-pressure, counted, and given up when the
  * client is gone or does nothing for too long where it is its turn.
  */
+import { preview, trace } from '../audit/trace.ts';
 import { BOUNDS } from '../base/bounds.ts';
 import type { Clock } from '../base/clock.ts';
-import { Fault, badInput } from '../base/fault.ts';
+import { Fault } from '../base/fault.ts';
 import { type Pkt, PktReader, encodePkt } from '../git/pkt-line.ts';
 import type { Conversation } from '../git/service.ts';
 import { writeAll } from '../git/stream.ts';
@@ -47,13 +48,16 @@ export class Wire implements Disposable {
 
   /** The next pkt; undefined where the client closed its side between two. @throws Fault */
   async next(): Promise<Pkt | undefined> {
-    return await this.#clientsTurn(this.#reader.next());
+    const pkt = await this.#clientsTurn(this.#reader.next());
+    trace('pkt', () => `${this.conversation.requestId} < ${traced(pkt)}`);
+    return pkt;
   }
 
   /** @throws Fault `aborted` where the client is gone, `timeout` where it takes nothing. */
   async write(bytes: Uint8Array): Promise<void> {
     for (let offset = 0; offset < bytes.byteLength; offset += WRITE_BYTES_MAX) {
       const part = bytes.subarray(offset, offset + WRITE_BYTES_MAX);
+      trace('pkt', () => `${this.conversation.requestId} > ${preview(part)}`);
       await this.#clientsTurn(writeAll(this.conversation.output, part, this.signal));
       this.#bytesOut += part.byteLength;
     }
@@ -119,12 +123,9 @@ function ignore(): void {
   // Whoever reads or writes gets the error; this only keeps it from being an uncaught one in between.
 }
 
-/** The line of a data pkt. @throws Fault `bad-input` for any other. */
-export function dataOf(pkt: Pkt | undefined, expected: string): Buffer {
-  if (pkt?.kind === 'data') return pkt.payload;
-  throw badInput(
-    `protocol error: expected ${expected}, got ${pkt === undefined ? 'the end of the connection' : pkt.kind}`,
-  );
+function traced(pkt: Pkt | undefined): string {
+  if (pkt === undefined) return 'end';
+  return pkt.kind === 'data' ? preview(pkt.payload) : pkt.kind;
 }
 
 /** A line from outside, fit for an error message: short, printable, no escape sequences. */
