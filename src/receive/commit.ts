@@ -4,18 +4,18 @@
  * A crash before the commit point changes nothing, one after it is made good by `recovery.ts` from the log entry: so a
  * push of many refs is whole or absent, which git's own update of several refs is not.
  */
-import { rm } from 'node:fs/promises';
 import type { JournalEntry } from '../audit/entry.ts';
 import { newId, type Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { RefSnapshot } from '../git/ref-cache.ts';
 import type { Repository } from '../repository/repository.ts';
 import { Turns } from '../repository/turns.ts';
-import type { Store, Stored } from '../store/store.ts';
+import type { Store, Stored, TransactResult } from '../store/store.ts';
 import { Applied } from './applied.ts';
+import { Attempt } from './attempt.ts';
 import type { Durable } from './durable.ts';
-import { installObjects, releasePacks, syncQuarantine } from './install.ts';
-import { entryPath, pruneLog, writeLogEntry, type LogEntry, type LoggedUpdate } from './log-entry.ts';
+import { releasePacks, syncQuarantine } from './install.ts';
+import { pruneLog, writeLogEntry, type LogEntry, type LoggedUpdate } from './log-entry.ts';
 import { judgeAgainst } from './old-values.ts';
 import type { PreparedRefs, RefWriter } from './ref-writer.ts';
 import { syncRefs } from './ref-sync.ts';
@@ -104,28 +104,28 @@ export class Committer {
 
   async #inTurn(request: CommitRequest): Promise<Committed | undefined> {
     const { repository } = request;
-    const { store, onStep } = this.#parts;
+    const { store, durable, journal, onStep } = this.#parts;
     const stored = await store.get('repository-state', repository.id);
-    const state = parseState(stored);
     await this.#settlePending(repository);
-    const txid = newId(this.#parts.clock);
-    await using prepared = await this.#prepare(request, { state, txid });
+    await using attempt = new Attempt(repository.path, newId(this.#parts.clock));
+    const prepared = await this.#prepare(request, attempt, parseState(stored));
     if (prepared === undefined) return undefined;
     const { entry, refs } = prepared;
     await onStep?.('prepared');
-    const version = await this.#commitPoint(request, stored, entry);
+    const version = await this.#commitPoint({ repository, stored, entry, attempt });
     await onStep?.('committed');
     await this.#apply(repository, entry, refs);
     await onStep?.('applied');
-    await syncRefs(this.#parts.durable, repository.path, entry.updates);
+    await syncRefs(durable, repository.path, entry.updates);
     await onStep?.('synced');
     await releasePacks(repository.path, entry.packs);
     await this.#tellApplied(request, entry);
-    await this.#parts.journal.append(request.entry());
+    await journal.append(request.entry());
     await onStep?.('journaled');
+    const { generation, txid, updates } = entry;
     this.#applied.add({ id: repository.id, txid, version });
-    await this.#prune(repository, entry.generation);
-    return { generation: entry.generation, txid, updates: entry.updates };
+    await this.#prune(repository, generation);
+    return { generation, txid, updates };
   }
 
   /** What an earlier transaction committed and could not apply comes first. */
@@ -142,34 +142,30 @@ export class Committer {
    * Everything up to the commit point: objects in the repository, entry on disk, refs locked and verified by git.
    * Undefined where no update is left.
    */
-  async #prepare(request: CommitRequest, at: { state: State; txid: string }): Promise<Prepared | undefined> {
+  async #prepare(request: CommitRequest, attempt: Attempt, state: State): Promise<Prepared | undefined> {
     const { repository, updates, objectDirectory } = request;
     const { durable, refs, refWriter, onStep } = this.#parts;
-    let packs: readonly string[] | undefined;
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    for (let tries = 0; tries < ATTEMPTS_MAX; tries += 1) {
       judgeAgainst(await refs.snapshot(repository), updates);
       if (request.atomic) failTogether(updates);
       const wanted = livingUpdates(updates);
-      if (wanted.length === 0) break;
-      packs ??= objectDirectory === undefined ? [] : await this.#install(repository, objectDirectory, at.txid);
+      if (wanted.length === 0) return undefined;
+      if (tries === 0 && objectDirectory !== undefined) await attempt.install(objectDirectory, durable);
       await onStep?.('installed');
-      const entry = entryOf(request, { ...at, updates: wanted, packs });
+      const entry = entryOf(request, { state, attempt, updates: wanted });
+      attempt.entry = entry;
       await writeLogEntry(durable, repository.path, entry);
       await onStep?.('logged');
       const prepared = await refWriter.prepare(repository, wanted);
-      if (prepared.kind === 'prepared') return held(entry, prepared);
-      await rm(entryPath(repository.path, entry), { force: true });
+      if (prepared.kind === 'prepared') {
+        attempt.refs = prepared;
+        return { entry, refs: prepared };
+      }
       refs.forget(repository.id);
       await this.#blame(request, prepared.reason);
     }
-    await releasePacks(repository.path, packs ?? []);
     for (const update of updates) update.refuse('git could not lock the refs: try again');
     return undefined;
-  }
-
-  #install(repository: Repository, objectDirectory: string, txid: string): Promise<readonly string[]> {
-    const { durable } = this.#parts;
-    return installObjects({ objectDirectory, repositoryPath: repository.path, txid, durable });
   }
 
   /** git refused the whole transaction: refuses the updates that it refuses one by one too. */
@@ -186,12 +182,13 @@ export class Committer {
   }
 
   /** THE commit point. Returns the version of the `pending` object. */
-  async #commitPoint({ repository }: CommitRequest, stored: Stored | undefined, entry: LogEntry): Promise<number> {
-    const { store } = this.#parts;
+  async #commitPoint({ repository, stored, entry, attempt }: CommitPoint): Promise<number> {
     const { id } = repository;
     const value = { generation: entry.generation, txid: entry.txid };
+    attempt.mayBeCommitted = true;
+    let result: TransactResult;
     try {
-      const result = await store.transact({
+      result = await this.#parts.store.transact({
         checks: [
           { kind: 'repository', key: id, version: 'any' },
           { kind: 'repository-state', key: id, version: stored?.version ?? 0 },
@@ -201,29 +198,19 @@ export class Committer {
           { kind: 'pending', key: id, put: value },
         ],
       });
-      if (result.kind === 'committed') return result.version;
-      await this.#abandon(repository, entry);
-      if (result.check.kind === 'repository') {
-        throw new Fault('missing', 'repository is gone', { publicMessage: 'the repository is gone' });
-      }
-      throw new Fault('conflict', 'another gate commits to this repository', { context: { id } });
     } catch (cause) {
-      if (cause instanceof Fault && (cause.code === 'conflict' || cause.code === 'missing')) throw cause;
-      return this.#readBack(repository, entry, cause);
+      // The answer was lost: what is there tells. Where nothing can be read either, start-up will find out.
+      const now = await this.#parts.store.get('pending', id);
+      if (now !== undefined && parseState(now).txid === entry.txid) return now.version;
+      attempt.mayBeCommitted = false;
+      throw new Fault('internal', 'push was not committed', { cause, context: { id } });
     }
-  }
-
-  /** The transaction's answer was lost: what is there tells. Where nothing can be read, the next push finds out. */
-  async #readBack(repository: Repository, entry: LogEntry, cause: unknown): Promise<number> {
-    const now = await this.#parts.store.get('pending', repository.id);
-    if (now !== undefined && parseState(now).txid === entry.txid) return now.version;
-    await this.#abandon(repository, entry);
-    throw new Fault('internal', 'push was not committed', { cause, context: { id: repository.id } });
-  }
-
-  async #abandon(repository: Repository, entry: LogEntry): Promise<void> {
-    await rm(entryPath(repository.path, entry), { force: true });
-    await releasePacks(repository.path, entry.packs);
+    if (result.kind === 'committed') return result.version;
+    attempt.mayBeCommitted = false;
+    if (result.check.kind === 'repository') {
+      throw new Fault('missing', 'repository is gone', { publicMessage: 'the repository is gone' });
+    }
+    throw new Fault('conflict', 'another gate commits to this repository', { context: { id } });
   }
 
   async #apply(repository: Repository, entry: LogEntry, refs: PreparedRefs): Promise<void> {
@@ -255,21 +242,23 @@ export class Committer {
   }
 }
 
-interface Prepared extends AsyncDisposable {
+interface Prepared {
   readonly entry: LogEntry;
   readonly refs: PreparedRefs;
 }
 
-function held(entry: LogEntry, refs: PreparedRefs): Prepared {
-  return { entry, refs, [Symbol.asyncDispose]: () => refs[Symbol.asyncDispose]() };
+interface CommitPoint {
+  readonly repository: Repository;
+  readonly stored: Stored | undefined;
+  readonly entry: LogEntry;
+  readonly attempt: Attempt;
 }
 
 function entryOf(
-  request: CommitRequest,
-  at: { state: State; txid: string; updates: readonly LoggedUpdate[]; packs: readonly string[] },
+  { requestId, principal }: CommitRequest,
+  { state, attempt, updates }: { state: State; attempt: Attempt; updates: readonly LoggedUpdate[] },
 ): LogEntry {
-  const { state, txid, updates, packs } = at;
-  const { requestId, principal } = request;
+  const { txid, packs } = attempt;
   return { generation: state.generation + 1, txid, prevTxid: state.txid, requestId, principal, updates, packs };
 }
 

@@ -15,6 +15,8 @@ export interface InstallOptions {
   readonly repositoryPath: string;
   readonly txid: string;
   readonly durable: Durable;
+  /** Called for each pack as soon as it is kept from repacking; `releasePacks` ends that. */
+  readonly onKept: (pack: string) => void;
 }
 
 /** Syncs every file of the quarantine; needs no lock, so it is done before the repository's turn. */
@@ -24,32 +26,25 @@ export async function syncQuarantine(objectDirectory: string, durable: Durable):
   }
 }
 
-/** Moves everything in; gives the names of packs that were kept from repacking (`releasePacks` ends that). */
-export async function installObjects(options: InstallOptions): Promise<readonly string[]> {
+export async function installObjects(options: InstallOptions): Promise<void> {
   const { objectDirectory } = options;
   const entries = await readdir(objectDirectory, { withFileTypes: true });
   for (const entry of entries) {
     if (entry.isDirectory() && /^[0-9a-f]{2}$/.test(entry.name)) await installLoose(options, entry.name);
   }
-  return installPacks(options);
+  await installPacks(options);
 }
 
-async function installPacks({
-  objectDirectory,
-  repositoryPath,
-  txid,
-  durable,
-}: InstallOptions): Promise<readonly string[]> {
+async function installPacks({ objectDirectory, repositoryPath, txid, durable, onKept }: InstallOptions): Promise<void> {
   const from = join(objectDirectory, 'pack');
   const to = join(repositoryPath, 'objects', 'pack');
   const files: readonly string[] = await readdir(from).catch(() => []);
   const packs = files.filter((name) => /^pack-[0-9a-f]+\.idx$/.test(name)).map((name) => name.slice(0, -'.idx'.length));
-  if (packs.length === 0) return [];
+  if (packs.length === 0) return;
   await mkdir(to, { recursive: true });
-  const kept: string[] = [];
   for (const pack of packs) {
     // From here until the refs are in place no repack may take the pack for garbage.
-    if (await keep(join(to, `${pack}.keep`), `gatehouse ${txid}\n`)) kept.push(pack);
+    if (await keep(join(to, `${pack}.keep`), `gatehouse ${txid}\n`)) onKept(pack);
     for (const part of PACK_PARTS) {
       if (!files.includes(`${pack}${part}`)) continue;
       if (!(await exists(join(to, `${pack}${part}`))))
@@ -59,7 +54,6 @@ async function installPacks({
     }
   }
   await durable.syncDirectory(to);
-  return kept;
 }
 
 /** False where somebody else keeps it already: then it is not ours to release. */

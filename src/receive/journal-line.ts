@@ -3,7 +3,7 @@ import type { JournalEntry, JournalOutcome, JournalRef } from '../audit/entry.ts
 import { principalLabel, type Credential, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import { oneLine } from './report.ts';
-import type { Update } from './update.ts';
+import { mainRefusal, type Update } from './update.ts';
 
 /** Where a request came from; the request floor's `RequestOrigin` is one. */
 export interface Origin {
@@ -25,7 +25,7 @@ export interface PushLine {
 const REFS_MAX = 1_000;
 
 export function journalLine({ repository, principal, origin, updates, bytesIn, ms }: PushLine): JournalEntry {
-  const refusal = updates.find((update) => update.refusal !== undefined)?.refusal;
+  const refusal = mainRefusal(updates);
   return {
     event: 'push',
     outcome: outcomeOf(updates),

@@ -19,7 +19,7 @@ import { openQuarantine, type Quarantine } from './quarantine.ts';
 import type { CommittedEvent, PushAbout, ReceiveMetrics, ReceiveReport } from './receive.ts';
 import { readRefname } from './ref-names.ts';
 import { encodeReport } from './report.ts';
-import { failTogether, Update } from './update.ts';
+import { failTogether, mainRefusal, Update } from './update.ts';
 
 export interface SessionParts extends PipelineParts {
   readonly journal: { append(entry: JournalEntry): Promise<void> };
@@ -236,7 +236,7 @@ export class PushSession {
   }
 
   #report(updates: readonly Update[], journaled: boolean): ReceiveReport {
-    const refusal = updates.find((update) => update.refusal !== undefined)?.refusal;
+    const refusal = mainRefusal(updates);
     const outcome = outcomeOf(updates);
     const bytesIn = this.#bytesIn;
     if (updates.length > 0) this.#parts.metrics.push(outcome, this.#elapsedMs);

@@ -22,8 +22,7 @@ import { PushSession } from './push-session.ts';
 import { recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
 import { createRefWriter, type RefWriter } from './ref-writer.ts';
 import type { Step } from './step.ts';
-import { createSizeStep } from './steps/size-limits.ts';
-import { Update } from './update.ts';
+import { mainRefusal, Update } from './update.ts';
 
 export interface ReceiveParts {
   readonly processes: GitProcesses;
@@ -31,7 +30,7 @@ export interface ReceiveParts {
   readonly refs: RefSource;
   readonly store: Store;
   readonly policy: ReceivePolicy;
-  /** In this order, after the policy and the pipeline's own step about sizes. */
+  /** In this order, after the policy. */
   readonly steps: readonly Step[];
   readonly journal: { append(entry: JournalEntry): Promise<void> };
   readonly log: ReceiveLog;
@@ -120,8 +119,7 @@ export function createReceive(parts: ReceiveParts): Receive {
     onStep: parts.onCommitStep,
   };
   const committer = new Committer(commitParts);
-  const steps = [createSizeStep(limits), ...parts.steps];
-  const sessionParts = { ...parts, steps, limits, committer, agent: parts.agent ?? 'gatehouse' };
+  const sessionParts = { ...parts, limits, committer, agent: parts.agent ?? 'gatehouse' };
   return {
     serve: (conversation, about) => {
       const own = { ...sessionParts, limits: limitsFor(limits, about.repository) };
@@ -153,5 +151,5 @@ async function commitOwn(
     entry: () => journalLine({ repository, principal, origin, updates, bytesIn: 0 }),
   });
   if (committed !== undefined) return { kind: 'committed', generation: committed.generation, txid: committed.txid };
-  return refuse(updates.find((update) => !update.isAlive)?.refusal?.reason ?? 'nothing to commit');
+  return refuse(mainRefusal(updates)?.reason ?? 'nothing to commit');
 }

@@ -34,7 +34,8 @@ export function createRefWriter(processes: GitProcesses): RefWriter {
       const git = await processes.start({
         subcommand: 'update-ref',
         options: ['--no-deref', '--stdin', '-z'],
-        config: { 'core.fsync': 'all', 'core.logAllRefUpdates': 'false' },
+        // Only a git beside the gate can hold a lock here: the gate's own pushes wait for their turn elsewhere.
+        config: { 'core.filesRefLockTimeout': '1000', 'core.logAllRefUpdates': 'false' },
         gitDir: repository.path,
         writable: [repository.path],
         deadlineMs: DEADLINE_MS,

@@ -4,6 +4,13 @@ import type { Refname } from '../git/refname.ts';
 import type { RefFate } from './report.ts';
 import type { RefUpdate, UpdateKind, Verdict } from './step.ts';
 
+export interface Refused {
+  readonly reason: string;
+  readonly rule?: string;
+  /** Not for its own sake. */
+  readonly isDragged?: true;
+}
+
 export class Update {
   /** As the client wrote it; `refname` is undefined where that is none. */
   readonly name: string;
@@ -13,7 +20,7 @@ export class Update {
   kind: UpdateKind | undefined;
   oldType: string | undefined;
   newType: string | undefined;
-  #refusal: { readonly reason: string; readonly rule?: string } | undefined;
+  #refusal: Refused | undefined;
 
   constructor(command: {
     readonly name: string;
@@ -32,7 +39,12 @@ export class Update {
     this.#refusal ??= rule === undefined ? { reason } : { reason, rule };
   }
 
-  get refusal(): { readonly reason: string; readonly rule?: string } | undefined {
+  /** Refuses it because of another update of its atomic push. */
+  refuseWith(culprit: Update): void {
+    this.#refusal ??= { reason: `atomic push: ${culprit.name} was refused`, isDragged: true };
+  }
+
+  get refusal(): Refused | undefined {
     return this.#refusal;
   }
 
@@ -63,7 +75,13 @@ export function applyVerdicts(updates: readonly Update[], verdicts: readonly Ver
 export function failTogether(updates: readonly Update[]): void {
   const culprit = updates.find((update) => !update.isAlive);
   if (culprit === undefined) return;
-  for (const update of updates) update.refuse(`atomic push: ${culprit.name} was refused`);
+  for (const update of updates) update.refuseWith(culprit);
+}
+
+/** The refusal to show for the whole push. */
+export function mainRefusal(updates: readonly Update[]): Refused | undefined {
+  const refusals = updates.flatMap(({ refusal }) => refusal ?? []);
+  return refusals.find(({ isDragged }) => isDragged !== true) ?? refusals[0];
 }
 
 export function refuseAll(updates: readonly Update[], reason: string, rule?: string): void {

@@ -269,6 +269,7 @@ test('a client that does not read its report is given up, and its push stands', 
   await gitOk(tree, 'push', '-q', site.gitUrl, 'main');
   const ended = site.nextEnd();
   const socket = dial(site);
+  await readLines(new PktReader(socket));
   const count = 5_000;
   const names = Array.from({ length: count }, (_, index) => `refs/gatehouse/${'x'.repeat(900)}${index}`);
   const commands = names.map((name) => pkt(`${ZERO} ${head} ${name}`));
@@ -282,7 +283,8 @@ test('a client that does not read its report is given up, and its push stands', 
   );
   socket.pause();
   const end = await ended;
-  assert.ok('outcome' in end && end.outcome === 'served' && end.journaled);
+  if ('fault' in end) throw end.fault;
+  assert.ok(end.outcome === 'served' && end.journaled);
   assert.match(await site.refs(), /refs\/tags\/ok/);
   assert.deepEqual(site.leftovers(), []);
   socket.destroy();

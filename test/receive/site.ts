@@ -18,12 +18,16 @@ import { systemClock } from '../../src/base/clock.ts';
 import { RefCache } from '../../src/git/ref-cache.ts';
 import type { ObjectFormat } from '../../src/git/oid.ts';
 import { PktReader, pktText } from '../../src/git/pkt-line.ts';
+import type { GitProcesses } from '../../src/git/processes.ts';
 import type { Conversation } from '../../src/git/service.ts';
 import { startGitProcesses, type ConfinedGitProcesses } from '../../src/git/spawner.ts';
 import { parseUserName, type Principal } from '../../src/identity/principal.ts';
 import { Catalogue } from '../../src/repository/catalogue.ts';
 import { parseRepositoryName } from '../../src/repository/name.ts';
 import type { Repository } from '../../src/repository/repository.ts';
+import { DEFAULT_RECEIVE_LIMITS } from '../../src/receive/limits.ts';
+import type { RecoveryReport } from '../../src/receive/recovery.ts';
+import { createSizeStep } from '../../src/receive/steps/size-limits.ts';
 import { createReceive, type Receive, type ReceiveParts, type ReceiveReport } from '../../src/receive/receive.ts';
 import { openSqliteStore } from '../../src/store/sqlite.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -73,6 +77,10 @@ export interface SiteOptions {
   readonly decide?: (question: Question) => Decision;
   readonly needsPaths?: boolean;
   readonly parts?: Partial<ReceiveParts>;
+  /** What the pipeline starts git through. */
+  readonly wrapProcesses?: (processes: GitProcesses) => GitProcesses;
+  /** Where the journal lies; default: in `root`. */
+  readonly journalDirectory?: string;
   readonly mayRead?: (refname: string) => boolean;
   /** Of a site that was there before. */
   readonly root?: string;
@@ -91,6 +99,8 @@ export interface Site {
   readonly gitUrl: string;
   readonly httpUrl: string;
   readonly port: number;
+  /** What its start found. */
+  readonly recovery: RecoveryReport;
   /** Reports and faults of conversations, in the order of their ends. */
   readonly ends: (ReceiveReport | { readonly fault: unknown })[];
   readonly logged: { readonly level: string; readonly message: string; readonly fields: unknown }[];
@@ -133,7 +143,8 @@ export async function openSite(context: TestContext, options: SiteOptions = {}):
 export async function startSite(options: SiteOptions = {}): Promise<Site> {
   const root = options.root ?? mkdtempSync(join(tmpdir(), 'gatehouse-receive-'));
   await mkdir(join(root, 'repositories'), { recursive: true });
-  await mkdir(join(root, 'journal'), { recursive: true });
+  const journalDirectory = options.journalDirectory ?? join(root, 'journal');
+  await mkdir(journalDirectory, { recursive: true });
   const logged: Site['logged'] = [];
   const say = (level: string) => (fields: unknown, message: string) => {
     logged.push({ level, message, fields });
@@ -142,16 +153,17 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   const clock = systemClock;
   const processes = await startGitProcesses({ isolation: 'off' });
   const store = await openSqliteStore({ path: join(root, 'gatehouse.db') });
-  const journal = await openJournal({ directory: join(root, 'journal'), clock, log });
+  const journal = await openJournal({ directory: journalDirectory, clock, log });
   const catalogue = new Catalogue({ store, processes, root: join(root, 'repositories'), clock });
   await catalogue.recover();
   const repository = await findOrCreate(catalogue, options);
+  const seam = options.wrapProcesses?.(processes) ?? processes;
   const receive = createReceive({
-    processes,
+    processes: seam,
     refs: new RefCache({ processes }),
     store,
     policy: { decide: options.decide ?? (() => ALLOW), needsFor: () => ({ paths: options.needsPaths ?? false }) },
-    steps: [],
+    steps: [createSizeStep({ ...DEFAULT_RECEIVE_LIMITS, ...options.parts?.limits })],
     journal,
     log,
     metrics: { push: () => {} },
@@ -160,6 +172,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     agent: 'gatehouse/test',
     ...options.parts,
   });
+  const recovery = await receive.recover();
   const ends: Site['ends'] = [];
   const waiting: ((end: Site['ends'][number]) => void)[] = [];
   const serve = async (conversation: Conversation): Promise<void> => {
@@ -202,6 +215,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     port,
     ends,
     logged,
+    recovery,
     gitUrl: `git://127.0.0.1:${port}/r`,
     httpUrl: `http://127.0.0.1:${httpPort}/r`,
     nextEnd: () => new Promise((resolve) => waiting.push(resolve)),

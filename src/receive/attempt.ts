@@ -1,0 +1,36 @@
+/** What one transaction holds on its way to the commit point; disposing gives it back unless that was passed. */
+import { rm } from 'node:fs/promises';
+import type { Durable } from './durable.ts';
+import { installObjects, releasePacks } from './install.ts';
+import { entryPath, type LogEntry } from './log-entry.ts';
+import type { PreparedRefs } from './ref-writer.ts';
+
+export class Attempt implements AsyncDisposable {
+  readonly #repositoryPath: string;
+  readonly txid: string;
+  readonly packs: string[] = [];
+  entry: LogEntry | undefined;
+  refs: PreparedRefs | undefined;
+  /** From here on only a definite no lets anything be taken back. */
+  mayBeCommitted = false;
+
+  constructor(repositoryPath: string, txid: string) {
+    this.#repositoryPath = repositoryPath;
+    this.txid = txid;
+  }
+
+  async install(objectDirectory: string, durable: Durable): Promise<void> {
+    const onKept = (pack: string): void => {
+      this.packs.push(pack);
+    };
+    const { txid } = this;
+    await installObjects({ objectDirectory, repositoryPath: this.#repositoryPath, txid, durable, onKept });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.refs?.[Symbol.asyncDispose]();
+    if (this.mayBeCommitted) return;
+    if (this.entry !== undefined) await rm(entryPath(this.#repositoryPath, this.entry), { force: true });
+    await releasePacks(this.#repositoryPath, this.packs);
+  }
+}
