@@ -126,18 +126,13 @@ test(
   },
   async () => {
     await using open = await openProcesses({ isolation: 'auto' });
-    const server = createServer().listen(0, '127.0.0.1');
-    try {
-      const devices = await readFile(`/proc/${open.processes.spawnerPid}/net/dev`, 'utf8');
-      assert.deepEqual(
-        devices.match(/^\s*\w+(?=:)/gm)?.map((name) => name.trim()),
-        ['lo'],
-      );
-      const route = await readFile(`/proc/${open.processes.spawnerPid}/net/route`, 'utf8');
-      assert.equal(route.trim().split('\n').length, 1);
-    } finally {
-      server.close();
-    }
+    const devices = await readFile(`/proc/${open.processes.spawnerPid}/net/dev`, 'utf8');
+    assert.deepEqual(
+      devices.match(/^\s*\w+(?=:)/gm)?.map((name) => name.trim()),
+      ['lo'],
+    );
+    const route = await readFile(`/proc/${open.processes.spawnerPid}/net/route`, 'utf8');
+    assert.equal(route.trim().split('\n').length, 1);
   },
 );
 
