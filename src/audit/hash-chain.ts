@@ -11,7 +11,7 @@ import { encodeLine, LINE_BYTES_MAX, type ChainEnd } from './line.ts';
 import { PendingLines, type PendingLine } from './pending.ts';
 import { readLines, type JournalFilter } from './read.ts';
 import type { RecoveryNote } from './recovery.ts';
-import { verifyJournal, type VerifyReport } from './verify.ts';
+import { verifyJournal, type VerifyOptions, type VerifyReport } from './verify.ts';
 
 const ROTATE_BYTES = 64 * 1024 * 1024;
 /** Recorded lines reach the disk within this time. */
@@ -129,7 +129,7 @@ export class HashChainJournal implements OpenJournal {
     }
   }
 
-  async verify(options: { readonly head?: string; readonly signal?: AbortSignal } = {}): Promise<VerifyReport> {
+  async verify(options: Omit<VerifyOptions, 'to'> = {}): Promise<VerifyReport> {
     await this.#syncIfHealthy();
     return await verifyJournal(this.#options.directory, { ...options, to: this.#file.durable });
   }

@@ -13,7 +13,7 @@ import type { ChainEnd } from './line.ts';
 import type { Log } from './log.ts';
 import type { JournalFilter } from './read.ts';
 import { findEnd } from './recovery.ts';
-import type { VerifyReport } from './verify.ts';
+import type { VerifyOptions, VerifyReport } from './verify.ts';
 
 export interface JournalOptions {
   readonly directory: string;
@@ -39,7 +39,8 @@ export interface OpenJournal extends Journal {
   read(filter?: JournalFilter): AsyncIterable<JournalLine>;
   /** Lines from now on (from `filter.since` on where given), as they reach the disk, until the signal aborts. */
   follow(filter: JournalFilter, signal: AbortSignal): AsyncIterable<JournalLine>;
-  verify(options?: { readonly head?: string; readonly signal?: AbortSignal }): Promise<VerifyReport>;
+  /** @throws as `verifyJournal` does. */
+  verify(options?: Omit<VerifyOptions, 'to'>): Promise<VerifyReport>;
   close(): Promise<void>;
 }
 

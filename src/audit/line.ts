@@ -7,7 +7,7 @@
  * `hash` is SHA-256 over the 64 characters of `prev` followed by the bytes of `{BODY}`. The end has a
  * fixed length, so that a verifier hashes the bytes as they stand and need not write JSON our way.
  */
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import type { JournalEntry, JournalLine } from './entry.ts';
 import { isJsonObject, type Json } from '../base/json.ts';
 
@@ -40,7 +40,7 @@ export interface LinkOfChain extends ChainEnd {
 export function encodeLine(entry: JournalEntry, after: ChainEnd, time: string): EncodedLine {
   const seq = after.seq + 1;
   const body = canonicalJson({ ...entry, seq, time });
-  const hash = hashOf(after.hash, body);
+  const hash = digest('sha256', after.hash + body);
   return { seq, hash, text: `${body.slice(0, -1)},"prev":"${after.hash}","hash":"${hash}"}\n` };
 }
 
@@ -50,7 +50,7 @@ export function parseLink(bytes: Buffer): LinkOfChain | undefined {
   const suffix = SUFFIX.exec(bytes.toString('latin1', bytes.length - SUFFIX_BYTES));
   const [, prev, hash] = suffix ?? [];
   if (prev === undefined || hash === undefined) return undefined;
-  const fields = parseObject(bodyOf(bytes));
+  const fields = parseObject(`${bytes.toString('utf8', 0, bytes.length - SUFFIX_BYTES)}}`);
   const seq = fields?.['seq'];
   if (fields === undefined || typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 1) return undefined;
   return { seq, prev, hash, fields };
@@ -58,7 +58,8 @@ export function parseLink(bytes: Buffer): LinkOfChain | undefined {
 
 /** Whether the hash that a line carries is that of its bytes. */
 export function isSound(bytes: Buffer, link: LinkOfChain): boolean {
-  return hashOf(link.prev, bodyOf(bytes)) === link.hash;
+  const body = bytes.subarray(0, bytes.length - SUFFIX_BYTES);
+  return digest('sha256', Buffer.concat([Buffer.from(link.prev, 'latin1'), body, CLOSE])) === link.hash;
 }
 
 /** The line as readers get it. */
@@ -69,23 +70,20 @@ export function lineOf(link: LinkOfChain): JournalLine {
 
 /** JSON with sorted keys and no spaces; absent and `undefined` fields are the same. */
 export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) => {
-    if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner;
-    return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
+  return JSON.stringify(sorted(value));
 }
 
-function bodyOf(bytes: Buffer): Buffer {
-  return Buffer.concat([bytes.subarray(0, bytes.length - SUFFIX_BYTES), CLOSE]);
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(sorted);
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(value).sort()) copy[key] = sorted((value as Record<string, unknown>)[key]);
+  return copy;
 }
 
-function hashOf(prev: string, body: string | Buffer): string {
-  return createHash('sha256').update(prev).update(body).digest('hex');
-}
-
-function parseObject(bytes: Buffer): { readonly [key: string]: Json } | undefined {
+function parseObject(text: string): { readonly [key: string]: Json } | undefined {
   try {
-    const value: unknown = JSON.parse(bytes.toString('utf8'));
+    const value: unknown = JSON.parse(text);
     return isJsonObject(value) ? value : undefined;
   } catch {
     return undefined;

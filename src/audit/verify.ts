@@ -42,6 +42,8 @@ export interface VerifyReport {
 export interface VerifyOptions {
   /** A hash, or `SEQ:HASH`, copied earlier: this line must be in the chain. */
   readonly head?: string;
+  /** `SEQ:HASH` of the last line that was moved to an archive: the files here go on from it. */
+  readonly base?: string;
   /** What lies behind was written after the check began. */
   readonly to?: Place;
   readonly signal?: AbortSignal;
@@ -54,10 +56,11 @@ const PROBLEMS_MAX = 1_000;
  */
 export async function verifyJournal(directory: string, options: VerifyOptions = {}): Promise<VerifyReport> {
   const anchor = options.head === undefined ? undefined : parseAnchor(options.head);
+  const base = options.base === undefined ? undefined : parseBase(options.base);
   // Read before the lines: what it names is on disk by then, and lines added meanwhile lie behind it.
   const { head, files } = lookUp(directory);
   const { to } = options;
-  const check = new ChainCheck(head, anchor);
+  const check = new ChainCheck({ head, anchor, base, firstFile: files[0] ?? 1 });
   const last = to?.file ?? Number.MAX_SAFE_INTEGER;
   for (const file of files.filter((file) => file <= last)) {
     check.startFile(file);
@@ -96,6 +99,19 @@ function parseAnchor(text: string): Anchor {
   return { seq: match?.[1] === undefined ? undefined : Number(match[1]), hash };
 }
 
+function parseBase(text: string): ChainEnd {
+  const { seq, hash } = parseAnchor(text);
+  if (seq !== undefined) return { seq, hash };
+  throw new Fault('usage', 'base has no line number', { publicMessage: 'a base is SEQ:HASH' });
+}
+
+interface ChainCheckOptions {
+  readonly head: HeadFound;
+  readonly anchor: Anchor | undefined;
+  readonly base: ChainEnd | undefined;
+  readonly firstFile: number;
+}
+
 class ChainCheck {
   readonly #head: HeadFound;
   readonly #anchor: Anchor | undefined;
@@ -114,11 +130,17 @@ class ChainCheck {
   /** Bytes at the end without a newline, and the file that has them. */
   #unfinished: { readonly file: number; readonly line: number; readonly bytes: number } | undefined;
 
-  constructor(head: HeadFound, anchor: Anchor | undefined) {
+  constructor(options: ChainCheckOptions) {
+    const { head, anchor, base } = options;
     this.#head = head;
     this.#anchor = anchor;
-    this.#headSeen = head.kind === 'found' && head.head.seq === 0;
-    this.#anchorSeen = anchor?.hash === ZERO_HASH;
+    if (base !== undefined) {
+      this.#chain = base;
+      // Files before the first one here are in the archive.
+      this.#file = options.firstFile - 1;
+    }
+    this.#headSeen = head.kind === 'found' && head.head.seq === this.#chain.seq && head.head.hash === this.#chain.hash;
+    this.#anchorSeen = anchor?.hash === this.#chain.hash;
   }
 
   startFile(file: number): void {

@@ -208,6 +208,22 @@ test('a missing file is found: the first, one between, the last, all', async () 
   );
 });
 
+test('files moved to an archive are accepted only with the line that they ended with', async () => {
+  const lines = await linesOf(original, '000002.jsonl');
+  const { seq, hash } = JSON.parse(lines.at(-1) ?? '') as { seq: number; hash: string };
+  const directory = await mkdtemp(join(base, 'copy-'));
+  await cp(original, directory, { recursive: true });
+  for (const name of ['000001.jsonl', '000002.jsonl']) await rm(join(directory, name));
+  const report = await verifyJournal(directory, { base: `${seq}:${hash}` });
+  assert.deepEqual(report.problems, []);
+  assert.equal(report.lines, LINES - seq);
+  finds(await verifyJournal(directory), /file is missing to 000002/, { file: '000001.jsonl' });
+  finds(await verifyJournal(directory, { base: `${seq - 1}:${hash}` }), /is missing before this one/, { line: 1 });
+  finds(await verifyJournal(directory, { base: `${seq}:${'f'.repeat(64)}` }), /was replaced/, { line: 1 });
+  await rm(join(directory, '000003.jsonl'));
+  finds(await verifyJournal(directory, { base: `${seq}:${hash}` }), /lines are missing/, {});
+});
+
 test('files that are renamed to close a gap, or swapped, are found', async () => {
   const report = await attacked(async (directory) => {
     await rm(join(directory, '000001.jsonl'));
@@ -278,6 +294,7 @@ test('a head that is no hash is a usage fault, and no journal is a missing one',
   for (const head of ['', 'abc', `x:${'0'.repeat(64)}`, 'g'.repeat(64)]) {
     await assert.rejects(verifyJournal(original, { head }), code('usage'));
   }
+  await assert.rejects(verifyJournal(original, { base: '0'.repeat(64) }), code('usage'));
   await assert.rejects(verifyJournal(await scratch(t)), code('missing'));
 });
 
