@@ -6,6 +6,7 @@ import { Buffer } from 'node:buffer';
 import { BOUNDS } from '../base/bounds.ts';
 import { createGitanoHost } from './gitano/host.ts';
 import type { Asked } from './gitano/asked.ts';
+import { SITE_STATES_MAX } from './gitano/pattern-store.ts';
 import { compileLace } from './lace/compiler.ts';
 import type { Loaded, Program } from './lace/language.ts';
 import { LacePolicy } from './lace-policy.ts';
@@ -45,7 +46,7 @@ export function compilePolicy(sources: PolicySources): CompiledPolicy {
     return { kind: 'wrong', problems: [fileProblem(POLICY_ENTRY, 'the entry of the rules is missing')] };
   }
   const ownRules = new OwnRulesCache();
-  const host = createGitanoHost((name) => loadFrom(sources, ownRules, name));
+  const host = createGitanoHost((name) => loadFrom(sources, ownRules, name), SITE_STATES_MAX);
   const compiled = compileLace(host, POLICY_ENTRY, { text: entry });
   if (compiled.kind === 'wrong') return { kind: 'wrong', problems: [problemOf(compiled.error)] };
   const { program } = compiled;

@@ -171,7 +171,7 @@ class RuleDecision implements Decision {
 
 function errorReason(error: LaceError): string {
   const { place } = error;
-  return printable(`${place.source}:${place.line}: the rules went wrong: ${error.message}`);
+  return printable(`${place.source}:${place.line}: the rules went wrong: ${error.message.slice(0, 400)}`);
 }
 
 /** A hole in the rules' machinery closes the door. */

@@ -4,6 +4,7 @@
  */
 import { Buffer } from 'node:buffer';
 import { BOUNDS } from '../base/bounds.ts';
+import { OWN_RULES_STATES_MAX } from './gitano/pattern-store.ts';
 import { createGitanoHost, type Mentions } from './gitano/host.ts';
 import type { Asked } from './gitano/asked.ts';
 import { compileLace } from './lace/compiler.ts';
@@ -14,8 +15,11 @@ import { problemOf, type Problem } from './problem.ts';
 /** The file name shown for them. */
 export const OWN_RULES = 'own rules';
 
-/** Repositories' rules kept compiled. */
-const REMEMBERED_MAX = 1_000;
+/** Repositories' rules kept compiled: how many, and characters of their texts. */
+const REMEMBERED_MAX = 500;
+const REMEMBERED_CHARS_MAX = 4 * 1024 * 1024;
+
+const INCLUDES_NOTHING = { kind: 'missing', message: "a repository's own rules include nothing" } as const;
 
 const LIMITS = { rulesMax: 2_000, includesMax: 1 } as const;
 
@@ -37,7 +41,7 @@ export function compileOwnRules(text: string): OwnRules {
       error: { message, frames: [], place: { source: OWN_RULES, line: 0, text: '', marked: [] } },
     };
   }
-  const host = createGitanoHost(() => ({ kind: 'missing', message: "a repository's own rules include nothing" }));
+  const host = createGitanoHost(() => INCLUDES_NOTHING, OWN_RULES_STATES_MAX);
   const compiled = compileLace(host, OWN_RULES, { text, limits: LIMITS, asIncluded: true });
   return compiled.kind === 'ok' ? { kind: 'ok', program: compiled.program, mentions: host.mentions } : compiled;
 }
@@ -45,14 +49,19 @@ export function compileOwnRules(text: string): OwnRules {
 /** Compiled rules by their text; the oldest make room. */
 export class OwnRulesCache {
   readonly #byText = new Map<string, OwnRules>();
+  #chars = 0;
 
   get(text: string): OwnRules {
     const known = this.#byText.get(text);
     if (known !== undefined) return known;
     const compiled = compileOwnRules(text);
-    const [oldest] = this.#byText.keys();
-    if (this.#byText.size >= REMEMBERED_MAX && oldest !== undefined) this.#byText.delete(oldest);
     this.#byText.set(text, compiled);
+    this.#chars += text.length;
+    for (const oldest of this.#byText.keys()) {
+      if (this.#byText.size <= REMEMBERED_MAX && this.#chars <= REMEMBERED_CHARS_MAX) break;
+      this.#byText.delete(oldest);
+      this.#chars -= oldest.length;
+    }
     return compiled;
   }
 }

@@ -1,4 +1,6 @@
 /** What is wrong with a policy, for the person who wrote it: file, line, the line's text and carets. */
+import { didYouMean } from '../base/nearest.ts';
+import { VARIABLE_NAMES } from './gitano/variables.ts';
 import { carets, type LaceError } from './lace/error.ts';
 
 export interface Problem {
@@ -20,11 +22,12 @@ export function problemOf(error: LaceError): Problem {
   const includedFrom = error.frames
     .filter((frame) => frame.including !== undefined)
     .map(({ words }) => `${words.source?.name ?? '?'}:${words.line ?? 0}`);
-  const [hint] = error.message.split('\n');
+  const type = /second parameter \((.*)\)/.exec(error.message)?.[1];
+  const message = error.message + (type === undefined ? '' : didYouMean(type, VARIABLE_NAMES));
   return {
     file: place.source,
     line: place.line,
-    message: hint ?? '',
+    message,
     text: place.text,
     carets: carets(place.marked),
     includedFrom,
@@ -38,7 +41,7 @@ export function fileProblem(file: string, message: string): Problem {
 /** One to five lines, safe to show on a terminal. */
 export function renderProblem(problem: Problem): string {
   const where = problem.line === 0 ? problem.file : `${problem.file}:${problem.line}`;
-  const lines = [`${where}: ${problem.message}`];
+  const lines = [`${where}: ${problem.message.slice(0, MESSAGE_CHARS_MAX)}`];
   if (problem.text.trim() !== '') {
     const start = Math.max(0, problem.carets.search(/\^/) - 60);
     lines.push(`    ${problem.text.slice(start, start + SHOWN_MAX)}`);
@@ -48,6 +51,8 @@ export function renderProblem(problem: Problem): string {
   for (const place of problem.includedFrom.slice(0, 4)) lines.push(`    included from ${place}`);
   return lines.map(printable).join('\n');
 }
+
+const MESSAGE_CHARS_MAX = 400;
 
 /** Columns of a line that are shown: a hostile line does not fill a terminal. */
 const SHOWN_MAX = 160;

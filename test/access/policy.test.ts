@@ -45,8 +45,19 @@ test('a problem of a hostile line is shown short and without control characters'
   const compiled = compilePolicy(new Map([['rules/main.lace', line]]));
   assert.ok(compiled.kind === 'wrong');
   const text = compiled.problems.map(renderProblem).join('\n');
-  assert.ok(text.split('\n').every((shown) => shown.length < 200_000));
+  assert.ok(text.split('\n').every((shown) => shown.length < 600));
   assert.doesNotMatch(text, /[\u0000-\u0009\u000b-\u001f]/);
+});
+
+test('a mistyped variable is told with the nearest one', () => {
+  const compiled = compilePolicy(new Map([['rules/main.lace', 'default deny\nallow x [usr is ian]']]));
+  assert.ok(compiled.kind === 'wrong');
+  assert.match(compiled.problems[0]?.message ?? '', /\(usr\) must be .*; did you mean user\?$/);
+});
+
+test('own rules with many large patterns are refused before they fill the memory', () => {
+  const lines = Array.from({ length: 1_900 }, (_, i) => `define d${i} ref pcre 'a{900}'`);
+  assert.match(checkRepositoryRules(lines.join('\n'))?.message ?? '', /too large together/);
 });
 
 test('includes reach only the rules folder', () => {

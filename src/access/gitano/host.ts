@@ -5,6 +5,7 @@
 import type { Host, Loaded } from '../lace/language.ts';
 import type { Asked } from './asked.ts';
 import { matchTypeOf, type Mention } from './match-types.ts';
+import { PatternStore } from './pattern-store.ts';
 import { variableOf } from './variables.ts';
 import { READ_REF } from './asked.ts';
 
@@ -18,7 +19,8 @@ export interface GitanoHost extends Host<Asked> {
   readonly mentions: Readonly<Mentions>;
 }
 
-export function createGitanoHost(load: (name: string) => Loaded<Asked>): GitanoHost {
+export function createGitanoHost(load: (name: string) => Loaded<Asked>, patternStatesMax: number): GitanoHost {
+  const patterns = new PatternStore(patternStatesMax);
   const mentions: Mentions = { paths: false, refReads: false };
   const mention = ({ variable, value, inValue }: Mention): void => {
     if ([variable, ...inValue].some((name) => variableOf(name)?.isAboutPaths === true)) mentions.paths = true;
@@ -29,7 +31,7 @@ export function createGitanoHost(load: (name: string) => Loaded<Asked>): GitanoH
     load,
     matchType(name) {
       const variable = variableOf(name);
-      return variable === undefined ? undefined : matchTypeOf(variable, mention);
+      return variable === undefined ? undefined : matchTypeOf(variable, { patterns, mention });
     },
     command: (name) => (name === 'include?' ? 'include?' : undefined),
   };

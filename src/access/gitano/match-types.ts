@@ -3,13 +3,13 @@
  * `!` in front of KIND (or of the older value) for the opposite. A variable with several entries matches
  * if any does; an unset one never matches, not even with `!`.
  */
+import { didYouMean } from '../../base/nearest.ts';
 import { wrong, type MatchFailure, type MatchType, type Test } from '../lace/language.ts';
-import { parseLuaPattern, quoteLua } from '../pattern/lua-pattern.ts';
-import { buildPattern, type Automaton, type Pattern } from '../pattern/nfa.ts';
-import { parsePcre, quotePcre } from '../pattern/pcre.ts';
+import type { Automaton } from '../pattern/nfa.ts';
 import type { Asked } from './asked.ts';
+import type { PatternKind, PatternStore } from './pattern-store.ts';
 import { entriesOf, expandAll, parseTemplate, type Template } from './template.ts';
-import type { Reader, Value, Variable } from './variables.ts';
+import { VARIABLE_NAMES, type Reader, type Value, type Variable } from './variables.ts';
 
 const KINDS = ['is', 'exact', 'prefix', 'suffix', 'pattern', 'pcre'] as const;
 type Kind = (typeof KINDS)[number];
@@ -34,16 +34,22 @@ const PATHS_UNKNOWN: MatchFailure = { message: 'the changed paths of this update
 
 const SPENT: MatchFailure = { message: 'the rules look at too much for one decision', words: [1] };
 
-export function matchTypeOf(variable: Variable, mention: (mention: Mention) => void): MatchType<Asked> {
+export interface MatchHost {
+  readonly patterns: PatternStore;
+  readonly mention: (mention: Mention) => void;
+}
+
+export function matchTypeOf(variable: Variable, host: MatchHost): MatchType<Asked> {
   const { read, isAboutPaths } = variable;
   return (words) => {
     const wanted = parseWords(words);
     if ('message' in wanted) return wanted;
     const template = parseTemplate(wanted.value);
     const [unknown] = template.unknown;
-    if (unknown !== undefined) return wrong(`No such variable: \${${unknown}}`, [wanted.word]);
-    mention({ variable: words[0] ?? '', value: wanted.value, inValue: template.names });
-    const made = makeTest(read, wanted, template);
+    if (unknown !== undefined)
+      return wrong(`No such variable: \${${unknown}}${didYouMean(unknown, VARIABLE_NAMES)}`, [wanted.word]);
+    host.mention({ variable: words[0] ?? '', value: wanted.value, inValue: template.names });
+    const made = makeTest(read, { wanted, template, patterns: host.patterns });
     if (typeof made === 'string') return wrong(made, [wanted.word]);
     return {
       kind: 'test',
@@ -73,8 +79,15 @@ function parseWords(words: readonly string[]): Wanted | ReturnType<typeof wrong>
   return { kind, isNegated, value: second, word: 3 };
 }
 
+interface Making {
+  readonly wanted: Wanted;
+  readonly template: Template;
+  readonly patterns: PatternStore;
+}
+
 /** The test, or why the value is wrong. */
-function makeTest(read: Reader, wanted: Wanted, template: Template): Test<Asked> | string {
+function makeTest(read: Reader, making: Making): Test<Asked> | string {
+  const { wanted, template } = making;
   switch (wanted.kind) {
     case 'is':
     case 'exact':
@@ -84,12 +97,8 @@ function makeTest(read: Reader, wanted: Wanted, template: Template): Test<Asked>
     case 'suffix':
       return compareTest(read, wanted, template, ENDS);
     case 'pattern':
-      return patternTest(read, wanted, template, {
-        build: (text) => buildPattern(parseLuaPattern(text)),
-        quote: quoteLua,
-      });
     case 'pcre':
-      return patternTest(read, wanted, template, { build: (text) => buildPattern(parsePcre(text)), quote: quotePcre });
+      return patternTest(read, wanted.kind, making);
     default:
       return wanted.kind satisfies never;
   }
@@ -146,21 +155,16 @@ function matchesAny(value: Exclude<Value, undefined>, wanted: string, comparison
   return asked.meter.spend(entries.length) && entries.some((entry) => comparison.one(entry, wanted));
 }
 
-interface PatternKind {
-  readonly build: (text: string) => Pattern;
-  readonly quote: (text: string) => string;
-}
-
-/** Automata of one rule whose pattern holds variables. */
-const REMEMBERED_MAX = 64;
-
-function patternTest(read: Reader, wanted: Wanted, template: Template, kind: PatternKind): Test<Asked> | string {
+function patternTest(read: Reader, kind: PatternKind, making: Making): Test<Asked> | string {
+  const { wanted, template, patterns } = making;
+  const { isNegated } = wanted;
   // A pattern with variables is tried with a word in their place, so that a mistake shows when it compiles.
   const sample = template.parts.map((part) => (typeof part === 'string' ? part : 'word')).join('');
-  const built = kind.build(sample);
+  const built = patterns.fixed(kind, sample);
   if (built.kind === 'wrong') return `Bad pattern: ${built.message}`;
-  const { isNegated } = wanted;
-  const automata = template.constant === undefined ? rememberedAutomata(template, kind) : () => [built.automaton];
+  const fixed = [built.automaton];
+  const automata =
+    template.constant === undefined ? (asked: Asked) => expandedAutomata(kind, making, asked) : () => fixed;
   return (asked) => {
     const value = read(asked);
     if (value === undefined) return false;
@@ -174,24 +178,16 @@ function patternTest(read: Reader, wanted: Wanted, template: Template, kind: Pat
 }
 
 /** What variables hold is taken literally: a user called `a.b` is not a pattern. */
-function rememberedAutomata(template: Template, kind: PatternKind): (asked: Asked) => readonly Automaton[] | undefined {
-  const remembered = new Map<string, Automaton | undefined>();
-  return (asked) => {
-    const texts = expandAll(template, asked, kind.quote);
-    if (texts === undefined) return undefined;
-    const automata: Automaton[] = [];
-    for (const text of texts) {
-      if (!remembered.has(text)) {
-        if (remembered.size >= REMEMBERED_MAX) remembered.clear();
-        const built = kind.build(text);
-        remembered.set(text, built.kind === 'ok' ? built.automaton : undefined);
-        if (built.kind === 'ok' && !asked.meter.spend(built.automaton.size)) return undefined;
-      }
-      const automaton = remembered.get(text);
-      // Too large with these values: it cannot be told, and what cannot be told is refused.
-      if (automaton === undefined) return undefined;
-      automata.push(automaton);
-    }
-    return automata;
-  };
+function expandedAutomata(kind: PatternKind, making: Making, asked: Asked): readonly Automaton[] | undefined {
+  const { template, patterns } = making;
+  const texts = expandAll(template, asked, patterns.quote(kind));
+  if (texts === undefined) return undefined;
+  const automata: Automaton[] = [];
+  for (const text of texts) {
+    const automaton = patterns.expanded(kind, text);
+    // Too large with these values: it cannot be told, and what cannot be told is refused.
+    if (automaton === undefined || !asked.meter.spend(automaton.size)) return undefined;
+    automata.push(automaton);
+  }
+  return automata;
 }

@@ -50,6 +50,8 @@ class Builder {
   readonly states: State[] = [];
   /** Counts empty parts too: `(){1000}` within `{1000}` makes no state and would never end. */
   #parts = 0;
+  /** A repeated character has many states and one table. */
+  readonly #tables = new Map<CharSet, CharSet>();
 
   add(state: State): number {
     return this.states.push(state) - 1;
@@ -61,7 +63,7 @@ class Builder {
     if (this.states.length > PATTERN_STATES_MAX || this.#parts > 4 * PATTERN_STATES_MAX) return undefined;
     switch (node.kind) {
       case 'set':
-        return this.add({ kind: 'set', has: tabulate(node.has), next });
+        return this.add({ kind: 'set', has: this.#table(node.has), next });
       case 'assert':
         return this.add({ kind: 'assert', holds: node.holds, next });
       case 'sequence':
@@ -73,6 +75,12 @@ class Builder {
       default:
         return node satisfies never;
     }
+  }
+
+  #table(has: CharSet): CharSet {
+    const known = this.#tables.get(has) ?? tabulate(has);
+    this.#tables.set(has, known);
+    return known;
   }
 
   #then(node: Node, next: number | undefined): number | undefined {
