@@ -1,23 +1,36 @@
 /** Runs a child in place of this process: its streams, its exit code, and every signal sent to us. */
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'];
 const ORPHAN_POLL_MS = 500;
 
 /**
- * Under npm, this process's parent is npm or the shell it started. Where that one is killed without passing
+ * Under npm, this process's parent is npm, or the shell that npm started. Where one of them is killed without passing
  * the signal on, nobody would be left to stop the child: a lost parent counts as SIGTERM.
  */
-function watchParent(child) {
+function watchParents(child) {
   if (process.env.npm_lifecycle_event === undefined) return;
-  const parent = process.ppid;
+  const before = parents();
   const timer = setInterval(() => {
-    if (process.ppid === parent) return;
+    if (parents() === before) return;
     clearInterval(timer);
     child.kill('SIGTERM');
   }, ORPHAN_POLL_MS);
   timer.unref();
+}
+
+/** Our parent, and where that is a shell its parent, too, which is npm then. Without /proc the parent alone. */
+function parents() {
+  const { ppid } = process;
+  try {
+    const status = readFileSync(`/proc/${ppid}/status`, 'latin1');
+    const isShell = /^Name:\t(?:sh|dash|bash|busybox)$/m.test(status);
+    return isShell ? `${ppid} ${/^PPid:\t(\d+)$/m.exec(status)?.[1]}` : String(ppid);
+  } catch {
+    return String(ppid);
+  }
 }
 
 /** Resolves with the child's exit code; 128 + signal where a signal ended it. */
@@ -25,7 +38,7 @@ export function runChild({ program, args, env = process.env, cwd }) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { env, cwd, stdio: 'inherit' });
     for (const signal of FORWARDED) process.on(signal, () => child.kill(signal));
-    watchParent(child);
+    watchParents(child);
     child.on('error', reject);
     child.on('close', (code, signal) => resolve(code ?? 128 + (constants.signals[signal] ?? 0)));
   });

@@ -3,12 +3,12 @@
  * down in the opposite order.
  */
 import type { Readable, Writable } from 'node:stream';
-import { join } from 'node:path';
 import { BOUNDS } from './base/bounds.ts';
 import { newId, systemClock } from './base/clock.ts';
 import type { Config } from './base/config.ts';
 import { Fault, ok, refuse, type Parsed } from './base/fault.ts';
 import type { Principal } from './identity/principal.ts';
+import { controlPath } from './house/control-path.ts';
 import { openDoors, type Doors } from './house/doors.ts';
 import { nextSteps, readyLine, urlsOf, type Urls } from './house/banner.ts';
 import { openRooms, type Rooms } from './house/rooms.ts';
@@ -38,7 +38,9 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rooms.close());
   const stopping = new AbortController();
-  const control = await startControl(rooms, config.dataDirectory, stopping.signal);
+  const socket = await controlPath(config.dataDirectory);
+  stack.defer(() => socket[Symbol.asyncDispose]());
+  const control = await startControl(rooms, socket.path, stopping.signal);
   stack.defer(() => control.close());
   const doors = await openDoors(rooms, config);
   stack.defer(() => doors.close());
@@ -68,9 +70,9 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   };
 }
 
-function startControl(rooms: Rooms, dataDirectory: string, signal: AbortSignal): Promise<ControlSocket> {
+function startControl(rooms: Rooms, path: string, signal: AbortSignal): Promise<ControlSocket> {
   return startControlSocket({
-    path: join(dataDirectory, 'control.sock'),
+    path,
     commands: rooms.commands,
     principalFor: (as) => localPrincipal(rooms, as),
     clock: systemClock,
@@ -90,7 +92,8 @@ async function localPrincipal({ directory }: Rooms, as: string | undefined): Pro
 
 /** `gatehouse serve`: opens the house and keeps it open until a signal. The exit code. */
 export async function serveHouse(options: HouseOptions): Promise<number> {
-  using stop = awaitStop();
+  let open: House | undefined;
+  using stop = awaitStop({ onHangUp: () => void reload(open) });
   const opening = openHouse(options);
   const house = await Promise.race([opening, stop.asked.then(() => undefined)]);
   if (house === undefined) {
@@ -98,11 +101,22 @@ export async function serveHouse(options: HouseOptions): Promise<number> {
     await (await opening).close();
     return 0;
   }
+  open = house;
   process.stdout.write(readyLine(house.doors.addresses));
   process.stdout.write(house.greeting);
   await stop.asked;
   await house.close();
   return 0;
+}
+
+/** A certificate that does not fit leaves the old one in place; the log says so. */
+async function reload(house: House | undefined): Promise<void> {
+  try {
+    await house?.doors.reload();
+    house?.rooms.log.info({}, 'read certificate again');
+  } catch (error) {
+    house?.rooms.log.error({ error }, 'fail to read certificate again');
+  }
 }
 
 export interface LocalRun {

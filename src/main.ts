@@ -3,9 +3,11 @@
  * or for the store itself where none runs. What a command does not need is not loaded.
  */
 import { join } from 'node:path';
+import type { ControlCommand } from './api/control-client.ts';
 import { showConfig } from './base/config.ts';
 import { Fault, publicMessageOf } from './base/fault.ts';
 import { VERSION } from './base/version.ts';
+import { controlPath } from './house/control-path.ts';
 import {
   absoluteWords,
   configOf,
@@ -112,14 +114,21 @@ async function command(flags: LocalFlags, words: readonly string[], surroundings
     stderr: process.stderr,
     signal: interrupt.signal,
   };
-  const { connectControl } = await import('./api/control-client.ts');
-  const connection = await connectControl(join(dataDirectory, 'control.sock'));
-  if (connection !== undefined) return connection.run(run);
   if (!isDataDirectory(dataDirectory)) return answerWithoutSite(words, dataDirectory);
+  const answered = await throughGate(dataDirectory, run);
+  if (answered !== undefined) return answered;
   const config = configOf(flags, surroundings);
   if (config.kind === 'refused') return usage(config.reason);
   const { runOnStore } = await import('./house.ts');
   return runOnStore(config.value, run);
+}
+
+/** The exit code that the running gate gave; undefined where none runs. */
+async function throughGate(dataDirectory: string, run: ControlCommand): Promise<number | undefined> {
+  const { connectControl } = await import('./api/control-client.ts');
+  await using socket = await controlPath(dataDirectory);
+  const connection = await connectControl(socket.path);
+  return connection?.run(run);
 }
 
 /** Where no gate ever ran there is nothing to act on, but help can be given. */
