@@ -17,7 +17,7 @@ import {
 } from './files.ts';
 import { isSound, parseLink, ZERO_HASH, type ChainEnd, type LinkOfChain } from './line.ts';
 
-export interface Problem {
+interface Problem {
   /** `000001.jsonl`, or `head`. */
   readonly file: string;
   /** 1 for the first line of the file; 0 for the file as a whole. */

@@ -36,7 +36,7 @@ const PID_WAIT_MS = 500;
 const heldLocks = new Set<DatabaseSync>();
 
 /** `new`: nothing is here yet. `unfinished`: a first start was cut short. Both are initialised, then `finish`ed. */
-export type DataDirectoryState = 'new' | 'unfinished' | 'ready';
+type DataDirectoryState = 'new' | 'unfinished' | 'ready';
 
 export interface DataDirectory extends AsyncDisposable {
   /** Absolute. */

@@ -9,9 +9,9 @@ import { Fault } from '../base/fault.ts';
 import { isRecord, SQLITE_BUSY_MS, SQLITE_CODES, sqliteFault } from './sqlite-fault.ts';
 
 /** Raised with every change of the tables. A file of a higher one was written by a newer Gatehouse. */
-export const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 1;
 /** "GtHs": marks the file as ours (`PRAGMA application_id`). */
-export const APPLICATION_ID = 0x47_74_48_73;
+const APPLICATION_ID = 0x47_74_48_73;
 const MAGIC = 'SQLite format 3\0';
 /** Files up to this size are checked page by page when opened: about 0.1 s. */
 const CHECKED_BYTES_MAX = 64 * 1024 * 1024;

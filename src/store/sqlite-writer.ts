@@ -5,14 +5,14 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { isFatal, sqliteCode } from './sqlite-fault.ts';
 
-export interface RowCheck {
+interface RowCheck {
   readonly kind: string;
   readonly key: string;
   readonly version: number | 'any';
 }
 
 /** `value` is JSON text, or null to delete. */
-export interface RowWrite {
+interface RowWrite {
   readonly kind: string;
   readonly key: string;
   readonly value: string | null;

@@ -25,9 +25,9 @@ import {
 } from './store.ts';
 
 /** Bytes of a key in UTF-8, and of a value as JSON text. */
-export const STORE_KEY_BYTES_MAX = 4_096;
-export const STORE_VALUE_BYTES_MAX = 64 * 1024 * 1024;
-export const STORE_LIST_MAX = 10_000;
+const STORE_KEY_BYTES_MAX = 4_096;
+const STORE_VALUE_BYTES_MAX = 64 * 1024 * 1024;
+const STORE_LIST_MAX = 10_000;
 const LIST_DEFAULT = 1_000;
 /** Events and bytes of values that a watch reads at once. */
 const WATCH_PAGE_EVENTS = 256;
