@@ -35,12 +35,12 @@ export class OidSet {
   has(oid: string): boolean {
     this.#probe.write(oid, 'hex');
     const at = this.#find(this.#probe);
-    return !isEmpty(this.#slots, at);
+    return !this.#isEmpty(this.#slots, at);
   }
 
   #insert(oid: Buffer): boolean {
     const at = this.#find(oid);
-    if (!isEmpty(this.#slots, at)) return false;
+    if (!this.#isEmpty(this.#slots, at)) return false;
     oid.copy(this.#slots, at);
     return true;
   }
@@ -50,7 +50,7 @@ export class OidSet {
     let slot = oid.readUInt32LE(0) & this.#mask;
     for (;;) {
       const at = slot * this.#width;
-      if (isEmpty(this.#slots, at) || oid.compare(this.#slots, at, at + this.#width) === 0) return at;
+      if (this.#isEmpty(this.#slots, at) || oid.compare(this.#slots, at, at + this.#width) === 0) return at;
       slot = (slot + 1) & this.#mask;
     }
   }
@@ -60,17 +60,13 @@ export class OidSet {
     this.#slots = Buffer.alloc(old.byteLength * 2);
     this.#mask = this.#mask * 2 + 1;
     for (let at = 0; at < old.byteLength; at += this.#width) {
-      if (!isEmpty(old, at)) this.#insert(old.subarray(at, at + this.#width));
+      if (!this.#isEmpty(old, at)) this.#insert(old.subarray(at, at + this.#width));
     }
   }
-}
 
-/** Only the null oid begins with sixteen zero bytes (finding another would break the hash function). */
-function isEmpty(slots: Buffer, at: number): boolean {
-  return (
-    slots.readUInt32LE(at) === 0 &&
-    slots.readUInt32LE(at + 4) === 0 &&
-    slots.readUInt32LE(at + 8) === 0 &&
-    slots.readUInt32LE(at + 12) === 0
-  );
+  /** An empty slot is all zeros, which only the null oid is; any other shows it in its first bytes. */
+  #isEmpty(slots: Buffer, at: number): boolean {
+    for (let offset = 0; offset < this.#width; offset += 4) if (slots.readUInt32LE(at + offset) !== 0) return false;
+    return true;
+  }
 }
