@@ -54,6 +54,8 @@ interface Entry {
   bytes: number;
   /** When to look again for an object that was missing; Infinity where none was. */
   askAgainAt: number;
+  /** Lines already logged: a ref that is broken is told of once, not at every change beside it. */
+  readonly logged: Set<string>;
   /** A look at the disk under way, and the one that follows it. */
   looking: Promise<RefSnapshot> | undefined;
   next: Promise<RefSnapshot> | undefined;
@@ -61,6 +63,7 @@ interface Entry {
 
 /** A missing object may come without a change to any ref file. */
 const ASK_AGAIN_MS = 1_000;
+const LOGGED_MAX = 200;
 const SYMREF_DEPTH_MAX = 5;
 /** Rough costs in memory: of a repository, and of a ref with its entry, map slots and encoded lines. */
 const REPOSITORY_BYTES = 2_048;
@@ -92,7 +95,7 @@ export class RefCache {
     const entry = this.#entryOf(repository);
     if (entry.looking !== undefined) return this.#lookNext(repository, entry);
     if (entry.files !== undefined && entry.snapshot !== undefined && this.#clock.now() < entry.askAgainAt) {
-      if (isCurrentNow(this.#placeOf(repository), entry.files) === true) return Promise.resolve(entry.snapshot);
+      if (isCurrentNow(this.#placeOf(repository, entry), entry.files) === true) return Promise.resolve(entry.snapshot);
     }
     return this.#look(repository, entry);
   }
@@ -108,7 +111,15 @@ export class RefCache {
   #entryOf({ id, path }: RefRepository): Entry {
     const held = this.#entries.get(id);
     if (held !== undefined && held.path !== path) this.forget(id);
-    const fresh = { path, files: undefined, snapshot: undefined, known: new Map(), bytes: 0, askAgainAt: Infinity };
+    const fresh = {
+      path,
+      files: undefined,
+      snapshot: undefined,
+      known: new Map(),
+      bytes: 0,
+      askAgainAt: Infinity,
+      logged: new Set<string>(),
+    };
     const entry = this.#entries.get(id) ?? { ...fresh, looking: undefined, next: undefined };
     this.#entries.delete(id);
     this.#entries.set(id, entry);
@@ -135,7 +146,7 @@ export class RefCache {
   }
 
   async #refresh(repository: RefRepository, entry: Entry): Promise<RefSnapshot> {
-    const place = this.#placeOf(repository);
+    const place = this.#placeOf(repository, entry);
     const mayKeep = entry.files !== undefined && place.now() < entry.askAgainAt;
     if (mayKeep && entry.snapshot !== undefined && entry.files && (await isCurrent(place, entry.files))) {
       return entry.snapshot;
@@ -200,8 +211,13 @@ export class RefCache {
     }
   }
 
-  #placeOf({ path, objectFormat }: RefRepository): RefPlace {
-    return { path, objectFormat, now: () => this.#clock.now(), log: this.#options.log ?? ((): void => {}) };
+  #placeOf({ path, objectFormat }: RefRepository, { logged }: Entry): RefPlace {
+    const log = (line: string): void => {
+      if (logged.has(line) || logged.size >= LOGGED_MAX) return;
+      logged.add(line);
+      this.#options.log?.(line);
+    };
+    return { path, objectFormat, now: () => this.#clock.now(), log };
   }
 }
 

@@ -5,17 +5,23 @@
  * A stamp taken shortly after a change proves little (a second change may fall into the same tick of the file system's
  * clock), so such an entry is `racy` and its content is compared too until it is old enough.
  */
-import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
+import {
+  contentOf,
+  digestOf,
+  isRacy,
+  isSameStamp,
+  listingOf,
+  LOOSE_BYTES_MAX,
+  type Stamp,
+  stampOf,
+} from './file-stamp.ts';
 import { isZeroOid, type ObjectFormat, type Oid, oidHexLength, parseOid } from './oid.ts';
 import { parsePackedRefs } from './packed-refs.ts';
 import { parseRefname, type Refname } from './refname.ts';
 
-/** The coarsest file system clock that is still common ticks in seconds. */
-const RACY_MS = 1_100;
-const LOOSE_BYTES_MAX = 4_096;
 const DEPTH_MAX = 64;
 /** lstat calls between two turns of the event loop. */
 const SLICE = 2_000;
@@ -24,14 +30,6 @@ export type LooseValue =
   | { readonly kind: 'oid'; readonly oid: Oid }
   | { readonly kind: 'symref'; readonly target: Refname }
   | { readonly kind: 'broken'; readonly reason: string };
-
-interface Stamp {
-  readonly ino: number;
-  readonly size: number;
-  readonly mtimeMs: number;
-  readonly ctimeMs: number;
-  readonly type: 'file' | 'directory' | 'link' | 'other';
-}
 
 interface Seen {
   /** undefined: it was not there. */
@@ -239,62 +237,6 @@ function parseLoose(content: string, { type, size }: Stamp, format: ObjectFormat
   const oid = parseOid(content.slice(0, digits).toLowerCase(), format);
   if (oid === undefined || /\S/.test(content.charAt(digits))) return { kind: 'broken', reason: 'not an oid' };
   return isZeroOid(oid) ? { kind: 'broken', reason: 'null oid' } : { kind: 'oid', oid };
-}
-
-function stampOf(path: string): Stamp | undefined {
-  let stat;
-  try {
-    stat = lstatSync(path, { throwIfNoEntry: false });
-  } catch (cause) {
-    if (isGone(cause)) return undefined;
-    throw new Fault('corrupt', 'ref file cannot be read', { cause, context: { path } });
-  }
-  if (stat === undefined) return undefined;
-  const { ino, size, mtimeMs, ctimeMs } = stat;
-  const type = stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'link' : 'other';
-  return { ino, size, mtimeMs, ctimeMs, type };
-}
-
-function isSameStamp(a: Stamp | undefined, b: Stamp | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return (
-    a.mtimeMs === b.mtimeMs && a.ctimeMs === b.ctimeMs && a.ino === b.ino && a.size === b.size && a.type === b.type
-  );
-}
-
-function isRacy({ mtimeMs, ctimeMs }: Stamp, now: number): boolean {
-  return Math.max(mtimeMs, ctimeMs) > now - RACY_MS;
-}
-
-/** What to compare and to parse: a text, a listing, a link's target, a digest. undefined where it is gone. */
-function contentOf(path: string, { type, size }: Stamp): string | undefined {
-  try {
-    if (type === 'directory') return listingOf(path).join('/');
-    if (type === 'link') return readlinkSync(path);
-    if (type !== 'file') return '';
-    const bytes = size > LOOSE_BYTES_MAX && !path.endsWith('/packed-refs') ? Buffer.alloc(0) : readFileSync(path);
-    return path.endsWith('/packed-refs') ? digestOf(bytes) : bytes.subarray(0, LOOSE_BYTES_MAX).toString('utf8');
-  } catch (cause) {
-    if (isGone(cause)) return undefined;
-    throw new Fault('corrupt', 'ref file cannot be read', { cause, context: { path } });
-  }
-}
-
-function listingOf(path: string): readonly string[] {
-  try {
-    return readdirSync(path).sort();
-  } catch (cause) {
-    if (isGone(cause)) return [];
-    throw new Fault('corrupt', 'ref directory cannot be read', { cause, context: { path } });
-  }
-}
-
-function digestOf(bytes: Buffer): string {
-  return createHash('sha1').update(bytes).digest('base64');
-}
-
-function isGone(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
 }
 
 function turn(): Promise<void> {
