@@ -69,8 +69,3 @@ export type Parsed<T> = { readonly kind: 'ok'; readonly value: T } | Refusal;
 export function ok<T>(value: T): Parsed<T> {
   return { kind: 'ok', value };
 }
-
-/** Ends a switch over a closed union: a compile error where a case is missing. */
-export function unreachable(value: never): never {
-  throw new Fault('internal', 'unreachable case', { context: { value } });
-}

@@ -242,3 +242,14 @@ export function showSetting(setting: Setting, value: unknown): string {
   if (setting.type === 'duration' && typeof value === 'number') return formatDuration(value);
   return String(value);
 }
+
+/** The table of docs/configuration.md. */
+export function settingsReference(): string {
+  const rows = SETTING_IDS.map(settingOf).map((setting) => {
+    const fallback = setting.default === '' ? '' : `\`${setting.default}\``;
+    const choices = setting.choices === undefined ? '' : ` (${setting.choices.join(', ')})`;
+    const flag = setting.flag === undefined ? '' : `\`${setting.flag}\``;
+    return `| \`${setting.key}\` | ${setting.type}${choices} | ${fallback} | ${flag} | ${setting.meaning} |\n`;
+  });
+  return `| key | type | default | flag | meaning |\n|---|---|---|---|---|\n${rows.join('')}`;
+}

@@ -1,7 +1,7 @@
 /** `config REPO ...` and `rules REPO ...`: a repository's settings, and its owner's own rules. */
 import { refuse } from '../base/fault.ts';
 import type { Repository, SettingValue } from '../repository/repository.ts';
-import { parseSettingKey } from '../repository/settings.ts';
+import { KNOWN_SETTINGS, parseSettingKey } from '../repository/settings.ts';
 import { done, type Answer, type Call, type RepositoryCommand } from './command.ts';
 import { shown } from './find.ts';
 import { fields } from './table.ts';
@@ -21,7 +21,7 @@ export const CONFIG_COMMANDS: readonly RepositoryCommand[] = [
     form: 'config REPO set KEY VALUE…',
     summary: "Change one of a repository's settings",
     details: [
-      'readers, writers, guests: names of groups. public: yes or no. default-branch, description, owner, limits.pack-bytes, limits.object-bytes. Other keys are free for a site’s own rules.',
+      `Keys with a meaning of their own: ${KNOWN_SETTINGS.join(', ')}. readers, writers and guests are names of groups, public is yes or no. Other keys are free for a site's own rules.`,
       '`readers.*` adds to the list.',
     ],
     examples: [

@@ -17,3 +17,8 @@ export function helpWithoutSite(words: readonly string[]): string | undefined {
   const family = vocabulary.of(words[0] ?? '');
   return family.length > 0 ? helpFamily(family) : undefined;
 }
+
+/** The body of docs/commands.md. */
+export function commandReference(): string {
+  return reference(new Vocabulary(COMMANDS));
+}

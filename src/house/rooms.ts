@@ -20,7 +20,7 @@ import { startGitProcesses, type ConfinedGitProcesses } from '../git/spawner.ts'
 import type { GitProcesses } from '../git/processes.ts';
 import { Directory } from '../identity/directory.ts';
 import type { UserName } from '../identity/principal.ts';
-import { userCheck } from '../identity/user-record.ts';
+import { checkUser } from '../identity/user-record.ts';
 import { createReceive, type Receive } from '../receive/receive.ts';
 import { createPolicyStep } from '../receive/steps/policy-candidate.ts';
 import { createSizeStep } from '../receive/steps/size-limits.ts';
@@ -177,7 +177,7 @@ async function raiseSpine(config: Config, ground: Ground, stack: AsyncDisposable
     processes,
     root: join(config.dataDirectory, 'repositories'),
     clock,
-    ownerCheck: async (owner) => ((await directory.users.show(owner)) === undefined ? undefined : userCheck(owner)),
+    ownerCheck: (owner) => checkUser(store, owner),
     log: (text, fields) => log.info(fields, text),
   });
   const directory: Directory = new Directory({ store, clock, ownership: catalogue });

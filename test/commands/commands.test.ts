@@ -525,11 +525,24 @@ describe('policy, audit and upkeep', () => {
 
   test('audit log --follow shows new lines until the client is gone', async () => {
     const stop = new AbortController();
-    const following = gate.as('root1', 'audit log --limit 1 --follow', { signal: stop.signal });
+    const begun = Promise.withResolvers<void>();
+    const following = gate.as('root1', 'audit log --limit 1 --follow --json', {
+      signal: stop.signal,
+      onStdout(text) {
+        begun.resolve();
+        if (text.includes('followed-by-me')) stop.abort();
+      },
+    });
+    await begun.promise;
     await gate.as('ian', 'ls followed-by-me');
-    while (!(await gate.admin('audit log --user ian --limit 1')).includes('followed-by-me'));
-    setImmediate(() => stop.abort());
-    assert.match((await following).stdout, /ls followed-by-me|\d+ /);
+    const { stdout } = await following;
+    const numbers = [...stdout.matchAll(/"seq":(\d+)/g)].map((match) => Number(match[1]));
+    assert.ok(numbers.length >= 2);
+    assert.deepEqual(
+      numbers,
+      numbers.map((_, index) => (numbers[0] ?? 0) + index),
+      'no line is missing or told twice',
+    );
   });
 
   test('gc, fsck and count-objects work on an empty repository of either format', async () => {

@@ -32,6 +32,8 @@ export interface RunOptions {
   readonly transport?: Transport;
   readonly credential?: Credential;
   readonly signal?: AbortSignal;
+  /** Hears everything on standard output so far, at each chunk. */
+  readonly onStdout?: (text: string) => void;
 }
 
 export interface Journaled {
@@ -129,7 +131,7 @@ export async function startHarness(): Promise<Harness> {
     async as(user, words, options = {}) {
       const { stdin = '', transport = 'ssh', credential = { kind: 'local' }, signal } = options;
       const [out, err] = [new PassThrough(), new PassThrough()];
-      const [stdout, stderr] = [collect(out), collect(err)];
+      const [stdout, stderr] = [collect(out, options.onStdout), collect(err)];
       const exit = await commands.run({
         origin: { id: 'r1', transport, address: '192.0.2.1', principal: await principalOf(user, credential) },
         argv: typeof words === 'string' ? words.split(' ') : words,
@@ -156,9 +158,12 @@ export async function startHarness(): Promise<Harness> {
   return harness;
 }
 
-async function collect(stream: Readable): Promise<string> {
+async function collect(stream: Readable, hear?: (text: string) => void): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    hear?.(Buffer.concat(chunks).toString());
+  }
   return Buffer.concat(chunks).toString();
 }
 
