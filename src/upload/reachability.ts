@@ -6,6 +6,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BOUNDS } from '../base/bounds.ts';
+import { Fault } from '../base/fault.ts';
 import type { Oid } from '../git/oid.ts';
 import type { GitProcesses, GitSpec, Subcommand } from '../git/processes.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -109,7 +110,7 @@ export class Reachability {
     const open = new Set(others);
     const walked = this.#walkedOf(context);
     // One walk at a time for one view: the next one finds what it proved.
-    while (walked.running !== undefined) await walked.running;
+    while (walked.running !== undefined) await ended(walked.running, context.signal);
     if (isAnswered(walked, open)) return open;
     if (await this.#bitmapProves(context, open)) return new Set();
     const walk = this.#walk(context, walked, open);
@@ -174,6 +175,22 @@ export class Reachability {
 function isAnswered(walked: Walked, open: Set<Oid>): boolean {
   for (const oid of open) if (walked.seen.has(oid)) open.delete(oid);
   return open.size === 0 || walked.complete;
+}
+
+/** Waits for `work`, which never rejects. @throws Fault `aborted` where the signal comes first. */
+async function ended(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const giveUp = (): void => {
+    reject(new Fault('aborted', 'wait was aborted', { cause: signal.reason }));
+  };
+  signal.addEventListener('abort', giveUp, { once: true });
+  if (signal.aborted) giveUp();
+  void work.then(resolve);
+  try {
+    await promise;
+  } finally {
+    signal.removeEventListener('abort', giveUp);
+  }
 }
 
 function withoutTips(view: View, oids: Iterable<Oid>): Set<Oid> {

@@ -125,10 +125,8 @@ async function fetch({ session, hasArguments, shown }: FetchCommand): Promise<nu
   // As git: no want means that nothing was wanted, unless only the negotiation is.
   if (asked.wants.length === 0 && !asked.flags.has('wait-for-done')) return 0;
   const view = await session.view();
-  const context = session.admissionContext(
-    view,
-    (oid: Oid) => shown !== undefined && tipsAmong(shown, new Set([oid])).size > 0,
-  );
+  const shownTips: ReadonlySet<string> = shown === undefined ? new Set() : tipsAmong(shown, new Set(asked.wants));
+  const context = session.admissionContext(view, (oid: Oid) => shownTips.has(oid));
   const admitted = await session.admission.admit(asked, context);
   if (admitted.kind === 'refused') throw new Fault('missing', 'fetch was refused', { publicMessage: admitted.reason });
   const request = withSomeHave(asked, admitted.value.request, repository.objectFormat);

@@ -24,10 +24,11 @@ export class WalkCache {
     const walked = known ?? { seen: new OidSet(format), complete: false, running: undefined, walks: 0 };
     this.#byKey.delete(key);
     this.#byKey.set(key, walked);
+    if (known === undefined) this.shrink();
     return walked;
   }
 
-  /** Call after a walk grew: forgets the oldest until the bound holds again. */
+  /** Call after a walk grew too: forgets the oldest until the bound holds again. */
   shrink(): void {
     let bytes = 0;
     for (const walked of this.#byKey.values()) bytes += walked.seen.bytes;

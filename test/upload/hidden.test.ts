@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { Fault } from '../../src/base/fault.ts';
 import { OBJECT_FORMATS, type ObjectFormat } from '../../src/git/oid.ts';
-import { House, pkts, readPkts } from './house.ts';
+import { PktReader } from '../../src/git/pkt-line.ts';
+import { House, conversationOf, pkts, readPkts } from './house.ts';
 
 interface Secrets {
   readonly house: House;
@@ -252,4 +254,31 @@ test('a tip that was just rewound away is still served where its ref may be read
   assert.match(await fetch(), /ERR upload-pack: not our ref/);
   await house.git(['update-ref', 'refs/heads/moving', oid.openOld], path);
   assert.match(await fetch(), /ERR upload-pack: not our ref/, 'a ref of the same name does not bring it back');
+});
+
+test('what one conversation listed can be fetched in it to the end, though the ref is deleted meanwhile', async (t) => {
+  const { house, oid } = await secrets(t, 'sha1');
+  const { path } = house.repository('r');
+  await house.git(['update-ref', 'refs/heads/brief', oid.deleted], path);
+  const input = new PassThrough();
+  const output = new PassThrough();
+  const answer = new PktReader(output);
+  const serving = house.serve(conversationOf({ input, output }), { name: 'r', service: 'upload-pack' });
+  const section = async (): Promise<string> => {
+    let text = '';
+    for (let pkt = await answer.next(); pkt?.kind === 'data'; pkt = await answer.next())
+      text += pkt.payload.toString('latin1');
+    return text;
+  };
+  assert.match(await section(), /^version 2/);
+  input.write(pkts('command=ls-refs', '0000'));
+  assert.match(await section(), /refs\/heads\/brief/);
+  await house.git(['update-ref', '-d', 'refs/heads/brief'], path);
+  input.write(pkts('command=fetch', '0001', `want ${oid.deleted}`, 'done', '0000'));
+  assert.match(await section(), /^packfile/);
+  input.end(pkts('command=ls-refs', '0000'));
+  assert.doesNotMatch(await section(), /refs\/heads\/brief/);
+  const { report } = await serving;
+  assert.equal(report?.event, 'fetch');
+  assert.equal(report?.wants, 1);
 });
