@@ -43,7 +43,6 @@ export interface ChangedPath {
 }
 
 const DEADLINE_MS = 60_000;
-const OID = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 /** Oids in one process. */
 const BATCH = 100_000;
 
@@ -218,9 +217,4 @@ function fieldsOf(output: Buffer): readonly string[] {
 function assertOneLineEach(names: readonly string[]): void {
   const wrong = names.find((name) => /[\n\0]/.test(name) || name === '');
   if (wrong !== undefined) throw new Fault('bad-input', 'object name has a line end', { context: { name: wrong } });
-}
-
-/** Whether `text` is a full oid of either format. */
-export function isFullOid(text: string): text is Oid {
-  return OID.test(text);
 }

@@ -4,9 +4,10 @@
  * git as standard input and output, then closes its own copies. It ends every process tree it started when the gate ends.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { connect, type Socket } from 'node:net';
+import { dirname } from 'node:path';
 import { isOrder, type Order, READY_SOCKETS, type Report, type StartOrder } from './spawner-link.ts';
 
 /** Between asking a process tree to end (git removes its lock and temporary files) and ending it. */
@@ -210,11 +211,22 @@ function handle(order: Order): void {
   if (gate !== undefined) replenish(gate);
 }
 
+/** A gate that was killed could not tidy up. */
+function removeSocket(path: string): void {
+  try {
+    rmSync(path, { force: true });
+    rmdirSync(dirname(path));
+  } catch {
+    // It did, or something else lies there.
+  }
+}
+
 process.on('message', (message: unknown) => {
   if (isOrder(message)) handle(message);
 });
 process.on('disconnect', () => {
   for (const { child } of running.values()) signalTree(child, 'SIGKILL');
+  if (gate !== undefined) removeSocket(gate.socketPath);
   process.exit(0);
 });
 // A terminal's interrupt is for the gate, which closes this process in order.

@@ -185,22 +185,25 @@ class SpawnedProcesses implements ConfinedGitProcesses {
   /** The spawner; another one where the last has ended. */
   async #currentSpawner(): Promise<SpawnerProcess> {
     if (this.#closing.signal.aborted) throw new Fault('aborted', 'gate closes');
-    this.#spawner ??= this.#startSpawner();
-    return this.#spawner;
+    if (this.#spawner !== undefined) return this.#spawner;
+    const starting = this.#startSpawner();
+    this.#spawner = starting;
+    // One that does not come up is forgotten, so that the next start tries again.
+    starting.catch(() => {
+      if (this.#spawner === starting) this.#spawner = undefined;
+    });
+    return starting;
   }
 
   async #startSpawner(): Promise<SpawnerProcess> {
     const { directory, log, confinement } = this.#parts;
     const now = performance.now();
     this.#restartsInARow = now - this.#lastStartMs > RESTART_FORGIVEN_MS ? 0 : this.#restartsInARow + 1;
+    if (this.#restartsInARow > RESTARTS_IN_A_ROW_MAX) throw new Fault('process', 'spawner does not stay up');
     this.#lastStartMs = now;
     const onEnd = (): void => {
       this.#onSpawnerEnd();
     };
-    if (this.#restartsInARow > RESTARTS_IN_A_ROW_MAX) {
-      this.#spawner = undefined;
-      throw new Fault('process', 'spawner does not stay up');
-    }
     const onReport = (report: Report): void => {
       this.#onReport(report);
     };
