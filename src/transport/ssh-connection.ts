@@ -6,7 +6,7 @@ import { Fault } from '../base/fault.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
 import { spoken, type DoorLog } from './door.ts';
 import { execute, type Execution, type ExecutionParts } from './ssh-exec.ts';
-import { clientPacketBytes, keptBackCount, withdrawHostKeyAlgorithm } from './ssh-internals.ts';
+import { clientPacketBytes, withdrawHostKeyAlgorithm } from './ssh-internals.ts';
 import { fingerprintOf, isModern, isProven, type KeyOffer } from './ssh-key.ts';
 import { SshSession } from './ssh-session.ts';
 import type { SshWire } from './ssh-wire.ts';
@@ -21,8 +21,6 @@ export interface SshConnectionParts extends ExecutionParts {
 const SESSIONS_MAX = 10;
 /** A client whose packets are smaller would make us send millions of them. RFC 4253, 6.1 asks for 32,768. */
 const CLIENT_PACKET_BYTES_MIN = 512;
-/** Answers kept back while the client holds up a key exchange. */
-const KEPT_BACK_MAX = 1_024;
 
 export class SshConnection {
   readonly wire: SshWire;
@@ -57,11 +55,6 @@ export class SshConnection {
       this.#cancelLogin();
       this.#gone.abort(new Fault('aborted', 'ssh connection closed'));
     });
-    wire.on('data', () => {
-      if (this.#client !== undefined && keptBackCount(this.#client) > KEPT_BACK_MAX) wire.destroy();
-    });
-    // The listener made it flow; ssh2 says when it is ready to read.
-    wire.pause();
   }
 
   /** The client has identified itself: called by ssh2's 'connection' event, before the key exchange. */
@@ -109,10 +102,11 @@ export class SshConnection {
     });
   }
 
-  /** No new sessions; the connection ends when the last one does. */
+  /** No new sessions; the connection ends when the last one does, at once where nobody has logged in. */
   close(): void {
     this.#closing = true;
-    this.#endIfIdle();
+    if (this.#keyBlob === undefined) this.wire.destroy();
+    else this.#endIfIdle();
   }
 
   #endIfIdle(): void {

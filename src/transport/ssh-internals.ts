@@ -14,12 +14,6 @@ export function isRekeying(client: Connection): boolean {
   return read(protocol, '_kexinit') !== undefined;
 }
 
-/** Packets kept back during a key exchange. */
-export function keptBackCount(client: Connection): number {
-  const queue = read(read(client, '_protocol'), '_queue');
-  return Array.isArray(queue) ? queue.length : 0;
-}
-
 /**
  * The client's largest packet. ssh2 does not check it, loops for ever on 0 and sends packets of one byte on 1.
  * Undefined: cannot be told.
