@@ -1,10 +1,13 @@
 /** How much memory a process and its helpers that serve (not the git it starts) hold, from /proc. */
 import { readFileSync, readdirSync } from 'node:fs';
 
-/** Resident bytes of one process that no other shares with it is dearer to read: this is VmRSS. 0 where it is gone. */
+/**
+ * Resident bytes of one process, pages that it shares with others counted in proportion (Pss): the node binary is
+ * mapped by each of the gate's processes and lies in memory once. 0 where the process is gone.
+ */
 export function residentBytes(pid: number): number {
   try {
-    return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
+    return Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) * 1024;
   } catch {
     return 0;
   }
@@ -49,7 +52,7 @@ export function gateBytes(pid: number): number {
 }
 
 /** Samples until stopped; gives the highest value seen. */
-export function watchPeak(pid: number, everyMs = 50): { readonly stop: () => number } {
+export function watchPeak(pid: number, everyMs = 100): { readonly stop: () => number } {
   let peak = gateBytes(pid);
   const timer = setInterval(() => {
     peak = Math.max(peak, gateBytes(pid));
