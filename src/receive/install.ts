@@ -3,10 +3,12 @@
  * bytes are synced first, then the pack, then what goes with it, and last the index that makes git see it.
  */
 import { constants } from 'node:fs';
-import { access, mkdir, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Durable } from './durable.ts';
 
+/** What a `.keep` file of ours starts with. */
+const KEPT_BY_US = 'gatehouse ';
 /** In this order; `.idx` last. */
 const PACK_PARTS = ['.pack', '.rev', '.bitmap', '.idx'];
 
@@ -44,7 +46,7 @@ async function installPacks({ objectDirectory, repositoryPath, txid, durable, on
   await mkdir(to, { recursive: true });
   for (const pack of packs) {
     // From here until the refs are in place no repack may take the pack for garbage.
-    if (await keep(join(to, `${pack}.keep`), `gatehouse ${txid}\n`)) onKept(pack);
+    if (await keep(join(to, `${pack}.keep`), `${KEPT_BY_US}${txid}\n`)) onKept(pack);
     for (const part of PACK_PARTS) {
       if (!files.includes(`${pack}${part}`)) continue;
       if (!(await exists(join(to, `${pack}${part}`))))
@@ -84,6 +86,16 @@ export async function releasePacks(repositoryPath: string, packs: readonly strin
   for (const pack of packs) {
     if (/^pack-[0-9a-f]+$/.test(pack))
       await rm(join(repositoryPath, 'objects', 'pack', `${pack}.keep`), { force: true });
+  }
+}
+
+/** The same for whatever a crash left kept; only while nothing is pushed. What others keep stays. */
+export async function releaseEveryPack(repositoryPath: string): Promise<void> {
+  const directory = join(repositoryPath, 'objects', 'pack');
+  for (const name of await readdir(directory)) {
+    const path = join(directory, name);
+    if (name.endsWith('.keep') && (await readFile(path, 'utf8')).startsWith(KEPT_BY_US))
+      await rm(path, { force: true });
   }
 }
 

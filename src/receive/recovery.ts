@@ -8,7 +8,7 @@ import type { JournalEntry } from '../audit/entry.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listAll, type Stored } from '../store/store.ts';
 import type { CommitParts } from './commit.ts';
-import { releasePacks } from './install.ts';
+import { releaseEveryPack } from './install.ts';
 import { readLogEntry, unreferencedEntries, type LogEntry } from './log-entry.ts';
 import { removeQuarantines } from './quarantine.ts';
 import { replay, type Replayed, type ReplayOptions } from './replay.ts';
@@ -108,16 +108,16 @@ async function tidy(
   repository: Repository,
 ): Promise<{ readonly quarantines: number; readonly entries: number }> {
   try {
+    // What could not be applied above still needs its packs kept.
+    if ((await parts.store.get('pending', repository.id)) !== undefined) return { quarantines: 0, entries: 0 };
     const quarantines = await removeQuarantines(repository.path);
     const state = parseState(await parts.store.get('repository-state', repository.id));
     const left = await unreferencedEntries(repository, state);
     for (const { path, entry } of left) {
-      if (entry !== undefined) {
-        await removeLocks(repository.path, entry.updates);
-        await releasePacks(repository.path, entry.packs);
-      }
+      if (entry !== undefined) await removeLocks(repository.path, entry.updates);
       await rm(path, { force: true });
     }
+    await releaseEveryPack(repository.path);
     return { quarantines, entries: left.length };
   } catch (error) {
     parts.log.warn({ repository: repository.name, error }, 'fail to tidy a repository');

@@ -257,7 +257,9 @@ test('start-up replays what was committed, leaves refs changed beside the gate a
   const incoming = join(repository.path, 'gatehouse/incoming/left/objects');
   await mkdir(incoming, { recursive: true });
   const litter = ['objects/pack/pack-12.keep', 'refs/heads/never.lock', 'refs/heads/old.lock', 'HEAD.lock'];
-  for (const file of litter) await writeFile(join(repository.path, file), '');
+  for (const file of litter) await writeFile(join(repository.path, file), 'gatehouse x\n');
+  const foreign = join(repository.path, 'objects/pack/pack-34.keep');
+  await writeFile(foreign, 'an administrator keeps this\n');
   const value = { generation: 2, txid: 'ab' };
   await before.receive.close();
   const keys = { key: repository.id, put: value };
@@ -283,6 +285,7 @@ test('start-up replays what was committed, leaves refs changed beside the gate a
   assert.equal(await site.refs(), [...expected, `${second} refs/heads/old`].join('\n'));
   assert.ok(!existsSync(dirname(incoming)));
   for (const file of litter) assert.ok(!existsSync(join(repository.path, file)), file);
+  assert.ok(existsSync(foreign));
   const line = (await site.journalLines()).at(-1);
   assert.equal(line?.event, 'recover');
   assert.equal(line?.outcome, 'faulted');
