@@ -158,10 +158,25 @@ function isReady(stamp) {
   );
 }
 
-function installPackages() {
+/** @param afterKill an earlier set-up was killed: its npm may still be at work for a while, in the same directory */
+function installPackages({ afterKill }) {
   say('installing the packages of package-lock.json with npm ci');
+  let run = npmCi();
+  for (let triesLeft = afterKill ? 3 : 0; run.status !== 0 && triesLeft > 0; triesLeft -= 1) {
+    say('trying again: an earlier set-up was cut short and may still be ending');
+    pause(10_000);
+    run = npmCi();
+  }
+  if (run.error !== undefined) fail(`npm could not be started (${run.error.message}); run: npm ci in ${ROOT}`);
+  if (run.status !== 0) fail('npm ci failed (see above); once it works, run the same command again');
+  if (findNode() === undefined) {
+    fail(`no Node for ${process.platform}-${process.arch} comes with the packages: install Node ${NODE_MIN} or later`);
+  }
+}
+
+function npmCi() {
   const npm = env.npm_execpath?.endsWith('.js') === true ? [execPath, env.npm_execpath] : ['npm'];
-  const run = spawnSync(npm[0], [...npm.slice(1), 'ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+  return spawnSync(npm[0], [...npm.slice(1), 'ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: ROOT,
     // npm start sets npm_config_* for its own call; an outer --prefix or --omit must not reach this one.
     env: Object.fromEntries(
@@ -169,11 +184,10 @@ function installPackages() {
     ),
     stdio: ['ignore', 2, 2],
   });
-  if (run.error !== undefined) fail(`npm could not be started (${run.error.message}); run: npm ci in ${ROOT}`);
-  if (run.status !== 0) fail(`npm ci failed (see above); once it works, run the same command again`);
-  if (findNode() === undefined) {
-    fail(`no Node for ${process.platform}-${process.arch} comes with the packages: install Node ${NODE_MIN} or later`);
-  }
+}
+
+function pause(ms) {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 export class SetupError extends Error {}
@@ -194,6 +208,7 @@ function isRunning(number) {
 /**
  * One set-up at a time in a checkout: two `npm ci` at once leave neither's node_modules. The lock is a file
  * with its holder's pid, linked into place whole, so that nobody ever reads a lock without a holder.
+ * @returns whether the last holder was killed
  */
 function takeLock() {
   const own = `${LOCK}.${pid}`;
@@ -204,14 +219,16 @@ function takeLock() {
   }
   const end = Date.now() + LOCK_WAIT_MS;
   let told = false;
+  let afterKill = false;
   while (!linkIfAbsent(own, LOCK)) {
-    clearStaleLock();
+    if (clearStaleLock()) afterKill = true;
     if (Date.now() > end) fail(`another set-up has held ${LOCK} for too long: remove that file if none is running`);
     if (!told) say('waiting for another set-up of this checkout');
     told = true;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+    pause(100);
   }
   rmSync(own, { force: true });
+  return { afterKill };
 }
 
 function linkIfAbsent(from, to) {
@@ -227,23 +244,24 @@ function linkIfAbsent(from, to) {
 /** Takes away the lock of a process that is gone. Of two that try, one may move the other's new lock: put back. */
 function clearStaleLock() {
   const holder = Number(readJson(LOCK) ?? 0);
-  if (holder === 0 || isRunning(holder)) return;
+  if (holder === 0 || isRunning(holder)) return false;
   const aside = `${LOCK}.stale.${pid}`;
   try {
     renameSync(LOCK, aside);
   } catch {
-    return;
+    return false;
   }
   if (Number(readJson(aside)) !== holder) linkIfAbsent(aside, LOCK);
   rmSync(aside, { force: true });
+  return true;
 }
 
 function setUpPackages() {
   if (isReady(readJson(STAMP))) return;
-  takeLock();
+  const taken = takeLock();
   try {
     if (isReady(readJson(STAMP))) return;
-    if (!isInstalled()) installPackages();
+    if (!isInstalled()) installPackages(taken);
     writeStamp({ lock: lockFingerprint(), platform: `${process.platform}-${process.arch}`, tried: {} });
   } finally {
     rmSync(LOCK, { force: true });
