@@ -2,6 +2,7 @@
  * The policy of a site's Lace rules. One run of the rules answers a question; a second one, with a
  * tracer, tells how, and only where somebody looks.
  */
+import { BOUNDS } from '../base/bounds.ts';
 import { isInternalRefname } from '../git/refname.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { RepositoryFacts } from '../repository/repository.ts';
@@ -32,6 +33,8 @@ export class LacePolicy implements Policy {
   readonly #program: Program<Asked>;
   readonly #ownRules: OwnRulesCache;
   readonly #reasons = new WeakMap<ResultRule, Template>();
+  /** One predicate for all requests that must get the same answers: what hangs on it is made once. */
+  readonly #predicates = new Map<string, (refname: string) => boolean>();
 
   constructor(options: LacePolicyOptions) {
     this.#program = options.program;
@@ -60,6 +63,18 @@ export class LacePolicy implements Policy {
 
   readableRefs(principal: Principal, repository: RepositoryFacts): ((refname: string) => boolean) | undefined {
     if (!this.#hasRefReads(repository)) return undefined;
+    const key = askerKey(principal, repository);
+    const found = this.#predicates.get(key);
+    if (found !== undefined) return found;
+    const predicate = this.#predicateOf(principal, repository);
+    const oldest = this.#predicates.keys().next();
+    if (this.#predicates.size >= BOUNDS.readPredicatesMax && oldest.done !== true)
+      this.#predicates.delete(oldest.value);
+    this.#predicates.set(key, predicate);
+    return predicate;
+  }
+
+  #predicateOf(principal: Principal, repository: RepositoryFacts): (refname: string) => boolean {
     const known = new Map<string, boolean>();
     return (refname) => {
       const answer = known.get(refname);
@@ -68,6 +83,7 @@ export class LacePolicy implements Policy {
       const isReadable =
         !isInternalRefname(refname) &&
         this.#decideSafely({ principal, operation: 'read', repository, ref }, READ_REF).kind === 'allowed';
+      if (known.size >= BOUNDS.readAnswersMax) known.clear();
       known.set(refname, isReadable);
       return isReadable;
     };
@@ -178,4 +194,15 @@ function errorReason(error: LaceError): string {
 function refusedByCrash(error: unknown): Decision {
   const what = error instanceof Error ? error.name : 'unknown failure';
   return { kind: 'refused', reason: `the rules could not be evaluated (${what})`, trace: NO_STEPS };
+}
+
+/** Everything that rules can see of who reads what: equal keys get equal answers from one policy. */
+function askerKey(principal: Principal, repository: RepositoryFacts): string {
+  const { id, name, owner, settings, rules } = repository;
+  const who =
+    principal.kind === 'anonymous'
+      ? []
+      : [principal.name, principal.account, [...principal.groups].sort(), principal.credential, principal.asking?.name];
+  const asking = principal.kind === 'user' && principal.asking ? [...principal.asking.groups].sort() : [];
+  return JSON.stringify([who, asking, id, name, owner, settings, rules]);
 }

@@ -100,4 +100,7 @@ export const BOUNDS = {
   v2CapabilityLinesMax: 64,
   archiveArgumentsMax: 64,
   archiveArgumentBytesMax: 64 * KIB,
+  /** Who-reads-which-refs answers kept: askers of one policy, and refs of one asker. */
+  readPredicatesMax: 256,
+  readAnswersMax: 100_000,
 } as const;

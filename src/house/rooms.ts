@@ -71,7 +71,13 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
     journal: ground.journal,
     log: ground.log,
     clock: systemClock,
-    upload: createUpload({ processes: ground.processes, refs: spine.refs, clock: systemClock }),
+    upload: createUpload({
+      processes: spine.processes,
+      refs: spine.refs,
+      clock: systemClock,
+      log: ground.log,
+      metrics: ground.metrics,
+    }),
     metrics: ground.metrics,
     limits: { runningMax: config.settings.requestsMax, perPrincipalMax: config.settings.requestsPerUserMax },
   });
@@ -157,6 +163,8 @@ async function layGround(config: Config, stack: AsyncDisposableStack): Promise<G
 }
 
 interface Spine {
+  /** Every start counted. */
+  readonly processes: GitProcesses;
   readonly refs: RefCache;
   readonly catalogue: Catalogue;
   readonly directory: Directory;
@@ -208,7 +216,7 @@ async function raiseSpine(config: Config, ground: Ground, stack: AsyncDisposable
     { administrator, principal: principal ?? { kind: 'anonymous' }, files: houseFiles() },
   );
   await policy.load(admin);
-  return { refs, catalogue, directory, policy, receive, administrator, isFirst: made };
+  return { processes, refs, catalogue, directory, policy, receive, administrator, isFirst: made };
 }
 
 function limitsOf({ settings }: Config): ReceiveLimits {

@@ -98,6 +98,18 @@ test('refs are hidden by an outright refusal of readref only', () => {
   assert.equal(policy.decide(read()).kind, 'allowed');
 });
 
+test('who asks again gets the same predicate, so that what hangs on it is made once; who differs gets another', () => {
+  const policy = policyOf('deny "embargo" [operation is readref] [group is guests]\nallow "all" [operation is read]\n');
+  const place = repository('x', 'boss', { readers: 'staff' });
+  const mayRead = policy.readableRefs(ian, place);
+  assert.ok(mayRead);
+  assert.equal(policy.readableRefs({ ...ian }, { ...place }), mayRead);
+  assert.notEqual(policy.readableRefs(principal({ name: 'boss' }), place), mayRead);
+  assert.notEqual(policy.readableRefs(ian, repository('x', 'boss', { readers: 'others' })), mayRead);
+  const guest = principal({ name: 'ian', groups: ['guests'] });
+  assert.equal(policy.readableRefs(guest, place)?.('refs/heads/main'), false, 'the same name in another group');
+});
+
 test("a repository's own rules may hide refs, and only that repository pays for it", () => {
   const policy = housePolicy();
   const rules = 'deny "embargo" [operation is readref] [ref prefix refs/heads/embargo/]';
