@@ -1,5 +1,5 @@
 /** What a token may do: its scopes only narrow what its user may do anyway. */
-import { scopeAllows } from '../identity/scope.ts';
+import { scopeAllows, scopesHeld } from '../identity/scope.ts';
 import type { Question } from './decision.ts';
 
 /** Why the token that was shown is not enough, or undefined. */
@@ -7,7 +7,5 @@ export function scopeRefusal(question: Question): string | undefined {
   const { principal, operation, action } = question;
   if (principal.kind !== 'user' || principal.credential.kind !== 'token') return undefined;
   if (scopeAllows(principal.credential, operation, action)) return undefined;
-  const { name, scopes } = principal.credential;
-  const held = scopes.length === 0 ? 'no scope' : `only the scope ${scopes.join(', ')}`;
-  return `the token ${name} has ${held}, which does not reach as far as ${action ?? operation}`;
+  return `${scopesHeld(principal.credential)}, which does not reach as far as ${action ?? operation}`;
 }

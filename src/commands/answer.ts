@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import { BOUNDS } from '../base/bounds.ts';
 import { refuse, type Parsed, type Refusal } from '../base/fault.ts';
 import type { Principal, TokenScope } from '../identity/principal.ts';
+import { hasScope, scopesHeld } from '../identity/scope.ts';
 import { parseRequestedName } from '../repository/name.ts';
 import type { Repository } from '../repository/repository.ts';
 import { missingReason, phantomOf } from '../request/refusal.ts';
@@ -111,15 +112,11 @@ function variablesOf(
   );
 }
 
-const RANK: Readonly<Record<TokenScope, number>> = { read: 0, write: 1, admin: 2 };
-
 /** Why the token does not reach this command; undefined where it does, or no token was shown. */
 function scopeRefusal(principal: Principal, needed: TokenScope): string | undefined {
   if (principal.kind !== 'user' || principal.credential.kind !== 'token') return undefined;
-  const { name, scopes } = principal.credential;
-  if (scopes.some((scope) => RANK[scope] >= RANK[needed])) return undefined;
-  const has = scopes.length === 0 ? 'no scope' : `only the scope ${scopes.join(', ')}`;
-  return `the token ${name} has ${has}; this command needs the scope ${needed}`;
+  if (hasScope(principal.credential, needed)) return undefined;
+  return `${scopesHeld(principal.credential)}; this command needs the scope ${needed}`;
 }
 
 /** Standard input, whole. Keys, rules and the like are small: more than the bound is refused, not collected. */

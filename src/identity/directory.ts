@@ -11,6 +11,7 @@ import { Groups } from './groups.ts';
 import { HandOvers, type Ownership } from './hand-over.ts';
 import { Keys } from './keys.ts';
 import type { Credential, GroupName, Principal, UserName } from './principal.ts';
+import { fingerprintOf } from './public-key.ts';
 import { Roster } from './roster.ts';
 import { Tokens } from './tokens.ts';
 import type { User } from './user-record.ts';
@@ -54,7 +55,16 @@ export class Directory {
     return this.#principal(await this.#roster.user(name), credential);
   }
 
-  /** Whose key this is; `blob` is the SSH wire form. Undefined: nobody's, or the user is suspended. */
+  /** Whether this key would let anybody in. Leaves no note: whoever asks has proved nothing yet. */
+  async isKnownKey(blob: Uint8Array): Promise<boolean> {
+    const holder = await this.keys.holder(fingerprintOf(blob));
+    return holder !== undefined && (await this.#roster.user(holder))?.suspended === false;
+  }
+
+  /**
+   * Whose key this is, noting its use; `blob` is the SSH wire form, and the caller has seen a proof of possession.
+   * Undefined: nobody's, or the user is suspended.
+   */
   async byKey(blob: Uint8Array): Promise<UserPrincipal | undefined> {
     const key = await this.keys.use(blob);
     if (key === undefined) return undefined;
@@ -78,6 +88,35 @@ export class Directory {
     if (principal.kind !== 'user' || principal.asking !== undefined) return undefined;
     const target = await this.#principal(await this.#roster.user(name), principal.credential);
     return target && { ...target, asking: { name: principal.name, groups: principal.groups } };
+  }
+
+  /**
+   * The principal as it stands now: fresh groups, the same credential. Undefined: the key or token was taken away
+   * or expired, or a user (who asks, or whom they act as) is gone, renamed or suspended. A request that waited or ran for
+   * long asks this before it does what cannot be undone.
+   */
+  async current(principal: Principal): Promise<Principal | undefined> {
+    if (principal.kind === 'anonymous') return principal;
+    const { credential, asking } = principal;
+    const name = asking?.name ?? principal.name;
+    // A key that is somebody else's by now does not make the request theirs.
+    if ((await this.#holderOf(credential, name)) !== name) return undefined;
+    const own = await this.principalOf(name, credential);
+    return own === undefined || asking === undefined ? own : this.asUser(own, principal.name);
+  }
+
+  /** Whose credential this is now. */
+  #holderOf(credential: Credential, name: UserName): Promise<UserName | undefined> {
+    switch (credential.kind) {
+      case 'key':
+        return this.keys.holder(credential.fingerprint);
+      case 'token':
+        return this.tokens.holder(credential.id);
+      case 'local':
+        return Promise.resolve(name);
+      default:
+        return Promise.resolve(credential satisfies never);
+    }
   }
 
   /** Every group the user is in, through nesting too. */

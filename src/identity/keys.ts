@@ -88,6 +88,12 @@ export class Keys {
     return stored.filter((found) => found !== undefined).map(readKey);
   }
 
+  /** Whose key has this fingerprint now. */
+  async holder(fingerprint: string): Promise<UserName | undefined> {
+    const stored = await this.#roster.store.get('key', fingerprint);
+    return stored === undefined ? undefined : readKey(stored).user;
+  }
+
   /** The key whose wire form this is, and a note that it was used. */
   async use(blob: Uint8Array): Promise<Key | undefined> {
     const stored = await this.#roster.store.get('key', fingerprintOf(blob));

@@ -23,6 +23,19 @@ const WRITING: ReadonlySet<string> = new Set([
 /** Finer words of `configure` and `administer` that change nothing and show nothing of other people. */
 const SHOWING: ReadonlySet<string> = new Set(['whoami', 'help', 'ls', 'info', 'config_show', 'count_objects']);
 
+const RANK: Readonly<Record<TokenScope, number>> = { read: 0, write: 1, admin: 2 };
+
+/** Whether a credential has this scope or a wider one. */
+export function hasScope(credential: Credential, needed: TokenScope): boolean {
+  return credential.kind !== 'token' || credential.scopes.some((scope) => RANK[scope] >= RANK[needed]);
+}
+
+/** The words for a credential that does not reach far enough: `the token ci-1 has only the scope read`. */
+export function scopesHeld(credential: Extract<Credential, { readonly kind: 'token' }>): string {
+  const { name, scopes } = credential;
+  return `the token ${name} has ${scopes.length === 0 ? 'no scope' : `only the scope ${scopes.join(', ')}`}`;
+}
+
 /**
  * Whether a credential reaches this far. `operation` is a word of `access/decision.ts`, `action` the finer one
  * of `configure` and `administer`. An SSH key and the local command line reach everywhere. An unknown word

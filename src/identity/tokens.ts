@@ -129,6 +129,12 @@ export class Tokens {
     return { token, user };
   }
 
+  /** Whose token has this identifier now; undefined where it was revoked or expired. */
+  async holder(id: string): Promise<UserName | undefined> {
+    const token = await this.#read(id);
+    return token === undefined || token.expired ? undefined : token.user;
+  }
+
   async #read(id: string): Promise<Token | undefined> {
     const stored = await this.#roster.store.get('token', id);
     return stored === undefined ? undefined : readToken(stored, this.#roster.clock.now());

@@ -1,7 +1,7 @@
 /** The words of refusals at admission, and the stand-in for a repository that does not exist. */
 import type { Parsed } from '../base/fault.ts';
 import type { Principal } from '../identity/principal.ts';
-import { scopeAllows } from '../identity/scope.ts';
+import { scopeAllows, scopesHeld } from '../identity/scope.ts';
 import type { RepositoryName } from '../repository/name.ts';
 import type { RepositoryFacts } from '../repository/repository.ts';
 
@@ -30,9 +30,7 @@ export function phantomOf(name: Parsed<RepositoryName>, principal: Principal): R
 export function scopeRefusal(principal: Principal, operation: 'read' | 'write'): string | undefined {
   if (principal.kind !== 'user' || principal.credential.kind !== 'token') return undefined;
   if (scopeAllows(principal.credential, operation)) return undefined;
-  const { name, scopes } = principal.credential;
-  const has = scopes.length === 0 ? 'no scope' : `only the scope ${scopes.join(', ')}`;
-  return `the token ${name} has ${has}; to ${operation} it needs the scope ${operation}`;
+  return `${scopesHeld(principal.credential)}; to ${operation} it needs the scope ${operation}`;
 }
 
 /** Text of the client's that is safe on a terminal and in a log: printable ASCII, at most 255 characters. */

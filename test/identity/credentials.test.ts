@@ -297,3 +297,61 @@ test('ensureAdministrator leaves nothing behind where a key is no key', async (t
   assert.match(reasonOf(await directory.ensureAdministrator({ name: 'root', keys: [line, 'nonsense'] })), /key 2/);
   assert.equal(await store.revision(), 0);
 });
+
+test('current gives fresh groups, and nobody where user, key or token went away', async (t) => {
+  const { directory, clock } = await openDirectory(t);
+  await addUsers(directory, 'alice', 'bob', 'carol');
+  const { line, blob } = makeKeyLine('laptop');
+  must(await directory.keys.add({ user: 'alice', tag: 'laptop', text: line }));
+  const token = must(await directory.tokens.create({ user: 'alice', name: 'ci', expires: '1h' }));
+  const byKey = await directory.byKey(blob);
+  const byToken = await directory.byToken(token.secret);
+  assert.ok(byKey !== undefined && byToken !== undefined);
+  assert.deepEqual(await directory.current({ kind: 'anonymous' }), { kind: 'anonymous' });
+  assert.deepEqual(await directory.current(byKey), byKey);
+
+  must(await directory.groups.add({ name: 'staff', description: 'Staff' }));
+  must(await directory.groups.addUser('staff', 'alice'));
+  const now = await directory.current(byKey);
+  assert.deepEqual(now?.kind === 'user' ? [...now.groups] : [], ['staff']);
+
+  must(await directory.users.suspend('alice'));
+  assert.equal(await directory.current(byKey), undefined, 'suspended');
+  must(await directory.users.resume('alice'));
+  assert.notEqual(await directory.current(byToken), undefined);
+  clock.advance(3_600_000);
+  assert.equal(await directory.current(byToken), undefined, 'expired');
+
+  const acting = await directory.asUser(byKey, 'bob');
+  assert.ok(acting !== undefined);
+  assert.deepEqual(await directory.current(acting), {
+    ...acting,
+    asking: { name: 'alice', groups: new Set(['staff']) },
+  });
+  must(await directory.users.suspend('bob'));
+  assert.equal(await directory.current(acting), undefined, 'whom they act as is suspended');
+
+  // The same key, somebody else's by now: what alice began does not become carol's.
+  must(await directory.keys.del({ user: 'alice', tag: 'laptop' }));
+  assert.equal(await directory.current(byKey), undefined, 'the key was taken away');
+  must(await directory.keys.add({ user: 'carol', tag: 'laptop', text: line }));
+  assert.equal(await directory.current(byKey), undefined, 'the key is carol’s');
+  const local = await directory.principalOf('alice', { kind: 'local' });
+  assert.ok(local !== undefined);
+  must(await directory.users.rename('alice', 'alicia'));
+  assert.equal(await directory.current(local), undefined, 'renamed');
+});
+
+test('isKnownKey leaves no note: a key that was only asked about counts as never used', async (t) => {
+  const { directory } = await openDirectory(t);
+  await addUsers(directory, 'alice');
+  const { line, blob } = makeKeyLine('laptop');
+  assert.equal(await directory.isKnownKey(blob), false);
+  must(await directory.keys.add({ user: 'alice', tag: 'laptop', text: line }));
+  assert.equal(await directory.isKnownKey(blob), true);
+  assert.equal((await directory.keys.list('alice'))[0]?.lastUsedAt, undefined);
+  await directory.byKey(blob);
+  assert.notEqual((await directory.keys.list('alice'))[0]?.lastUsedAt, undefined);
+  must(await directory.users.suspend('alice'));
+  assert.equal(await directory.isKnownKey(blob), false);
+});
