@@ -2,12 +2,12 @@
  * Whether everything that the new tips need is there: `git rev-list --objects` over the quarantine, up to what refs
  * already hold. The same walk names every new path, so their lengths come for nothing.
  */
-import { createInterface } from 'node:readline';
 import { Fault } from '../base/fault.ts';
-import type { Oid } from '../git/oid.ts';
+import { oidHexLength, type ObjectFormat, type Oid } from '../git/oid.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import type { Repository } from '../repository/repository.ts';
 import { writeAll } from '../git/stream.ts';
+import { eachLine, wholeLines } from './lines.ts';
 
 export interface ConnectivityOptions {
   readonly processes: GitProcesses;
@@ -49,7 +49,7 @@ export async function checkConnectivity(options: ConnectivityOptions): Promise<C
     git.stdin.end();
   })();
   asking.catch(() => {});
-  const seen = await readPaths(git.stdout, horizon?.sent);
+  const seen = await readPaths(git.stdout, repository.objectFormat, horizon?.sent);
   if (seen === undefined) return { kind: 'disconnected' };
   const exit = await git.exit;
   if (exit.ended === 'deadline') throw new Fault('timeout', 'connectivity check took too long');
@@ -57,25 +57,34 @@ export async function checkConnectivity(options: ConnectivityOptions): Promise<C
   return exit.code === 0 ? { kind: 'connected', ...seen } : { kind: 'disconnected' };
 }
 
-/** Lines of `OID` or `OID PATH`; undefined at the first oid that is not among `sent`. */
-async function readPaths(
-  output: NodeJS.ReadableStream,
-  sent: ReadonlySet<string> | undefined,
-): Promise<{ readonly longestPath: string; readonly longestName: string } | undefined> {
-  let longestPath = '';
-  let longestName = '';
-  for await (const line of createInterface({ input: output, crlfDelay: Infinity })) {
-    const space = line.indexOf(' ');
-    if (sent !== undefined && !sent.has(space === -1 ? line : line.slice(0, space))) return undefined;
-    if (space === -1) continue;
-    const path = line.slice(space + 1);
-    const name = path.slice(path.lastIndexOf('/') + 1);
-    if (bytes(path) > bytes(longestPath)) longestPath = path;
-    if (bytes(name) > bytes(longestName)) longestName = name;
-  }
-  return { longestPath, longestName };
+interface Seen {
+  readonly longestPath: string;
+  readonly longestName: string;
 }
 
-function bytes(text: string): number {
-  return Buffer.byteLength(text);
+/** Lines of `OID` or `OID PATH`; undefined at the first oid that is not among `sent`. */
+async function readPaths(
+  output: AsyncIterable<unknown>,
+  format: ObjectFormat,
+  sent: ReadonlySet<string> | undefined,
+): Promise<Seen | undefined> {
+  const digits = oidHexLength(format);
+  let path = Buffer.alloc(0);
+  let name = Buffer.alloc(0);
+  let isForeign = false;
+  for await (const lines of wholeLines(output)) {
+    eachLine(lines, (start, end) => {
+      if (sent !== undefined && !sent.has(lines.toString('latin1', start, start + digits))) isForeign = true;
+      const from = start + digits + 1;
+      if (end - from <= name.length) return;
+      const whole = lines.subarray(from, end);
+      if (whole.length > path.length) path = Buffer.from(whole);
+      const last = whole.subarray(whole.lastIndexOf(SLASH) + 1);
+      if (last.length > name.length) name = Buffer.from(last);
+    });
+    if (isForeign) return undefined;
+  }
+  return { longestPath: path.toString(), longestName: name.toString() };
 }
+
+const SLASH = 0x2f;

@@ -1,12 +1,12 @@
 /** What a pushed pack holds, read from its index and from `git cat-file --batch-check`: names, sizes, the largest object. */
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { Fault } from '../base/fault.ts';
 import { oidHexLength, parseOid, type ObjectFormat } from '../git/oid.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import { writeAll } from '../git/stream.ts';
 import type { Repository } from '../repository/repository.ts';
+import { eachLine, wholeLines } from './lines.ts';
 import type { PushContents } from './step.ts';
 
 export const NO_CONTENTS: PushContents = {
@@ -21,6 +21,7 @@ const HEADER_BYTES = 8;
 const FANOUT_BYTES = 256 * 4;
 const NAMES_AT = HEADER_BYTES + FANOUT_BYTES;
 const SLICE_OBJECTS = 32_768;
+const SPACE = 0x20;
 
 /** The names in a version 2 index, in order, in slices (gitformat-pack, "Version 2 pack-*.idx files"). */
 async function* readNames(file: FileHandle, format: ObjectFormat): AsyncGenerator<Buffer> {
@@ -44,6 +45,8 @@ async function readAt(file: FileHandle, position: number, length: number): Promi
   return bytes;
 }
 
+export type PackSizes = Omit<PushContents, 'longestPath' | 'longestName'>;
+
 export interface InspectOptions {
   readonly processes: GitProcesses;
   readonly repository: Repository;
@@ -58,7 +61,7 @@ export interface InspectOptions {
  * Sizes of everything in the pack. Bases that `--fix-thin` added are the repository's own and are counted too: the
  * client sent a change of them. @throws Fault `process`, `corrupt`, `aborted`.
  */
-export async function inspectPack(options: InspectOptions): Promise<Omit<PushContents, 'longestPath' | 'longestName'>> {
+export async function inspectPack(options: InspectOptions): Promise<PackSizes> {
   const { processes, repository, objectDirectory, pack, deadlineMs, signal, requestId } = options;
   await using file = await openIndex(objectDirectory, pack);
   await using git = await processes.start({
@@ -86,23 +89,27 @@ export async function inspectPack(options: InspectOptions): Promise<Omit<PushCon
   return sum;
 }
 
-async function readSizes(
-  output: NodeJS.ReadableStream,
-  format: ObjectFormat,
-): Promise<Omit<PushContents, 'longestPath' | 'longestName'>> {
+/** Lines of `OID TYPE SIZE`. */
+async function readSizes(output: AsyncIterable<unknown>, format: ObjectFormat): Promise<PackSizes> {
+  const digits = oidHexLength(format);
   let objects = 0;
   let unpackedBytes = 0;
   let largest: PushContents['largest'];
-  for await (const line of createInterface({ input: output, crlfDelay: Infinity })) {
-    const [name = '', type = '', size = ''] = line.split(' ');
-    const oid = parseOid(name, format);
-    const bytes = Number(size);
-    if (oid === undefined || !Number.isSafeInteger(bytes) || size === '') {
-      throw new Fault('process', 'cat-file answered something else', { context: { line: line.slice(0, 200) } });
-    }
-    objects += 1;
-    unpackedBytes += bytes;
-    if (largest === undefined || bytes > largest.bytes) largest = { oid, type, bytes };
+  for await (const lines of wholeLines(output)) {
+    eachLine(lines, (start, end) => {
+      const space = lines.indexOf(SPACE, start + digits + 1);
+      const bytes = space > 0 && space < end ? Number(lines.toString('latin1', space + 1, end)) : Number.NaN;
+      if (!Number.isSafeInteger(bytes)) {
+        const line = lines.toString('utf8', start, Math.min(end, start + 200));
+        throw new Fault('process', 'cat-file answered something else', { context: { line } });
+      }
+      objects += 1;
+      unpackedBytes += bytes;
+      if (largest !== undefined && bytes <= largest.bytes) return;
+      const oid = parseOid(lines.toString('latin1', start, start + digits), format);
+      const type = lines.toString('latin1', start + digits + 1, space);
+      if (oid !== undefined) largest = { oid, type, bytes };
+    });
   }
   return { objects, unpackedBytes, largest };
 }

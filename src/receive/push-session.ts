@@ -70,8 +70,10 @@ export class PushSession {
       const request = await this.#readRequest();
       return request === undefined ? this.#report([], false) : await this.#serve(request);
     } catch (error) {
-      await this.#fail(channel, error);
-      throw error;
+      // What we ended ourselves shows as an abort of whatever ran at that moment.
+      const fault: unknown = this.#silent.signal.aborted ? this.#silent.signal.reason : error;
+      await this.#fail(channel, fault);
+      throw fault;
     } finally {
       cancel();
     }

@@ -262,6 +262,26 @@ test('a client that closes, falls silent or resets in the middle of its pack lea
   );
 });
 
+test('a client that falls silent in the middle of its commands or takes too long is told so', async (t) => {
+  const slow = { deadlineMs: 400, idleMs: 60_000 };
+  const silent = { idleMs: 300 };
+  for (const [limits, reason] of [
+    [slow, /the push took too long/],
+    [silent, /sent nothing for too long/],
+  ] as const) {
+    await besieged(
+      t,
+      async (site) => {
+        for (const part of [create(OID), Buffer.concat([create(OID), Buffer.from('0000PACK')])]) {
+          const { report } = await converse(site, [part], { close: false });
+          assert.match(report.join('\n'), reason);
+        }
+      },
+      { parts: { limits } },
+    );
+  }
+});
+
 test('a client that does not read its report is given up, and its push stands', async (t) => {
   const site = await openSite(t, { parts: { limits: { stallMs: 300, keepAliveMs: 50 } } });
   const tree = await site.workTree();
