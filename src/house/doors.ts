@@ -8,6 +8,7 @@ import type { Door } from '../transport/door.ts';
 import { startGit } from '../transport/git-daemon.ts';
 import { startHttp } from '../transport/http.ts';
 import { startSsh } from '../transport/ssh.ts';
+import { turnedAway, type TurnedAway } from '../transport/turned-away.ts';
 import type { OpenDoors } from './banner.ts';
 import type { Rooms } from './rooms.ts';
 
@@ -20,9 +21,12 @@ export interface Doors {
 
 /** @throws Fault 'usage' where an address cannot be had. */
 export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
-  const { walk, commands, directory, log } = rooms;
+  const { walk, commands, directory, log, metrics } = rooms;
   const { settings, dataDirectory } = config;
   const clock = systemClock;
+  const onTurnedAway: TurnedAway = (entry) => {
+    rooms.journal.record(entry);
+  };
   const open: Door[] = [];
   let isOpen = false;
   const closeAll = async (): Promise<void> => {
@@ -44,6 +48,8 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
         directory,
         clock,
         log,
+        metrics,
+        onTurnedAway,
       });
       open.push(door);
       addresses.ssh = door.address;
@@ -57,16 +63,34 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
         directory,
         clock,
         log,
-        metrics: rooms.metrics,
+        metrics,
+        onTurnedAway,
         ready: () => isOpen && !walk.draining,
-        register: (app) => registerApi(app, { commands, directory, clock, version: VERSION }),
+        register: (app) =>
+          registerApi(app, {
+            commands,
+            directory,
+            clock,
+            version: VERSION,
+            onTurnedAway: (origin, reason) => {
+              onTurnedAway(turnedAway(origin, { event: 'login', reason }));
+            },
+          }),
       });
       open.push(door);
       addresses.http = door.address;
       reload = () => door.reload();
     }
     if (settings.git !== 'off') {
-      const door = await startGit({ listen: settings.git, walk, clock, log, clientsMax: settings.gitClientsMax });
+      const door = await startGit({
+        listen: settings.git,
+        walk,
+        clock,
+        log,
+        metrics,
+        onTurnedAway,
+        clientsMax: settings.gitClientsMax,
+      });
       open.push(door);
       addresses.git = door.address;
     }

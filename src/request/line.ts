@@ -7,6 +7,7 @@ import type { GitRequest, Outcome, RequestOrigin } from './request.ts';
 /** What the walk learns on its way, for the journal; filled in as far as it came. */
 export interface Findings {
   readonly begunMs: number;
+  /** The name asked for, where it is one. */
   repository?: string;
   rule?: string | undefined;
   report?: UploadFinding | ReceiveFinding;

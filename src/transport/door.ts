@@ -24,6 +24,13 @@ export interface DoorLog {
   warn(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
+/** What a door counts. */
+export interface DoorMetrics {
+  connectionOpened(transport: string): void;
+  connectionClosed(transport: string): void;
+  login(transport: string, outcome: 'served' | 'refused'): void;
+}
+
 export interface CommandRun {
   readonly origin: RequestOrigin;
   readonly argv: readonly string[];

@@ -9,15 +9,19 @@ import { encodePkt } from '../git/pkt-line.ts';
 import { ANONYMOUS } from '../identity/principal.ts';
 import { clientAddress } from '../request/address.ts';
 import type { Outcome } from '../request/request.ts';
-import { listenAt, type Door, type DoorLog, type DoorWalk } from './door.ts';
+import { listenAt, type Door, type DoorLog, type DoorMetrics, type DoorWalk } from './door.ts';
 import { parseGitRequest, type GitDaemonRequest } from './git-request.ts';
 import { PeerInput } from './peer-input.ts';
+import { turnedAway, type TurnedAway, type TurnedAwayAbout } from './turned-away.ts';
 
 export interface GitDaemonOptions {
   readonly listen: Listen;
   readonly walk: DoorWalk;
   readonly clock: Clock;
   readonly log: DoorLog;
+  /** Told of whom the door turns away before the walk hears of it. */
+  readonly onTurnedAway?: TurnedAway;
+  readonly metrics?: DoorMetrics;
   /** Connections at once. Default 200. */
   readonly clientsMax?: number;
   readonly limits?: Partial<GitDaemonLimits>;
@@ -46,7 +50,11 @@ export async function startGit(options: GitDaemonOptions): Promise<Door> {
     const isCrowded = connections.size >= clientsMax;
     const connection = new GitConnection(socket, options);
     connections.set(socket, connection);
-    socket.once('close', () => connections.delete(socket));
+    options.metrics?.connectionOpened('git');
+    socket.once('close', () => {
+      options.metrics?.connectionClosed('git');
+      connections.delete(socket);
+    });
     // A reset connection must not end the process; 'close' follows.
     socket.on('error', () => {});
     void connection.run(isCrowded);
@@ -103,14 +111,19 @@ class GitConnection {
       if (isCrowded) this.#refuse('the server is busy: try again later');
       else await this.#converse(await this.#readRequest());
     } catch (error) {
-      this.#refuse(publicMessageOf(error, this.#id));
+      const reason = publicMessageOf(error, this.#id);
+      this.#refuse(reason);
+      // Who says nothing at all only looks whether the port is open.
+      if (!this.#serving && this.#socket.bytesRead > 0) this.#turnAway({ event: 'connect', reason });
     }
     this.#part();
   }
 
   async #converse(request: GitDaemonRequest): Promise<void> {
     if (request.service === 'receive-pack') {
-      this.#refuse('git:// is read-only: push over ssh or http');
+      const reason = 'git:// is read-only: push over ssh or http';
+      this.#refuse(reason);
+      this.#turnAway({ event: 'push', reason, requestedPath: request.path });
       return;
     }
     const { walk } = this.#options;
@@ -190,6 +203,11 @@ class GitConnection {
     if (!socket.writable || socket.bytesWritten > 0) return;
     const [line = ''] = reason.split('\n');
     socket.write(encodePkt(`ERR gatehouse: ${line}`));
+  }
+
+  #turnAway(about: TurnedAwayAbout): void {
+    const address = clientAddress(this.#socket.remoteAddress);
+    this.#options.onTurnedAway?.(turnedAway({ id: this.#id, transport: 'git', address }, about));
   }
 
   /** Our end of the connection; the client has a moment for its own. */

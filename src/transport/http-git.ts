@@ -7,15 +7,19 @@ import { ANONYMOUS, type Principal } from '../identity/principal.ts';
 import { clientAddress } from '../request/address.ts';
 import { parseAuthorization } from '../request/authorization.ts';
 import type { Outcome } from '../request/request.ts';
-import { parseProtocol, spoken, type DoorWalk } from './door.ts';
+import { parseProtocol, spoken, type DoorMetrics, type DoorWalk } from './door.ts';
 import type { GitUrl } from './git-url.ts';
+import { turnedAway, type TurnedAway, type TurnedAwayAbout } from './turned-away.ts';
 import { decoderFor, discard, emptyBody, LazyAnswer, RequestBody, type BodyLimits } from './http-body.ts';
 
 export interface HttpGitParts {
   readonly walk: DoorWalk;
   readonly directory: { byToken(secret: string): Promise<Principal | undefined> };
   readonly clock: Clock;
+  readonly metrics: Pick<DoorMetrics, 'login'>;
   readonly limits: BodyLimits;
+  /** Told of whom the door turns away before the walk hears of it. */
+  readonly onTurnedAway?: TurnedAway;
 }
 
 /** Nothing of a repository may be kept by a cache: the next answer may be another, or for somebody else. */
@@ -59,14 +63,19 @@ async function serveService(exchange: Exchange, url: ServiceUrl): Promise<void> 
   const { request, response, walk, directory, clock, limits } = exchange;
   const authorization = parseAuthorization(request.headers.authorization);
   const named = authorization.kind === 'token' ? await directory.byToken(authorization.secret) : undefined;
+  if (authorization.kind !== 'none') exchange.metrics.login('http', named === undefined ? 'refused' : 'served');
   if (authorization.kind !== 'none' && named === undefined) {
-    await answer(exchange, 401, 'this token is wrong, expired or revoked', { 'www-authenticate': REALM });
+    const reason = 'this token is wrong, expired or revoked';
+    turnAway(exchange, { event: 'login', reason, requestedPath: url.path });
+    await answer(exchange, 401, reason, { 'www-authenticate': REALM });
     return;
   }
   const decoder = decoderFor(request.headers['content-encoding']);
   const wrong = wrongBody(exchange, url, decoder === 'unknown');
   if (wrong !== undefined || decoder === 'unknown') {
-    await answer(exchange, 415, wrong ?? 'unknown Content-Encoding');
+    const reason = wrong ?? 'unknown Content-Encoding';
+    turnAway(exchange, { event: 'connect', reason, requestedPath: url.path });
+    await answer(exchange, 415, reason);
     return;
   }
   const principal = named ?? ANONYMOUS;
@@ -90,6 +99,11 @@ async function serveService(exchange: Exchange, url: ServiceUrl): Promise<void> 
   });
   input.destroy();
   await conclude(exchange, { outcome, output, anonymous: principal.kind === 'anonymous' });
+}
+
+function turnAway({ request, clock, onTurnedAway }: Exchange, about: TurnedAwayAbout): void {
+  const address = clientAddress(request.socket.remoteAddress);
+  onTurnedAway?.(turnedAway({ id: newId(clock), transport: 'http', address }, about));
 }
 
 /** What is wrong with the declared body, in words. */

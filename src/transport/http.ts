@@ -9,20 +9,22 @@ import type { Duplex } from 'node:stream';
 import { fastify, type FastifyInstance } from 'fastify';
 import type { Listen } from '../base/address.ts';
 import { BOUNDS } from '../base/bounds.ts';
-import type { Clock } from '../base/clock.ts';
+import { newId } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
-import { listenAt, spoken, type Door, type DoorLog } from './door.ts';
+import { clientAddress } from '../request/address.ts';
+import { listenAt, spoken, type Door, type DoorLog, type DoorMetrics } from './door.ts';
 import { parseGitUrl } from './git-url.ts';
 import { BODY_LIMITS, type BodyLimits } from './http-body.ts';
+import { turnedAway } from './turned-away.ts';
 import { serveGit, type HttpGitParts } from './http-git.ts';
 
-export interface HttpOptions extends Omit<HttpGitParts, 'limits'> {
+export interface HttpOptions extends Omit<HttpGitParts, 'limits' | 'metrics'> {
   readonly listen: Listen;
   /** PEM files: the certificate chain and its private key. */
   readonly tls?: { readonly certificatePath: string; readonly keyPath: string };
   readonly log: DoorLog;
-  /** For `/metrics`. */
-  readonly metrics: { readonly contentType: string; text(): Promise<string> };
+  /** Counted here and shown at `/metrics`. */
+  readonly metrics: DoorMetrics & { readonly contentType: string; text(): Promise<string> };
   /** The gate is open; false while it starts and while it drains. */
   readonly ready: () => boolean;
   /** What else is served here: the API, pages. */
@@ -73,7 +75,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpDoor> {
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     serverFactory: (handler) => (server = makeServer({ options, limits, pair, handler })),
     clientErrorHandler: (error, socket) => {
-      answerGarbage(error, socket, options.clock);
+      answerGarbage(error, socket, options);
     },
   });
   addHealth(app, options);
@@ -180,6 +182,12 @@ function makeServer({ options, limits, pair, handler }: ServerParts): Server | S
   server.on('checkContinue', (request, response) => {
     dispatch(request, response, true);
   });
+  server.on('connection', (socket) => {
+    options.metrics.connectionOpened('http');
+    socket.once('close', () => {
+      options.metrics.connectionClosed('http');
+    });
+  });
   server.maxConnections = limits.connectionsMax;
   server.timeout = limits.silenceMs;
   return server;
@@ -214,12 +222,16 @@ function sendText(response: ServerResponse, status: number, reason: string): voi
  * What cannot be parsed as HTTP gets one short answer and the end of its connection; a moment later, so that what
  * the client still sends does not reset the connection before it has read why.
  */
-function answerGarbage(error: Error & { readonly code?: string }, socket: Duplex, clock: Clock): void {
+function answerGarbage(error: Error & { readonly code?: string }, socket: Duplex, options: HttpOptions): void {
+  const { clock, onTurnedAway } = options;
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
     return;
   }
   const status = STATUS_OF.get(error.code ?? '') ?? '400 Bad Request';
+  const address = clientAddress('remoteAddress' in socket ? String(socket.remoteAddress) : undefined);
+  const reason = `this is not HTTP that is served here: ${status}`;
+  onTurnedAway?.(turnedAway({ id: newId(clock), transport: 'http', address }, { event: 'connect', reason }));
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   socket.removeAllListeners('data');
   socket.resume();

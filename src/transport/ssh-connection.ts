@@ -4,17 +4,19 @@ import { BOUNDS } from '../base/bounds.ts';
 import { newId, type Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
-import { spoken, type DoorLog } from './door.ts';
+import { spoken, type DoorLog, type DoorMetrics } from './door.ts';
 import { execute, type Execution, type ExecutionParts } from './ssh-exec.ts';
 import { clientPacketBytes, withdrawHostKeyAlgorithm } from './ssh-internals.ts';
 import { fingerprintOf, isModern, isProven, type KeyOffer } from './ssh-key.ts';
 import { SshSession } from './ssh-session.ts';
+import { turnedAway, type TurnedAwayAbout } from './turned-away.ts';
 import type { SshWire } from './ssh-wire.ts';
 
 export interface SshConnectionParts extends ExecutionParts {
   readonly directory: { byKey(blob: Buffer): Promise<Principal | undefined> };
   readonly clock: Clock;
   readonly log: DoorLog;
+  readonly metrics?: DoorMetrics;
 }
 
 /** Sessions at once on one connection, as OpenSSH's MaxSessions. */
@@ -34,6 +36,8 @@ export class SshConnection {
   #client: Connection | undefined;
   #keyBlob: Buffer | undefined;
   #attempts = 0;
+  /** Logins refused before one was accepted. */
+  #refused = 0;
   #closing = false;
 
   constructor(options: {
@@ -54,6 +58,7 @@ export class SshConnection {
     wire.once('close', () => {
       this.#cancelLogin();
       this.#gone.abort(new Fault('aborted', 'ssh connection closed'));
+      this.#journalStranger();
     });
   }
 
@@ -63,6 +68,10 @@ export class SshConnection {
     withdrawHostKeyAlgorithm(client, 'ssh-rsa');
     client.on('error', (error) => {
       this.#parts.log.debug({ connection: this.#id, address: this.#address, error }, 'drop ssh connection');
+      // Not where the connection was merely lost.
+      const level: unknown = Reflect.get(error, 'level');
+      if (level === 'protocol' || level === 'handshake')
+        this.#turnAway({ event: 'connect', reason: `the SSH protocol was broken: ${error.message}` });
       // ssh2 says its goodbye and ends its side; the wire does not wait long for the client's.
       if (!this.wire.writableEnded) this.wire.end();
     });
@@ -119,6 +128,20 @@ export class SshConnection {
     if (!this.wire.writableEnded) this.wire.end();
   }
 
+  /** At the end of a connection on which nobody logged in. Who says nothing only looks whether the port is open. */
+  #journalStranger(): void {
+    if (this.#keyBlob !== undefined || this.#closing) return;
+    const { bytesRead } = this.wire;
+    if (this.#client === undefined && bytesRead > 0) this.#turnAway({ event: 'connect', reason: 'this is not SSH' });
+    else if (this.#refused > 0)
+      this.#turnAway({ event: 'login', reason: `no login was accepted, of ${this.#refused} tried` });
+  }
+
+  #turnAway(about: TurnedAwayAbout, id = this.#id): void {
+    const origin = { id, transport: 'ssh', address: this.#address } as const;
+    this.#parts.onTurnedAway?.(turnedAway(origin, about));
+  }
+
   async #authenticate(context: AuthContext): Promise<void> {
     this.#attempts += 1;
     try {
@@ -126,8 +149,17 @@ export class SshConnection {
         this.#client?.end();
         return;
       }
-      if (context.method === 'publickey' && (await this.#judge(context))) context.accept();
-      else context.reject(['publickey']);
+      const accepted = context.method === 'publickey' && (await this.#judge(context));
+      // A key that is only asked about is no login yet, and `none` is how every client asks what it may try.
+      if (context.method === 'publickey' && (context.signature !== undefined || !accepted)) {
+        this.#parts.metrics?.login('ssh', accepted ? 'served' : 'refused');
+      }
+      if (accepted) context.accept();
+      else {
+        // `none` only asks which methods there are.
+        if (context.method !== 'none') this.#refused += 1;
+        context.reject(['publickey']);
+      }
     } catch (error) {
       // ssh2 throws where the client left while its key was looked up; a broken store lets nobody in.
       this.#parts.log.debug({ connection: this.#id, address: this.#address, error }, 'fail ssh login');
@@ -160,7 +192,9 @@ export class SshConnection {
     // Asked again for each session: a key that was taken away, or a suspended user, gets no further on an open connection.
     const principal = this.#keyBlob === undefined ? undefined : await directory.byKey(this.#keyBlob);
     if (principal === undefined) {
-      line.stderr.write(spoken('your key is not accepted any more'));
+      const reason = 'your key is not accepted any more';
+      this.#turnAway({ event: 'login', reason }, id);
+      line.stderr.write(spoken(reason));
       return 1;
     }
     const origin = { id, transport: 'ssh', address: this.#address, principal } as const;

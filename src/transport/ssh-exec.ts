@@ -5,6 +5,7 @@ import { parseGitService, type GitService } from '../git/service.ts';
 import type { RequestOrigin } from '../request/request.ts';
 import { spoken, type DoorCommands, type DoorWalk } from './door.ts';
 import { parseShellWords } from './shell-words.ts';
+import { turnedAway, type TurnedAway, type TurnedAwayAbout } from './turned-away.ts';
 
 export interface Execution {
   readonly origin: RequestOrigin;
@@ -20,6 +21,8 @@ export interface Execution {
 export interface ExecutionParts {
   readonly walk: DoorWalk;
   readonly commands: DoorCommands;
+  /** Told of whom the door turns away before the walk hears of it. */
+  readonly onTurnedAway?: TurnedAway;
 }
 
 const EXIT_USAGE = 2;
@@ -40,10 +43,17 @@ export async function execute(execution: Execution, parts: ExecutionParts): Prom
 
 async function executeLine(execution: Execution, line: string, parts: ExecutionParts): Promise<number> {
   const words = parseShellWords(line);
-  if (words.kind === 'refused') return say(execution, words.reason, EXIT_USAGE);
+  const turnAway = (reason: string, event: TurnedAwayAbout['event'] = 'command'): void => {
+    parts.onTurnedAway?.(turnedAway(execution.origin, { event, reason }));
+  };
+  if (words.kind === 'refused') {
+    turnAway(words.reason);
+    return say(execution, words.reason, EXIT_USAGE);
+  }
   const argv = words.value;
   // git-lfs asks by name and takes 127 for "not here" (its server discovery document).
   if (/^git-lfs-(?:authenticate|transfer)$/.test(argv[0] ?? '')) {
+    turnAway('Git LFS is not served here');
     return say(execution, 'Git LFS is not served here', EXIT_UNKNOWN);
   }
   const git = parseGitLine(argv);
@@ -51,7 +61,11 @@ async function executeLine(execution: Execution, line: string, parts: ExecutionP
     const { origin, stdin, stdout, stderr, signal } = execution;
     return parts.commands.run({ origin, argv, stdin, stdout, stderr, signal });
   }
-  if (git.path === undefined) return say(execution, `usage: git-${git.service} PATH`, EXIT_USAGE);
+  if (git.path === undefined) {
+    const usage = `usage: git-${git.service} PATH`;
+    turnAway(usage, git.service === 'receive-pack' ? 'push' : 'fetch');
+    return say(execution, usage, EXIT_USAGE);
+  }
   return executeGit(execution, { service: git.service, path: git.path }, parts.walk);
 }
 

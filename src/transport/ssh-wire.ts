@@ -56,6 +56,11 @@ export class SshWire extends Duplex {
     return this.writableNeedDrain;
   }
 
+  /** Bytes that the client sent. */
+  get bytesRead(): number {
+    return this.#socket.bytesRead;
+  }
+
   setNoDelay(): void {
     // The listening socket set it already; ssh2 may ask again.
   }

@@ -131,7 +131,7 @@ class GuestList {
 
   /** The wire of a new connection, or undefined where there is no room: it is closed at once. */
   receive(socket: Socket): SshWire | undefined {
-    const { clock, log, clientsMax = CLIENTS_MAX } = this.#options;
+    const { clock, log, metrics, clientsMax = CLIENTS_MAX } = this.#options;
     const address = clientAddress(socket.remoteAddress);
     const fromThere = this.#strangers.get(address) ?? 0;
     const crowded = this.#strangersCount >= STRANGERS_MAX || fromThere >= STRANGERS_PER_ADDRESS_MAX;
@@ -149,7 +149,9 @@ class GuestList {
       isStranger = false;
     };
     this.#connections.set(id, new SshConnection({ wire, id, address, parts: this.#options, onLogin }));
+    metrics?.connectionOpened('ssh');
     wire.once('close', () => {
+      metrics?.connectionClosed('ssh');
       onLogin();
       this.#connections.delete(id);
       if (this.#connections.size === 0) this.#onEmpty?.();

@@ -9,7 +9,7 @@ import { deflateSync, gzipSync } from 'node:zlib';
 import { systemClock } from '../../src/base/clock.ts';
 import type { GitRequest, Outcome } from '../../src/request/request.ts';
 import { startHttp, type HttpDoor, type HttpOptions } from '../../src/transport/http.ts';
-import { git, GitWalk, makeDirectory, makeRepository, person, run, SILENT, type Ran } from './kit.ts';
+import { git, GitWalk, makeDirectory, makeRepository, person, run, SILENT, UNCOUNTED, type Ran } from './kit.ts';
 
 let directory: AsyncDisposable & { readonly path: string };
 let door: HttpDoor;
@@ -32,7 +32,7 @@ function options(change: Partial<HttpOptions> = {}): HttpOptions {
     directory: { byToken: async (secret) => (secret === TOKEN ? person('ada') : undefined) },
     clock: systemClock,
     log: SILENT,
-    metrics: { contentType: 'text/plain; version=0.0.4', text: async () => 'gatehouse_up 1\n' },
+    metrics: { ...UNCOUNTED, contentType: 'text/plain; version=0.0.4', text: async () => 'gatehouse_up 1\n' },
     ready: () => true,
     ...change,
   };

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { finished, pipeline } from 'node:stream/promises';
 import { parseUserName, type Principal } from '../../src/identity/principal.ts';
 import type { GitRequest, Outcome } from '../../src/request/request.ts';
-import type { DoorLog } from '../../src/transport/door.ts';
+import type { DoorLog, DoorMetrics } from '../../src/transport/door.ts';
 
 export interface Ran {
   readonly code: number;
@@ -169,3 +169,5 @@ export class GitWalk {
 }
 
 export const SILENT: DoorLog = { debug: () => {}, info: () => {}, warn: () => {} };
+
+export const UNCOUNTED: DoorMetrics = { connectionOpened: () => {}, connectionClosed: () => {}, login: () => {} };
