@@ -3,7 +3,7 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import isomorphic from 'isomorphic-git';
+import * as isomorphic from 'isomorphic-git';
 import http from 'isomorphic-git/http/node';
 import { commitFile, git, splitAddress, type Gate, type Person } from './gate.ts';
 import { hasProgram, run, type Ended } from './workspace.ts';
