@@ -21,6 +21,8 @@ export interface ApiOptions {
   /** The gate's version, for the description. */
   readonly version: string;
   readonly limits?: Partial<ApiLimits>;
+  /** Told of each token that is none, for the journal. */
+  readonly onTurnedAway?: (origin: Pick<RequestOrigin, 'id' | 'transport' | 'address'>, reason: string) => void;
 }
 
 export interface ApiLimits {
@@ -77,13 +79,15 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
 async function authenticate(
   request: FastifyRequest,
   reply: FastifyReply,
-  { directory }: ApiOptions,
+  { directory, clock, onTurnedAway }: ApiOptions,
 ): Promise<User | undefined> {
   const authorization = parseAuthorization(request.headers.authorization);
   const found = authorization.kind === 'token' ? await directory.byToken(authorization.secret) : undefined;
   if (found?.kind === 'user') return found;
   void reply.header('www-authenticate', 'Bearer realm="gatehouse"');
   const text = authorization.kind === 'none' ? 'a token is needed' : 'this token is wrong, expired or revoked';
+  const address = clientAddress(request.socket.remoteAddress);
+  if (authorization.kind !== 'none') onTurnedAway?.({ id: newId(clock), transport: 'http', address }, text);
   await fail(reply, 401, text);
   return undefined;
 }
