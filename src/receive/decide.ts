@@ -1,4 +1,5 @@
 /** Each update asked of the policy, with the facts that its rules may look at. */
+import { setImmediate } from 'node:timers/promises';
 import type { Decision, Operation, Question, RefUpdateFacts } from '../access/decision.ts';
 import type { ObjectPlace } from '../git/objects.ts';
 import { isZeroOid } from '../git/oid.ts';
@@ -22,6 +23,8 @@ export const OPERATION_OF: Readonly<Record<UpdateKind, Operation>> = {
   delete: 'delete-ref',
 };
 
+const DECISIONS_IN_A_ROW = 256;
+
 export interface DecideOptions {
   readonly policy: ReceivePolicy;
   readonly principal: Principal;
@@ -33,7 +36,9 @@ export interface DecideOptions {
 /** Refuses every living update that the policy refuses, with the policy's reason. @throws Fault where facts are not to be had. */
 export async function decideUpdates(updates: readonly Update[], options: DecideOptions): Promise<void> {
   const { policy, principal, repository } = options;
-  for (const update of updates) {
+  for (const [index, update] of updates.entries()) {
+    // A push may update tens of thousands of refs: others get their turn in between.
+    if (index % DECISIONS_IN_A_ROW === DECISIONS_IN_A_ROW - 1) await setImmediate();
     if (!update.isAlive || update.kind === undefined) continue;
     const operation = OPERATION_OF[update.kind];
     const ref = await factsOf(update, options);

@@ -55,9 +55,6 @@ const ADJUSTABLE = [
   'gitmodulesParse',
 ] as const;
 
-/** Settings of a repository that this floor understands: `fsck.zeropaddedfilemode` and so on. */
-export const FSCK_SETTINGS: readonly string[] = ADJUSTABLE.map(settingOf);
-
 /** `--strict=MESSAGE=SEVERITY,...` for index-pack. A setting that is no known severity is as if it were not there. */
 export function fsckOption(repository: RepositoryFacts): string {
   const severities = new Map<string, FsckSeverity>(OLD_DEFECTS.map((message) => [message, 'warn']));

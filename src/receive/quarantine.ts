@@ -25,7 +25,8 @@ export async function openQuarantine(repositoryPath: string, clock: Clock): Prom
     path,
     objectDirectory,
     async [Symbol.asyncDispose]() {
-      await rm(path, { recursive: true, force: true, maxRetries: 3 });
+      // One that cannot be removed must not undo what was decided: start-up tries again.
+      await rm(path, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
     },
   };
 }
