@@ -28,7 +28,8 @@ export function assertWritable(output: Writable, signal?: AbortSignal): void {
 
 /**
  * The next chunk of a stream in paused mode: everything it has buffered, or undefined at its end.
- * @throws Fault `aborted` where it broke off (error, or closed before its end) or `signal` is aborted.
+ * @throws Fault `aborted` where it broke off (error, or closed before its end) or `signal` is aborted; the stream's
+ * own error where that is a Fault.
  */
 export async function readChunk(input: Readable, signal?: AbortSignal): Promise<Buffer | undefined> {
   for (;;) {
@@ -38,10 +39,15 @@ export async function readChunk(input: Readable, signal?: AbortSignal): Promise<
     if (chunk instanceof Uint8Array) return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     if (input.readableEnded) return undefined;
     if (input.destroyed || input.errored !== null) {
-      throw new Fault('aborted', 'peer broke off', { cause: input.errored });
+      throw brokenOff(input.errored);
     }
     await awaitEvents({ emitter: input, events: ['readable', 'end'], signal, isOver: () => false });
   }
+}
+
+/** What a door says of its own stream (a body that drips, or does not unpack) is what the client is to read. */
+function brokenOff(cause: unknown): Fault {
+  return cause instanceof Fault ? cause : new Fault('aborted', 'peer broke off', { cause });
 }
 
 interface Wait {
@@ -67,7 +73,7 @@ function awaitEvents({ emitter, events, signal, isOver }: Wait): Promise<void> {
       settle();
     };
     const onError = (cause: unknown): void => {
-      settle(new Fault('aborted', 'peer is gone', { cause }));
+      settle(brokenOff(cause));
     };
     const onClose = (): void => {
       if (events.includes('end')) settle();

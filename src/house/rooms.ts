@@ -9,7 +9,7 @@ import { houseFiles } from '../access/house.ts';
 import { openJournal, type OpenJournal } from '../audit/journal.ts';
 import { createLog, type Log, type LogLevel } from '../audit/log.ts';
 import { createMetrics, type Metrics } from '../audit/metrics.ts';
-import type { JournalEntry } from '../audit/entry.ts';
+import type { Journal, JournalEntry } from '../audit/entry.ts';
 import { newId, systemClock } from '../base/clock.ts';
 import type { Config } from '../base/config.ts';
 import { AGENT, VERSION } from '../base/version.ts';
@@ -43,6 +43,8 @@ export interface Rooms {
   readonly catalogue: Catalogue;
   readonly policy: PolicyHolder;
   readonly walk: Walk;
+  /** For what never comes as far as the walk. */
+  readonly journal: Pick<Journal, 'record'>;
   readonly commands: CommandRunner;
   readonly administrator: UserName;
   /** This start made the site. */
@@ -83,6 +85,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
   });
   const commands = createCommands({
     ...spine,
+    pushes: spine.receive,
     policyDesk: new PolicyDesk(spine.policy),
     walk,
     journal: ground.journal,
@@ -102,6 +105,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
     catalogue,
     policy,
     walk,
+    journal,
     commands,
     administrator,
     isFirst,

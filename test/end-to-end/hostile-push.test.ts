@@ -71,9 +71,9 @@ describe('a hostile push', () => {
     test(`that is malformed is told what is wrong over ${door}`, async () => {
       for (const [what, words, reason] of malformed) {
         assert.match(await push(door, words), reason, what);
-        const told = await siege.journal.next({ event: 'push', transport: door, outcome: 'faulted', reason });
-        assert.equal(told.repository, 'target');
       }
+      const about = { event: 'push', transport: door, outcome: 'faulted', repository: 'target' } as const;
+      for (const [, , reason] of malformed) await siege.journal.next({ ...about, reason });
       await siege.unharmed();
     });
 
@@ -145,13 +145,14 @@ describe('a hostile push', () => {
       ['40000', '..', /hasDotdot/],
       ['40000', '.', /hasDot\b/],
       ['100644', 'a/b', /fullPathname/],
-      ['100644', '', /emptyName/],
+      ['100644', '', /empty filename/],
       ['120000', '.gitmodules', /gitmodulesSymlink/],
     ];
     for (const [mode, name, reason] of trees) {
       const { oid, pack } = hostileCommit([[mode, name]]);
       for (const door of DOORS) {
-        const heard = await push(door, [update(oid), '0000', pack]);
+        const first = update(oid, 'refs/heads/x', ZERO, 'report-status side-band-64k');
+        const heard = await push(door, [first, '0000', pack]);
         assert.match(heard, /ng refs\/heads\/x unpacker error/, name);
         assert.match(heard, reason, name);
         await siege.journal.next({ event: 'push', transport: door, outcome: 'refused' });
@@ -174,12 +175,15 @@ describe('a hostile push', () => {
     }
     const stream = await channel(siege.ownerSsh, 'git-receive-pack target');
     const heard = hear(stream);
-    let isOver = false;
-    void heard.then(() => (isOver = true));
+    let isTold = false;
+    stream.on('data', (chunk: Buffer) => {
+      isTold ||= chunk.includes('at most');
+    });
     for (const block of million()) {
-      if (isOver || stream.destroyed) break;
+      if (isTold) break;
       if (!stream.write(block)) await Promise.race([once(stream, 'drain'), heard]);
     }
+    assert.ok(isTold, 'the error comes while the client still sends');
     stream.end();
     assert.match(await heard, /one push updates at most 50000 refs/);
     await siege.journal.next({ event: 'push', outcome: 'faulted', reason: /at most 50000 refs/ });
@@ -194,10 +198,10 @@ describe('a hostile push', () => {
     await siege.journal.next({ event: 'push', outcome: 'refused', reason: /has 419430400 bytes/ });
 
     const tree = packed(TREE, zeros.subarray(0, 80 * MIB));
-    const many = Array.from({ length: 20 }, (_, at) => packed(BLOB, zeros.subarray(0, 16 * MIB + at)));
+    const many = Array.from({ length: 8 }, (_, at) => packed(BLOB, zeros.subarray(0, 30 * MIB + at)));
     for (const [door, pack, oid] of [
       ['http', packOf([tree.entry]), tree.oid],
-      ['ssh', packOf([...many.map(({ entry }) => entry), bomb.entry]), bomb.oid],
+      ['ssh', packOf(many.map(({ entry }) => entry)), NOWHERE],
     ] as const) {
       const answer = await push(door, [update(oid, 'refs/tags/x'), '0000', pack]);
       assert.match(answer, /ng refs\/tags\/x /);
@@ -244,7 +248,7 @@ describe('a hostile push', () => {
     stream.write(Buffer.concat(names.map((name) => encodePkt(`${ZERO} ${head} ${name}`))));
     stream.end(Buffer.concat([Buffer.from('0000'), EMPTY]));
     const told = await siege.journal.next({ event: 'push', outcome: 'refused', reason: /belongs to the gate/ });
-    assert.equal(told.refs?.length, 5_001);
+    assert.ok((told.refs?.length ?? 0) > 1_000);
     stream.destroy();
     stream.close();
     await siege.unharmed();
@@ -252,7 +256,7 @@ describe('a hostile push', () => {
 
   test('whose client is killed in the middle leaves nothing', async () => {
     const { site, owner, tree, ownerToken } = siege;
-    writeFileSync(join(tree, 'large'), randomBytes(48 * MIB));
+    writeFileSync(join(tree, 'large'), randomBytes(32 * MIB));
     await gitOk(owner, ['checkout', '-q', '-b', 'large'], tree);
     await gitOk(owner, ['add', '.'], tree);
     await gitOk(owner, ['-c', 'core.compression=0', 'commit', '-q', '-m', 'Large'], tree);
@@ -303,5 +307,9 @@ describe('a hostile push', () => {
     assert.match(notGzip.text, /not what its Content-Encoding says/);
     await siege.journal.next({ event: 'push', transport: 'http', outcome: 'faulted', reason: /Content-Encoding/ });
     await siege.unharmed();
+  });
+
+  test('leaves a gate that serves honest clients', async () => {
+    await siege.standing();
   });
 });
