@@ -29,6 +29,7 @@ export const ACCESS_COMMANDS: readonly Command[] = [
       'access explain anonymous read hello',
       'access explain ian update-ref hello refs/heads/main --path src/secret.c',
     ],
+    isReadOnly: true,
     scope: 'read',
     permission: { kind: 'open' },
     run: explain,

@@ -1,5 +1,4 @@
 /** From a parsed command to its answer: token scope, policy, then the command itself. The one place that asks. */
-import type { Readable } from 'node:stream';
 import { BOUNDS } from '../base/bounds.ts';
 import { refuse, type Parsed, type Refusal } from '../base/fault.ts';
 import type { Principal, TokenScope } from '../identity/principal.ts';
@@ -15,7 +14,8 @@ import { shown } from './find.ts';
 import type { CommandParts } from './parts.ts';
 
 export interface Streams {
-  readonly stdin: Readable;
+  /** The next of standard input; undefined at its end. */
+  readonly read: () => Promise<Buffer | undefined>;
   readonly print: (text: string) => Promise<void>;
   readonly warn: (text: string) => Promise<void>;
 }
@@ -56,7 +56,7 @@ function callOf(asked: Asked): Call {
     json: parse.args.has('--json'),
     signal,
     vocabulary,
-    readStdin: () => readStdin(streams.stdin),
+    readStdin: () => readStdin(streams.read),
     print: streams.print,
     warn: streams.warn,
     ask: (question) => parts.policy.decide({ ...question, principal: origin.principal }),
@@ -120,15 +120,14 @@ function scopeRefusal(principal: Principal, needed: TokenScope): string | undefi
 }
 
 /** Standard input, whole. Keys, rules and the like are small: more than the bound is refused, not collected. */
-async function readStdin(stdin: Readable): Promise<Uint8Array | Refusal> {
+async function readStdin(read: Streams['read']): Promise<Uint8Array | Refusal> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of stdin as AsyncIterable<Buffer | string>) {
-    const buffer = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-    bytes += buffer.length;
+  for (let chunk = await read(); chunk !== undefined; chunk = await read()) {
+    bytes += chunk.length;
     if (bytes > BOUNDS.commandInputBytesMax)
       return refuse(`standard input has at most ${BOUNDS.commandInputBytesMax} bytes`);
-    chunks.push(buffer);
+    chunks.push(chunk);
   }
   return Buffer.concat(chunks);
 }

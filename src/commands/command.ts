@@ -36,6 +36,8 @@ interface CommandBase {
   readonly examples: readonly string[];
   /** The least token scope it needs: `read` looks, `write` changes repositories, `admin` people and credentials. */
   readonly scope: TokenScope;
+  /** It only looks. Whatever else is in the journal, on disk, before the client hears of it. */
+  readonly isReadOnly?: true;
   /** Arguments that must not stand in the journal. */
   readonly secrets?: readonly string[];
   /** What it reads from standard input, in words. */

@@ -13,6 +13,7 @@ export const CONFIG_COMMANDS: readonly RepositoryCommand[] = [
     form: 'config REPO show [KEY]',
     summary: "Show a repository's settings",
     examples: ['config hello show', 'config hello show readers --json'],
+    isReadOnly: true,
     scope: 'read',
     permission: { kind: 'repository', operation: 'configure', action: 'config_show' },
     run: show,
@@ -46,6 +47,7 @@ export const CONFIG_COMMANDS: readonly RepositoryCommand[] = [
     form: 'rules REPO show',
     summary: "Show a repository's own rules",
     examples: ['rules hello show'],
+    isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'repository', operation: 'configure', action: 'rules_show' },
     async run(_call, { rules }) {
@@ -67,6 +69,7 @@ export const CONFIG_COMMANDS: readonly RepositoryCommand[] = [
     summary: 'Compile rules for a repository without setting them',
     stdin: 'the rules, in Lace',
     examples: ['rules hello check < hello.lace'],
+    isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'repository', operation: 'configure', action: 'rules_show' },
     async run(call) {

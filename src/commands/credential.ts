@@ -36,6 +36,7 @@ export const CREDENTIAL_COMMANDS: readonly SiteCommand[] = [
     form: 'sshkey list',
     summary: 'List SSH keys',
     examples: ['sshkey list'],
+    isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'site', action: 'sshkey' },
     async run(call) {
@@ -59,6 +60,7 @@ export const CREDENTIAL_COMMANDS: readonly SiteCommand[] = [
     form: 'token list',
     summary: 'List tokens, without their secrets',
     examples: ['token list'],
+    isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'site', action: 'token' },
     async run(call) {

@@ -13,6 +13,7 @@ export const GRAVEYARD_COMMANDS: readonly SiteCommand[] = [
     form: 'graveyard list',
     summary: 'List destroyed repositories',
     examples: ['graveyard list'],
+    isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'site', action: 'graveyard_list' },
     async run({ parts }) {

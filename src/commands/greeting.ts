@@ -7,13 +7,13 @@ import { count, table } from './table.ts';
 
 const SHOWN_MAX = 20;
 
-export async function greeting(parts: CommandParts, origin: RequestOrigin): Promise<string> {
+export async function greeting(parts: CommandParts, origin: RequestOrigin, signal: AbortSignal): Promise<string> {
   const lines = [
     `Hello ${principalLabel(origin.principal)}, this is Gatehouse ${parts.version}: Git behind a gate, no shell.\n`,
   ];
   const rows: [string, string][] = [];
   let more = false;
-  for await (const { repository, rights } of readableRepositories(parts, origin.principal)) {
+  for await (const { repository, rights } of readableRepositories(parts, { principal: origin.principal, signal })) {
     if (rows.length === SHOWN_MAX) {
       more = true;
       break;

@@ -79,6 +79,7 @@ export const GROUP_COMMANDS: readonly SiteCommand[] = [
     form: 'group list [PREFIX]',
     summary: 'List groups',
     examples: ['group list'],
+    isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'site', action: 'grouplist' },
     async run(call) {
@@ -91,6 +92,7 @@ export const GROUP_COMMANDS: readonly SiteCommand[] = [
     form: 'group show NAME',
     summary: 'Show a group and its members',
     examples: ['group show staff'],
+    isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'site', action: 'groupshow', variables: NAME },
     run: showGroup,

@@ -15,6 +15,8 @@ export interface CommandParts {
   readonly walk: Pick<Walk, 'command'>;
   readonly journal: AuditReader;
   readonly refs: { forget(id: string): void };
+  /** Runs a task while no push to this repository is between its commit point and its last ref. */
+  readonly pushes: { exclusively<T>(repositoryId: string, task: () => Promise<T>): Promise<T> };
   readonly clock: Clock;
   readonly version: string;
   /** Where repositories are served, without a slash at the end; a closed door is absent. */

@@ -31,6 +31,7 @@ export const POLICY_COMMANDS: readonly SiteCommand[] = [
       'Exit 1 where it does not compile or a scenario fails.',
     ],
     examples: ['policy check', 'policy check .'],
+    isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'site', action: 'policy_check' },
     async run(call) {
@@ -46,6 +47,7 @@ export const POLICY_COMMANDS: readonly SiteCommand[] = [
     form: 'policy scenarios',
     summary: 'Run the scenarios of the policy in force, one line each',
     examples: ['policy scenarios'],
+    isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'site', action: 'policy_scenarios' },
     run: scenarios,

@@ -131,7 +131,10 @@ async function destroy(call: Call, repository: Repository): Promise<Answer> {
   });
   if (asked !== undefined) return asked;
   const by = principalLabel(call.principal);
-  const buried = await call.parts.catalogue.destroy(repository, { by, version });
+  // A push that is past its commit point is finished first: what was acknowledged is what a restoration brings back.
+  const buried = await call.parts.pushes.exclusively(id, () =>
+    call.parts.catalogue.destroy(repository, { by, version }),
+  );
   if (buried.kind === 'refused') return buried;
   call.parts.refs.forget(id);
   return done({ destroyed: name, id }, `destroyed ${name}; in the graveyard it is ${id}\n`);

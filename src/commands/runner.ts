@@ -4,10 +4,10 @@
  */
 import type { Readable, Writable } from 'node:stream';
 import { BOUNDS } from '../base/bounds.ts';
-import { publicMessageOf, type Parsed } from '../base/fault.ts';
-import { assertWritable, writeAll } from '../git/stream.ts';
+import { Fault, publicMessageOf, type Parsed } from '../base/fault.ts';
+import { assertWritable, drained, readChunk } from '../git/stream.ts';
 import type { RequestOrigin } from '../request/request.ts';
-import type { CommandEnd } from '../request/walk.ts';
+import type { CommandEnd, CommandTrip } from '../request/walk.ts';
 import { answerTo, asUser, type Streams } from './answer.ts';
 import type { Answer, Command } from './command.ts';
 import { parseFor, synopsis, Vocabulary, withoutSecrets, type Entry, type Parse } from './find.ts';
@@ -35,7 +35,7 @@ export function createRunner(parts: CommandParts, commands: readonly Command[]):
   const vocabulary = new Vocabulary(commands);
   return {
     run: (run) => runCommand({ ...run, parts, vocabulary }),
-    greeting: (origin) => greeting(parts, origin),
+    greeting: (origin) => greet(parts, origin),
   };
 }
 
@@ -46,39 +46,61 @@ interface Run extends CommandRun {
 
 const USAGE: CommandEnd = { exit: 2, outcome: 'refused', reason: 'usage' };
 
+/** The greeting takes the walk as a command does: it decides about every repository. */
+async function greet(parts: CommandParts, origin: RequestOrigin): Promise<string> {
+  let text = '';
+  await parts.walk.command(origin, { argv: ['(greeting)'], isReadOnly: true }, async (signal, current) => {
+    if (current.kind === 'refused') {
+      text = `gatehouse: ${current.reason}\n`;
+      return { exit: 1, outcome: 'refused', reason: current.reason };
+    }
+    text = await greeting(parts, current.value, signal);
+    return { exit: 0, outcome: 'served' };
+  });
+  return text;
+}
+
 async function runCommand(run: Run): Promise<number> {
   try {
     const read = readLine(run);
-    if (read.kind === 'usage') {
-      // What cannot be understood may hold anything, a pasted secret too: the journal keeps its first word at most.
-      const argv = run.vocabulary.nouns.includes(run.argv[0] ?? '') ? [run.argv[0] ?? ''] : ['(unknown)'];
-      await run.parts.walk.command(run.origin, { argv, signal: run.signal }, async () => USAGE);
-      await say(run.stderr, read.text);
-      return 2;
-    }
-    if (read.kind === 'help') {
-      await say(run.stdout, read.text);
-      return 0;
-    }
+    if (read.kind !== 'command') return (await tellWords(run, read)).exit;
     const { exit } = read.as === undefined ? await travel(run, read, run.origin) : await travelAs(run, read, read.as);
     return exit;
   } catch (error) {
-    await say(run.stderr, `gatehouse: ${publicMessageOf(error, run.origin.id)}\n`);
+    await say(run, run.stderr, `gatehouse: ${publicMessageOf(error, run.origin.id)}\n`).catch(() => {});
     return 1;
   }
 }
 
+/** Help, or what is wrong with the words. */
+function tellWords(run: Run, line: Words): Promise<CommandEnd> {
+  // What cannot be understood may hold anything, a pasted secret too: the journal keeps its first word at most.
+  const known = run.vocabulary.nouns.includes(run.argv[0] ?? '') ? [run.argv[0] ?? ''] : ['(unknown)'];
+  const isHelp = line.kind === 'help';
+  const argv = isHelp ? [...known, '--help'] : known;
+  const tell = (): Promise<void> => say(run, isHelp ? run.stdout : run.stderr, line.text);
+  const end: CommandEnd = isHelp ? { exit: 0, outcome: 'served', tell } : { ...USAGE, tell };
+  return run.parts.walk.command(run.origin, { argv, isReadOnly: true, signal: run.signal }, async () => end);
+}
+
+interface Words {
+  readonly kind: 'usage' | 'help';
+  readonly text: string;
+}
+
 type Line =
-  | { readonly kind: 'usage'; readonly text: string }
-  | { readonly kind: 'help'; readonly text: string }
+  | Words
   | (Parse & { readonly kind: 'command'; readonly argv: readonly string[]; readonly as: string | undefined });
 
 /** The words, understood: a command with its arguments, a question for help, or what is wrong with them. */
 function readLine({ argv, vocabulary }: Run): Line {
-  if (argv.length > BOUNDS.commandWordsMax || argv.some((word) => word.includes('\0'))) {
+  // The line of the API and of the control socket has the bound of an SSH command line: the journal keeps it.
+  const bytes = argv.reduce((sum, word) => sum + Buffer.byteLength(word) + 1, 0);
+  const isTooLong = argv.length > BOUNDS.commandWordsMax || bytes > BOUNDS.commandLineBytesMax;
+  if (isTooLong || argv.some((word) => word.includes('\0'))) {
     return {
       kind: 'usage',
-      text: `gatehouse: a command has at most ${BOUNDS.commandWordsMax} words, none with a NUL\n`,
+      text: `gatehouse: a command has at most ${BOUNDS.commandWordsMax} words of ${BOUNDS.commandLineBytesMax} bytes together, none with a NUL\n`,
     };
   }
   const [first, second] = argv;
@@ -125,16 +147,22 @@ function travel(
   origin: RequestOrigin,
 ): Promise<CommandEnd> {
   const repository = read.args.optional('REPO') ?? read.args.optional('OLD');
-  const trip = { argv: read.argv, signal: run.signal, ...(repository === undefined ? {} : { repository }) };
-  return run.parts.walk.command(origin, trip, async (signal) => {
+  const trip: CommandTrip = {
+    argv: read.argv,
+    isReadOnly: read.entry.command.isReadOnly ?? false,
+    signal: run.signal,
+    ...(repository === undefined ? {} : { repository }),
+  };
+  return run.parts.walk.command(origin, trip, async (signal, current) => {
+    if (current.kind === 'refused') return finish({ run, answer: current, entry: read.entry, json: false });
     const streams: Streams = {
-      stdin: run.stdin,
-      print: (text) => say(run.stdout, text, signal),
-      warn: (text) => say(run.stderr, text, signal),
+      read: () => readChunkWithin(run, signal),
+      print: (text) => say(run, run.stdout, text, signal),
+      warn: (text) => say(run, run.stderr, text, signal),
     };
     const answer = await answerTo({
       parts: run.parts,
-      origin,
+      origin: current.value,
       parse: read,
       streams,
       signal,
@@ -152,7 +180,7 @@ async function travelAs(
 ): Promise<CommandEnd> {
   const target: Parsed<RequestOrigin> | Answer = await asUser(run.parts, run.origin, name);
   if (target.kind === 'ok') return travel(run, read, target.value);
-  return run.parts.walk.command(run.origin, { argv: read.argv, signal: run.signal }, () =>
+  return run.parts.walk.command(run.origin, { argv: read.argv, signal: run.signal }, async () =>
     finish({ run, answer: target, entry: read.entry, json: false }),
   );
 }
@@ -164,35 +192,63 @@ interface Finish {
   readonly json: boolean;
 }
 
-/** Prints the answer: what was asked for on standard output, everything else on standard error. */
-async function finish({ run, answer, entry, json }: Finish): Promise<CommandEnd> {
+/** What came of it, and the answer in words: what was asked for on standard output, everything else on standard error. */
+function finish({ run, answer, entry, json }: Finish): CommandEnd {
+  const tell = (output: Writable, text: string) => (): Promise<void> => say(run, output, text);
   switch (answer.kind) {
     case 'done': {
       const text =
         json && answer.json !== undefined ? `${JSON.stringify(answer.json, undefined, 2)}\n` : (answer.text ?? '');
-      if (text !== '') await say(run.stdout, text);
-      return { exit: answer.exit ?? 0, outcome: 'served' };
+      return { exit: answer.exit ?? 0, outcome: 'served', tell: tell(run.stdout, text) };
     }
     case 'forbidden': {
       const { reason, rule } = answer.decision;
-      await say(run.stderr, `gatehouse: refused: ${reason}\n`);
-      return { exit: 1, outcome: 'refused', reason, ...(rule === undefined ? {} : { rule }) };
+      const told = tell(run.stderr, `gatehouse: refused: ${reason}\n`);
+      return { exit: 1, outcome: 'refused', reason, ...(rule === undefined ? {} : { rule }), tell: told };
     }
     case 'missing':
     case 'refused':
-      await say(run.stderr, `gatehouse: ${answer.reason}\n`);
-      return { exit: 1, outcome: 'refused', reason: answer.reason };
-    case 'usage':
-      await say(run.stderr, `gatehouse: ${answer.reason}\nusage: ${synopsis(entry)}\n`);
-      return { exit: 2, outcome: 'refused', reason: `usage: ${answer.reason}` };
+      return {
+        exit: 1,
+        outcome: 'refused',
+        reason: answer.reason,
+        tell: tell(run.stderr, `gatehouse: ${answer.reason}\n`),
+      };
+    case 'usage': {
+      const text = `gatehouse: ${answer.reason}\nusage: ${synopsis(entry)}\n`;
+      return { exit: 2, outcome: 'refused', reason: `usage: ${answer.reason}`, tell: tell(run.stderr, text) };
+    }
     default:
       return answer satisfies never;
   }
 }
 
-/** Writes text; a client that is gone is no error of the command's. */
-async function say(output: Writable, text: string, signal?: AbortSignal): Promise<void> {
+/** Writes text; a client that is gone is no error of the command's. One that does not read is given up. */
+async function say(run: Run, output: Writable, text: string, signal?: AbortSignal): Promise<void> {
+  if (text === '') return;
   if (signal !== undefined) assertWritable(output, signal);
   else if (output.destroyed || output.writableEnded) return;
-  await writeAll(output, Buffer.from(text), signal);
+  if (output.write(text)) return;
+  await within(run, signal ?? run.signal, (bounded) => drained(output, bounded));
+}
+
+/** The next of standard input; undefined at its end. A client that holds its place and sends nothing is given up. */
+function readChunkWithin(run: Run, signal: AbortSignal): Promise<Buffer | undefined> {
+  return within(run, signal, (bounded) => readChunk(run.stdin, bounded));
+}
+
+/** @throws Fault 'timeout' where the client lets us wait longer than `BOUNDS.clientIdleMs`. */
+async function within<T>(run: Run, signal: AbortSignal, wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const idle = new AbortController();
+  const fault = new Fault('timeout', 'client is idle', { publicMessage: 'the client let the command wait too long' });
+  const cancel = run.parts.clock.after(BOUNDS.clientIdleMs, () => {
+    idle.abort(fault);
+  });
+  try {
+    return await wait(AbortSignal.any([signal, idle.signal]));
+  } catch (error) {
+    throw idle.signal.aborted ? fault : error;
+  } finally {
+    cancel();
+  }
 }

@@ -15,6 +15,7 @@ export const SELF_COMMANDS: readonly Command[] = [
     form: 'whoami',
     summary: 'Say who you are to this gate',
     examples: ['whoami', 'whoami --json'],
+    isReadOnly: true,
     scope: 'read',
     permission: { kind: 'site', action: 'whoami' },
     async run(call: Call): Promise<Answer> {
@@ -26,6 +27,7 @@ export const SELF_COMMANDS: readonly Command[] = [
     summary: 'List the commands, or explain one',
     flags: [{ name: '--markdown', meaning: 'the whole reference, as in docs/commands.md' }],
     examples: ['help', 'help user', 'help user add'],
+    isReadOnly: true,
     scope: 'read',
     permission: { kind: 'open' },
     run: async (call: Call) => help(call),
@@ -39,6 +41,7 @@ export const SELF_COMMANDS: readonly Command[] = [
     ],
     flags: [{ name: '--verbose', short: '-v', meaning: 'owner and description too' }],
     examples: ['ls', 'ls -v team', "ls 'team/*-api'"],
+    isReadOnly: true,
     scope: 'read',
     permission: { kind: 'open' },
     run: list,
@@ -47,6 +50,7 @@ export const SELF_COMMANDS: readonly Command[] = [
     form: 'info',
     summary: 'Say what this gate is and where it listens',
     examples: ['info'],
+    isReadOnly: true,
     scope: 'read',
     permission: { kind: 'open' },
     async run({ parts, principal }: Call): Promise<Answer> {
@@ -135,7 +139,7 @@ async function list(call: Call): Promise<Answer> {
   const verbose = args.has('--verbose');
   const rows: string[][] = [];
   const json: Json[] = [];
-  for await (const listed of readableRepositories(parts, principal)) {
+  for await (const listed of readableRepositories(parts, { principal, signal: call.signal })) {
     const { repository, rights } = listed;
     if (pattern !== undefined && !isNamed(pattern, repository.name)) continue;
     rows.push([rights, repository.name, ...(verbose ? [repository.owner, repository.description] : [])]);

@@ -25,6 +25,7 @@ export const UPKEEP_COMMANDS: readonly RepositoryCommand[] = [
     summary: 'Check every object and link of a repository',
     details: ['Exit 1 where something is damaged, with what git says about it.'],
     examples: ['fsck hello'],
+    isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'repository', operation: 'configure', action: 'fsck' },
     run: fsck,
@@ -33,6 +34,7 @@ export const UPKEEP_COMMANDS: readonly RepositoryCommand[] = [
     form: 'count-objects REPO',
     summary: 'Say how many objects a repository has and what they take on disk',
     examples: ['count-objects hello'],
+    isReadOnly: true,
     scope: 'read',
     permission: { kind: 'repository', operation: 'configure', action: 'count_objects' },
     async run(call, repository) {

@@ -41,6 +41,7 @@ export const USER_COMMANDS: readonly SiteCommand[] = [
     form: 'user list [PREFIX]',
     summary: 'List users',
     examples: ['user list', 'user list --json'],
+    isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'site', action: 'userlist' },
     async run(call) {
@@ -53,6 +54,7 @@ export const USER_COMMANDS: readonly SiteCommand[] = [
     form: 'user show NAME',
     summary: 'Show a user, the groups and the keys',
     examples: ['user show ian'],
+    isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'site', action: 'usershow', variables: TARGET },
     run: showUser,

@@ -13,7 +13,9 @@ const PREFIX = 'ght_';
 const ID_LENGTH = 12;
 const SECRET_LENGTH = 30;
 const CHECKSUM_LENGTH = 6;
-const SHAPE = new RegExp(`^${PREFIX}[0-9A-Za-z]{${ID_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH}}$`);
+const BODY = `${PREFIX}[0-9A-Za-z]{${ID_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH}}`;
+const SHAPE = new RegExp(`^${BODY}$`);
+const ANYWHERE = new RegExp(BODY, 'g');
 
 export interface Secret {
   /** The whole text, shown once and never stored. */
@@ -33,6 +35,11 @@ export function secretId(text: string): string | undefined {
   const body = text.slice(0, -CHECKSUM_LENGTH);
   if (checksum(body) !== text.slice(-CHECKSUM_LENGTH)) return undefined;
   return body.slice(PREFIX.length, PREFIX.length + ID_LENGTH);
+}
+
+/** The text without any token in it, for the journal: people paste them where a name is asked for. */
+export function withoutTokens(text: string): string {
+  return text.includes(PREFIX) ? text.replaceAll(ANYWHERE, '(secret)') : text;
 }
 
 /**

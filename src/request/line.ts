@@ -1,6 +1,7 @@
 /** The journal line and the log fields of a finished request: pure functions over what was found out. */
 import type { JournalEntry, JournalOutcome, JournalRef } from '../audit/entry.ts';
 import { principalLabel, type Credential, type Principal } from '../identity/principal.ts';
+import { withoutTokens } from '../identity/secret.ts';
 import { printable } from './refusal.ts';
 import type { GitRequest, Outcome, RequestOrigin } from './request.ts';
 
@@ -58,9 +59,9 @@ export function gitLine(request: GitRequest, outcome: Outcome, findings: Finding
     event,
     outcome: journalOutcome,
     ...originFields(request),
-    repository: findings.repository ?? printable(request.requestedPath),
+    repository: withoutTokens(findings.repository ?? printable(request.requestedPath)),
     ...(push === undefined || push.refs.length === 0 ? {} : { refs: push.refs }),
-    ...(reason === undefined ? {} : { reason }),
+    ...(reason === undefined ? {} : { reason: withoutTokens(reason) }),
     ...(rule === undefined ? {} : { rule }),
     ...(report === undefined ? {} : { bytesIn: report.bytesIn }),
     ...(report !== undefined && 'bytesOut' in report ? { bytesOut: report.bytesOut } : {}),
@@ -84,9 +85,9 @@ export function commandLine(
     event: 'command',
     outcome: end.outcome,
     ...originFields(origin),
-    ...(about.repository === undefined ? {} : { repository: about.repository }),
-    argv: about.argv,
-    ...(end.reason === undefined ? {} : { reason: end.reason }),
+    ...(about.repository === undefined ? {} : { repository: withoutTokens(printable(about.repository)) }),
+    argv: about.argv.map(withoutTokens),
+    ...(end.reason === undefined ? {} : { reason: withoutTokens(end.reason) }),
     ...(end.rule === undefined ? {} : { rule: end.rule }),
     ms: Math.round(ms),
   };

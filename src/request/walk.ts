@@ -3,78 +3,17 @@
  * transport only translates what comes back. Commands take the same walk with another tail (`command`).
  */
 import type { Decision, Question } from '../access/decision.ts';
-import type { Journal, JournalRef, JournalOutcome } from '../audit/entry.ts';
-import type { Clock } from '../base/clock.ts';
+import type { JournalEntry, JournalOutcome } from '../audit/entry.ts';
 import type { Conversation } from '../git/service.ts';
-import type { Principal } from '../identity/principal.ts';
-import { parseRequestedName, type RepositoryName } from '../repository/name.ts';
-import type { Repository, RepositoryFacts } from '../repository/repository.ts';
-import { Admission, type AdmissionLimits } from './admission.ts';
+import { ok, refuse, type Parsed } from '../base/fault.ts';
+import { parseRequestedName } from '../repository/name.ts';
+import type { Repository } from '../repository/repository.ts';
+import { Admission } from './admission.ts';
 import { commandLine, gitLine, type Findings } from './line.ts';
 import { outcomeOf } from './outcome.ts';
 import type { GitRequest, Outcome, RequestOrigin } from './request.ts';
 import { missingReason, phantomOf, scopeRefusal } from './refusal.ts';
-
-/** What the walk asks of the policy. */
-export interface WalkPolicy {
-  decide(question: Question): Decision;
-  /** Undefined: every ref. */
-  readableRefs(principal: Principal, repository: RepositoryFacts): ((refname: string) => boolean) | undefined;
-}
-
-export interface WalkUpload {
-  serve(
-    conversation: Conversation,
-    about: {
-      readonly repository: Repository;
-      readonly service: 'upload-pack' | 'upload-archive';
-      readonly mayRead: ((refname: string) => boolean) | undefined;
-    },
-  ): Promise<{ readonly event: string; readonly bytesIn: number; readonly bytesOut: number }>;
-}
-
-export interface WalkReceive {
-  serve(
-    conversation: Conversation,
-    about: {
-      readonly repository: Repository;
-      readonly principal: Principal;
-      readonly origin: RequestOrigin;
-      readonly mayRead: ((refname: string) => boolean) | undefined;
-    },
-  ): Promise<{
-    readonly refs: readonly JournalRef[];
-    readonly outcome: JournalOutcome;
-    readonly bytesIn: number;
-    readonly rule?: string | undefined;
-    readonly reason?: string | undefined;
-    /** The push already has its line: it was on disk before the client heard of success. */
-    readonly journaled: boolean;
-  }>;
-}
-
-export interface WalkLog {
-  info(fields: Readonly<Record<string, unknown>>, message: string): void;
-  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
-  error(fields: Readonly<Record<string, unknown>>, message: string): void;
-}
-
-export interface WalkMetrics {
-  request(labels: { readonly transport: string; readonly service: string; readonly outcome: string }, ms: number): void;
-  bytes(direction: 'in' | 'out', transport: string, count: number): void;
-}
-
-export interface WalkParts {
-  readonly catalogue: { find(name: RepositoryName): Promise<Repository | undefined> };
-  readonly policy: WalkPolicy;
-  readonly upload: WalkUpload;
-  readonly receive: WalkReceive;
-  readonly journal: Journal;
-  readonly log: WalkLog;
-  readonly metrics: WalkMetrics;
-  readonly clock: Clock;
-  readonly limits?: Partial<AdmissionLimits>;
-}
+import type { Standing, WalkParts } from './walk-parts.ts';
 
 /** How a command ended, for its line in the journal. */
 export interface CommandEnd {
@@ -82,28 +21,41 @@ export interface CommandEnd {
   readonly outcome: JournalOutcome;
   readonly reason?: string;
   readonly rule?: string;
+  /** Gives the answer to the client, once the journal has its line. */
+  readonly tell?: () => Promise<void>;
 }
 
 export interface CommandTrip {
   readonly argv: readonly string[];
   readonly repository?: string;
+  /** It only looks: its line need not be on disk before the answer, and it runs while the journal cannot be written. */
+  readonly isReadOnly?: boolean;
   /** Aborted when the client is gone. */
   readonly signal?: AbortSignal;
+}
+
+/** @param origin with the principal as it is by now, or why it is accepted no more: then the tail only says so. */
+export type CommandTail = (signal: AbortSignal, origin: Parsed<RequestOrigin>) => Promise<CommandEnd>;
+
+interface CommandWritten {
+  readonly origin: RequestOrigin;
+  readonly about: CommandTrip;
+  readonly begunMs: number;
+  readonly end: CommandEnd;
+  readonly error?: unknown;
 }
 
 export interface Walk {
   /** Never rejects. Exactly one journal line for each call. */
   handle(request: GitRequest): Promise<Outcome>;
   /**
-   * Runs a command's tail under admission, with one journal line.
-   * `signal` of the tail is aborted when the client is gone or the drain is over.
-   * @throws what the tail throws (after its line is written), and Fault 'busy' or 'aborted' of admission.
+   * Runs a command's tail under admission, with one journal line: on disk before the client hears, where the command
+   * changes anything. `signal` of the tail is aborted when the client is gone or the drain is over; its `origin` has the
+   * principal as it is by then.
+   * @throws what the tail throws (after its line is written), Fault 'busy' or 'aborted' of admission, and the journal's
+   * while it cannot be written.
    */
-  command(
-    origin: RequestOrigin,
-    about: CommandTrip,
-    tail: (signal: AbortSignal) => Promise<CommandEnd>,
-  ): Promise<CommandEnd>;
+  command(origin: RequestOrigin, about: CommandTrip, tail: CommandTail): Promise<CommandEnd>;
   /** No new requests; running ones get `ms` milliseconds. Resolves when none runs. */
   drain(ms: number): Promise<void>;
   readonly draining: boolean;
@@ -115,6 +67,7 @@ export function createWalk(parts: WalkParts): Walk {
 }
 
 const NEVER = new AbortController().signal;
+const NOT_ACCEPTED = 'your account, or the key or token you showed, is not accepted any more';
 
 class OneWalk implements Walk {
   readonly #parts: WalkParts;
@@ -151,8 +104,10 @@ class OneWalk implements Walk {
 
   /** The walk itself: every access decision about Git traffic is made here and in `policy`. */
   async #walk(request: GitRequest, signal: AbortSignal, findings: Findings): Promise<Outcome> {
-    const { catalogue, policy, upload, receive } = this.#parts;
-    const { principal, service } = request;
+    const { catalogue, directory, journal, upload, receive } = this.#parts;
+    const { service } = request;
+    const principal = await directory.current(request.principal);
+    if (principal === undefined) return { kind: 'refused', reason: NOT_ACCEPTED };
 
     const operation = service === 'receive-pack' ? 'write' : 'read';
     const scope = scopeRefusal(principal, operation);
@@ -160,32 +115,54 @@ class OneWalk implements Walk {
 
     // What is not there gets the same questions as what is, so that neither words nor time tell them apart.
     const name = parseRequestedName(request.requestedPath);
+    if (name.kind === 'ok') findings.repository = name.value;
     const found = name.kind === 'ok' ? await catalogue.find(name.value) : undefined;
     const phantom = phantomOf(name, principal);
-    const reading = policy.decide({ principal, operation: 'read', repository: found ?? phantom });
+    const reading = this.#decide(request, { principal, operation: 'read', repository: found ?? phantom });
     if (found === undefined || reading.kind === 'refused') {
       findings.rule = reading.rule;
-      const creating = policy.decide({ principal, operation: 'create-repository', repository: phantom });
+      const creating = this.#decide(request, { principal, operation: 'create-repository', repository: phantom });
       const mayCreate = operation === 'write' && name.kind === 'ok' && creating.kind === 'allowed';
       return { kind: 'missing', reason: missingReason(request.requestedPath, name, mayCreate) };
     }
-    findings.repository = found.name;
 
     if (operation === 'write') {
-      const writing = policy.decide({ principal, operation: 'write', repository: found });
+      const writing = this.#decide(request, { principal, operation: 'write', repository: found });
       findings.rule = writing.rule;
       if (writing.kind === 'refused') return { kind: 'refused', reason: writing.reason };
+      // A push that could not be journaled is not begun: its commit point would come before the journal says no.
+      if (journal.failure !== undefined) throw journal.failure;
     }
 
     // From here on the client is told of errors in the protocol, by the part that serves.
     findings.serving = true;
     const conversation: Conversation = { ...wireOf(request), signal };
-    const mayRead = policy.readableRefs(principal, found);
+    const mayRead = this.#parts.policy.readableRefs(principal, found);
+    const confirm = (): Promise<Parsed<Standing>> => this.#confirm(request, found);
+    const origin = { ...originOf(request), principal };
     findings.report =
       service === 'receive-pack'
-        ? await receive.serve(conversation, { repository: found, principal, origin: originOf(request), mayRead })
+        ? await receive.serve(conversation, { repository: found, principal, origin, mayRead, confirm })
         : await upload.serve(conversation, { repository: found, service, mayRead });
     return { kind: 'served' };
+  }
+
+  #decide(request: RequestOrigin, question: Question): Decision {
+    return this.#parts.policy.decide({ ...question, variables: { source: request.transport } });
+  }
+
+  /** The questions about a push once more, with everything as it is now. */
+  async #confirm(request: GitRequest, { id, name }: Repository): Promise<Parsed<Standing>> {
+    const { catalogue, directory } = this.#parts;
+    const principal = await directory.current(request.principal);
+    if (principal === undefined) return refuse(NOT_ACCEPTED);
+    const repository = await catalogue.byId(id);
+    if (repository === undefined) return refuse(`${name} was destroyed meanwhile`);
+    for (const operation of ['read', 'write'] as const) {
+      const decision = this.#decide(request, { principal, operation, repository });
+      if (decision.kind === 'refused') return refuse(decision.reason);
+    }
+    return ok({ principal, repository });
   }
 
   /** The walk, with what it throws turned into an outcome and a log line. */
@@ -204,7 +181,7 @@ class OneWalk implements Walk {
     const line = gitLine(request, outcome, findings, clock.monotonicMs());
     let told = outcome;
     try {
-      if (line.durable) await journal.append(line.entry);
+      if (line.durable) await this.#append(line.entry);
       else if (line.entry !== undefined) journal.record(line.entry);
     } catch (error) {
       findings.error = error;
@@ -220,27 +197,48 @@ class OneWalk implements Walk {
     return told;
   }
 
-  async command(
-    origin: RequestOrigin,
-    about: CommandTrip,
-    tail: (signal: AbortSignal) => Promise<CommandEnd>,
-  ): Promise<CommandEnd> {
-    const { clock, journal, metrics } = this.#parts;
+  async command(origin: RequestOrigin, about: CommandTrip, tail: CommandTail): Promise<CommandEnd> {
+    const { clock, directory, journal } = this.#parts;
     const begunMs = clock.monotonicMs();
-    const finish = (end: CommandEnd, error?: unknown): void => {
-      const ms = clock.monotonicMs() - begunMs;
-      journal.record(commandLine(origin, about, end, ms));
-      this.#tell({ request: origin.id, event: 'command', outcome: end.outcome, ms: Math.round(ms) }, error);
-      metrics.request({ transport: origin.transport, service: 'command', outcome: end.outcome }, ms);
-    };
+    const written = { origin, about, begunMs };
+    let isWritten = false;
     try {
+      // The place is given back when the client has its answer: a drained gate has told everybody.
       using place = await this.#admission.enter(origin, about.signal ?? NEVER);
-      const end = await tail(place.signal);
-      finish(end);
+      if (journal.failure !== undefined && about.isReadOnly !== true) throw journal.failure;
+      const principal = await directory.current(origin.principal);
+      const current = principal === undefined ? refuse(NOT_ACCEPTED) : ok({ ...origin, principal });
+      const end = await tail(place.signal, current);
+      isWritten = true;
+      await this.#commandJournaled({ ...written, end });
+      await end.tell?.();
       return end;
     } catch (error) {
+      if (isWritten) throw error;
       const { reason } = outcomeOf(error, { requestId: origin.id, inBand: false });
-      finish({ exit: 1, outcome: 'faulted', reason }, error);
+      await this.#commandJournaled({ ...written, end: { exit: 1, outcome: 'faulted', reason }, error });
+      throw error;
+    }
+  }
+
+  /** @throws the journal's fault where a change could not be written down; the line is kept for a better moment. */
+  async #commandJournaled(written: CommandWritten): Promise<void> {
+    const { origin, about, begunMs, end, error } = written;
+    const { clock, journal, metrics } = this.#parts;
+    const ms = clock.monotonicMs() - begunMs;
+    this.#tell({ request: origin.id, event: 'command', outcome: end.outcome, ms: Math.round(ms) }, error);
+    metrics.request({ transport: origin.transport, service: 'command', outcome: end.outcome }, ms);
+    const line = commandLine(origin, about, end, ms);
+    if (about.isReadOnly === true || end.outcome !== 'served') journal.record(line);
+    else await this.#append(line);
+  }
+
+  /** On disk when it resolves. Where that fails, the journal keeps the line and tries again when it can. */
+  async #append(entry: JournalEntry): Promise<void> {
+    try {
+      await this.#parts.journal.append(entry);
+    } catch (error) {
+      this.#parts.journal.record(entry);
       throw error;
     }
   }

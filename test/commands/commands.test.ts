@@ -1,6 +1,8 @@
 /** The vocabulary on a real store: what each command does, for whom, and what it says. */
 import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
+import { BOUNDS } from '../../src/base/bounds.ts';
 import { scopeRefusal } from '../../src/access/scope.ts';
 import { COMMANDS } from '../../src/commands/all.ts';
 import { parseTime } from '../../src/commands/audit.ts';
@@ -65,6 +67,31 @@ describe('usage', () => {
     assert.equal(gate.journaled.at(-1)?.end?.exit, 2);
   });
 
+  test('words of more bytes than an SSH command line are refused, and do not stand in the journal', async () => {
+    const ran = await gate.as('ian', ['user', 'show', 'x'.repeat(BOUNDS.commandLineBytesMax)]);
+    assert.equal(ran.exit, 2);
+    assert.match(ran.stderr, /at most 256 words of 8192 bytes together/);
+    assert.deepEqual(gate.journaled.at(-1)?.trip.argv, ['user']);
+  });
+
+  test('help and the greeting have their line, too', async () => {
+    await gate.as('ian', 'user add --help');
+    assert.deepEqual(gate.journaled.at(-1)?.trip.argv, ['user', '--help']);
+    await gate.greeting('ian');
+    assert.deepEqual(gate.journaled.at(-1)?.trip.argv, ['(greeting)']);
+    assert.equal(gate.journaled.at(-1)?.principal, 'ian');
+  });
+
+  test('a client that sends nothing, or reads nothing, is given up and holds no place', async () => {
+    const silent = new PassThrough();
+    const waiting = gate.as('ian', 'sshkey add silent', { stdin: silent });
+    await new Promise((resolve) => setImmediate(resolve));
+    while (gate.runOutOfPatience() === 0) await new Promise((resolve) => setImmediate(resolve));
+    const ran = await waiting;
+    assert.equal(ran.exit, 1);
+    assert.match(ran.stderr, /the client let the command wait too long/);
+  });
+
   test('too many words, a NUL and a hostile command word are refused without echoing controls', async () => {
     assert.equal(
       (
@@ -103,6 +130,37 @@ describe('help', () => {
     assert.match((await gate.as('ian', 'help user add')).stdout, /^usage: user add/);
     assert.equal((await gate.as('ian', 'help nonsense')).exit, 1);
     assert.match((await gate.as('ian', 'user --help')).stdout, /user add NAME EMAIL/);
+  });
+
+  test('only what looks and changes nothing may go on before its journal line is on disk', () => {
+    const looking = COMMANDS.filter(({ isReadOnly }) => isReadOnly === true).map(({ form }) =>
+      form.replace(/ \[?[A-Z].*/, ''),
+    );
+    assert.deepEqual(looking.toSorted(), [
+      'access explain',
+      'audit log',
+      'audit verify',
+      'config',
+      'count-objects',
+      'fsck',
+      'graveyard list',
+      'group list',
+      'group show',
+      'help',
+      'info',
+      'ls',
+      'policy check',
+      'policy scenarios',
+      'rules',
+      'rules',
+      'sshkey list',
+      'token list',
+      'user list',
+      'user show',
+      'whoami',
+    ]);
+    const rest = COMMANDS.filter(({ isReadOnly }) => isReadOnly !== true).map(({ form }) => form);
+    for (const form of rest) assert.doesNotMatch(form, /\b(?:show|list|check|log|verify|ls|help|info|fsck)\b/);
   });
 
   test('a form is unambiguous: no two commands have the same small words', () => {
@@ -403,7 +461,9 @@ describe('repositories', () => {
     assert.equal((await gate.as('ian', 'config doomed show')).exit, 0, 'nothing happened yet');
     const word = lastWord(asked.stdout);
     assert.equal((await gate.as('root1', `destroy doomed ${word}`)).exit, 1, 'a token is for who asked');
+    const before = gate.alone.length;
     assert.equal((await gate.as('ian', `destroy doomed ${word}`)).exit, 0);
+    assert.equal(gate.alone.length, before + 1, 'no push is half applied when the directory moves');
     assert.equal((await gate.as('ian', 'config doomed show')).exit, 1);
     assert.match(await gate.admin('graveyard list'), /doomed\s+ian/);
     assert.match(await gate.admin('graveyard restore doomed risen'), /restored risen, owned by ian/);

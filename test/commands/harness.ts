@@ -9,9 +9,11 @@ import { checkRepositoryRules } from '../../src/access/own-rules.ts';
 import { renderProblem } from '../../src/access/problem.ts';
 import { openJournal } from '../../src/audit/journal.ts';
 import { SILENT_LOG } from '../../src/audit/log.ts';
+import { BOUNDS } from '../../src/base/bounds.ts';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { createCommands } from '../../src/commands/all.ts';
 import type { PolicyReport } from '../../src/commands/policy.ts';
+import { ok } from '../../src/base/fault.ts';
 import { startGitProcesses } from '../../src/git/spawner.ts';
 import { Directory } from '../../src/identity/directory.ts';
 import { ANONYMOUS, type Credential, type Principal } from '../../src/identity/principal.ts';
@@ -28,7 +30,7 @@ export interface Ran {
 }
 
 export interface RunOptions {
-  readonly stdin?: string | Uint8Array;
+  readonly stdin?: string | Uint8Array | Readable;
   readonly transport?: Transport;
   readonly credential?: Credential;
   readonly signal?: AbortSignal;
@@ -50,6 +52,10 @@ export interface Harness extends AsyncDisposable {
   readonly journaled: readonly Journaled[];
   /** Milliseconds that the clock is ahead. */
   advance(ms: number): void;
+  /** Every client that lets a command wait has done so for too long. How many there were. */
+  runOutOfPatience(): number;
+  /** Ids of repositories, and what was done to each while no push could commit. */
+  readonly alone: readonly string[];
   /** Runs a command as a user, or as `anonymous`. */
   as(user: string, words: string | readonly string[], options?: RunOptions): Promise<Ran>;
   /** The same as the administrator; fails the test where the command does. */
@@ -64,7 +70,16 @@ export const KEY = {
 export async function startHarness(): Promise<Harness> {
   const root = mkdtempSync(join(tmpdir(), 'gatehouse-commands-'));
   let aheadMs = 0;
-  const clock: Clock = { ...systemClock, now: () => systemClock.now() + aheadMs };
+  const idle = new Set<() => void>();
+  const clock: Clock = {
+    ...systemClock,
+    now: () => systemClock.now() + aheadMs,
+    after(ms, callback) {
+      if (ms !== BOUNDS.clientIdleMs) return systemClock.after(ms, callback);
+      idle.add(callback);
+      return () => idle.delete(callback);
+    },
+  };
   const stack = new AsyncDisposableStack();
   stack.defer(() => rmSync(root, { recursive: true, force: true }));
   const store = await openSqliteStore({ path: join(root, 'gatehouse.db') });
@@ -79,6 +94,7 @@ export async function startHarness(): Promise<Harness> {
   if (compiled.kind === 'wrong') throw new Error(compiled.problems.map(renderProblem).join('\n'));
   const report: PolicyReport = { source: 'test', rules: ['rules/main.lace'], problems: [], scenarios: [] };
   const journaled: Journaled[] = [];
+  const alone: string[] = [];
   const commands = createCommands({
     directory,
     catalogue,
@@ -97,8 +113,10 @@ export async function startHarness(): Promise<Harness> {
         const asking = origin.principal.kind === 'user' ? origin.principal.asking?.name : undefined;
         let end: CommandEnd | undefined;
         try {
-          end = await tail(trip.signal ?? new AbortController().signal);
+          const { tell, ...told } = await tail(trip.signal ?? new AbortController().signal, ok(origin));
+          end = told;
           journal.record(commandLine(origin, trip, end, 1));
+          await tell?.();
           return end;
         } finally {
           journaled.push({ trip, principal, asking, end });
@@ -107,6 +125,12 @@ export async function startHarness(): Promise<Harness> {
     },
     journal,
     refs: { forget() {} },
+    pushes: {
+      exclusively(id, task) {
+        alone.push(id);
+        return task();
+      },
+    },
     clock,
     version: '0.0.0',
     urls: () => ({ ssh: 'ssh://git@gate.example', http: 'http://gate.example' }),
@@ -128,6 +152,12 @@ export async function startHarness(): Promise<Harness> {
     advance(ms) {
       aheadMs += ms;
     },
+    runOutOfPatience() {
+      const { size } = idle;
+      for (const callback of idle) callback();
+      return size;
+    },
+    alone,
     async as(user, words, options = {}) {
       const { stdin = '', transport = 'ssh', credential = { kind: 'local' }, signal } = options;
       const [out, err] = [new PassThrough(), new PassThrough()];
@@ -135,7 +165,7 @@ export async function startHarness(): Promise<Harness> {
       const exit = await commands.run({
         origin: { id: 'r1', transport, address: '192.0.2.1', principal: await principalOf(user, credential) },
         argv: typeof words === 'string' ? words.split(' ') : words,
-        stdin: Readable.from([Buffer.from(stdin)]),
+        stdin: stdin instanceof Readable ? stdin : Readable.from([Buffer.from(stdin)]),
         stdout: out,
         stderr: err,
         signal: signal ?? new AbortController().signal,

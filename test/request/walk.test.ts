@@ -6,11 +6,13 @@ import type { Decision, Question } from '../../src/access/decision.ts';
 import type { JournalEntry } from '../../src/audit/entry.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { Fault } from '../../src/base/fault.ts';
+import { makeSecret } from '../../src/identity/secret.ts';
 import { ANONYMOUS, parseUserName, type Principal, type TokenScope } from '../../src/identity/principal.ts';
 import { parseRepositoryName } from '../../src/repository/name.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import type { GitRequest, Outcome } from '../../src/request/request.ts';
-import { createWalk, type Walk, type WalkParts } from '../../src/request/walk.ts';
+import { createWalk, type Walk } from '../../src/request/walk.ts';
+import type { WalkParts } from '../../src/request/walk-parts.ts';
 
 function ada(scopes?: readonly TokenScope[]): Principal {
   const parsed = parseUserName('ada');
@@ -76,7 +78,11 @@ function scene(change: Partial<WalkParts> = {}): Scene {
     return { kind, reason: `rules/main.lace:7: ${kind}`, rule: 'rules/main.lace:7', trace: [] };
   };
   const walk = createWalk({
-    catalogue: { find: async (name) => (['open', 'closed', 'fixed'].includes(name) ? repository(name) : undefined) },
+    directory: { current: async (principal) => principal },
+    catalogue: {
+      find: async (name) => (['open', 'closed', 'fixed'].includes(name) ? repository(name) : undefined),
+      byId: async (id) => repository(id.replace(/^id-/, '')),
+    },
     policy: { decide, readableRefs: () => undefined },
     upload: {
       serve: async (_conversation, { repository: { name }, service }) => {
@@ -159,7 +165,7 @@ test('a repository that is not there and one that may not be read get the same w
       assert.deepEqual(served, []);
       assert.equal(lines.length, 1);
       assert.equal(lines[0]?.outcome, 'refused');
-      assert.equal(lines[0]?.repository, `/${name}`);
+      assert.equal(lines[0]?.repository, name);
     }
     assert.equal(texts[0], 'no such repository, or you may not read it: NAME');
     assert.equal(texts[0], texts[1]);
@@ -171,7 +177,9 @@ test('who may create the repository pushed to is told how, whether it is there o
   const hint = 'no such repository, or you may not read it: mine/x\nto make it, run the command: create mine/x';
   const push = ask({ service: 'receive-pack', requestedPath: 'mine/x' });
   assert.deepEqual(await scene().walk.handle(push), { kind: 'missing', reason: hint });
-  const unreadable = scene({ catalogue: { find: async () => repository('closed') } });
+  const unreadable = scene({
+    catalogue: { find: async () => repository('closed'), byId: async () => repository('closed') },
+  });
   assert.deepEqual(await unreadable.walk.handle(push), { kind: 'missing', reason: hint });
   const fetch = await scene().walk.handle(ask({ requestedPath: 'mine/x' }));
   assert.deepEqual(fetch, { kind: 'missing', reason: 'no such repository, or you may not read it: mine/x' });
@@ -295,6 +303,7 @@ test('what goes wrong before serving is faulted and not in-band', async () => {
     find: async (): Promise<undefined> => {
       throw new Error('store is gone');
     },
+    byId: async (): Promise<undefined> => undefined,
   };
   const { walk, lines } = scene({ catalogue });
   const expected = { kind: 'faulted', code: 'internal', inBand: false, reason: 'internal error (request r1)' };
@@ -397,4 +406,145 @@ test('under `as USER` the line names who really asks', async () => {
   assert.ok(root.kind === 'ok');
   await walk.handle(ask({ principal: { ...principal, asking: { name: root.value, groups: new Set() } } }));
   assert.equal(lines[0]?.asking, 'root');
+});
+
+test('rules see through which door a request came, as the variable source', async () => {
+  for (const transport of ['ssh', 'http', 'git'] as const) {
+    const { walk, questions } = scene();
+    await walk.handle(ask({ transport, service: 'receive-pack' }));
+    await walk.handle(ask({ transport, requestedPath: 'absent', service: 'receive-pack' }));
+    assert.deepEqual(
+      questions.map(({ operation }) => operation),
+      ['read', 'write', 'read', 'create-repository'],
+    );
+    for (const { variables } of questions) assert.deepEqual(variables, { source: transport });
+  }
+});
+
+test('a request that waited while its user was suspended is refused, and so is a command', async () => {
+  const { walk, lines, served } = scene({ directory: { current: async () => undefined } });
+  const outcome = await walk.handle(ask());
+  assert.equal(outcome.kind, 'refused');
+  assert.deepEqual(served, []);
+  const origin = { id: 'c1', transport: 'ssh', address: '10.0.0.9', principal: ada() } as const;
+  await walk.command(origin, { argv: ['create', 'x'] }, async (_signal, current) => {
+    assert.equal(current.kind, 'refused');
+    return { exit: 1, outcome: 'refused', reason: 'no' };
+  });
+  assert.deepEqual(
+    lines.map(({ outcome: told }) => told),
+    ['refused', 'refused'],
+  );
+});
+
+test('confirm, asked at the end of a push, sees a suspended user, a destroyed repository and changed rules', async () => {
+  const now = { principal: ada() as Principal | undefined, name: 'open' as string | undefined };
+  const answers: string[] = [];
+  const { walk } = scene({
+    directory: { current: async () => now.principal },
+    catalogue: {
+      find: async () => repository('open'),
+      byId: async (id) => {
+        assert.equal(id, 'id-open');
+        return now.name === undefined ? undefined : repository(now.name);
+      },
+    },
+    receive: {
+      async serve(_conversation, { confirm }) {
+        const say = async (): Promise<void> => {
+          const confirmed = await confirm();
+          answers.push(confirmed.kind === 'ok' ? confirmed.value.repository.name : confirmed.reason);
+        };
+        await say();
+        now.name = 'fixed';
+        await say();
+        now.name = undefined;
+        await say();
+        now.principal = undefined;
+        await say();
+        return { refs: [], outcome: 'served', bytesIn: 5, journaled: false };
+      },
+    },
+  });
+  assert.deepEqual(await walk.handle(ask({ service: 'receive-pack' })), { kind: 'served' });
+  assert.deepEqual(answers, [
+    'open',
+    'rules/main.lace:7: refused',
+    'open was destroyed meanwhile',
+    'your account, or the key or token you showed, is not accepted any more',
+  ]);
+});
+
+test('while the journal cannot be written no push and no changing command begins; reads and looks go on', async () => {
+  const failure = new Fault('busy', 'journal cannot be written', {
+    publicMessage: 'the audit journal cannot be written (ENOSPC); try again later',
+  });
+  const lines: JournalEntry[] = [];
+  const { walk, served } = scene({
+    journal: {
+      failure,
+      append: async () => {
+        throw failure;
+      },
+      record: (entry) => {
+        lines.push(entry);
+      },
+    },
+  });
+  const push = await walk.handle(ask({ service: 'receive-pack' }));
+  assert.deepEqual(push, { kind: 'faulted', code: 'busy', reason: failure.publicMessage, inBand: false });
+  assert.deepEqual(await walk.handle(ask()), { kind: 'served' });
+  assert.deepEqual(served, ['upload-pack open']);
+  const origin = { id: 'c1', transport: 'ssh', address: '10.0.0.9', principal: ada() } as const;
+  const done = { exit: 0, outcome: 'served' } as const;
+  let ran = 0;
+  const tail = async () => {
+    ran += 1;
+    return done;
+  };
+  await assert.rejects(walk.command(origin, { argv: ['create', 'x'] }, tail), failure);
+  assert.equal(ran, 0);
+  assert.deepEqual(await walk.command(origin, { argv: ['ls'], isReadOnly: true }, tail), done);
+  assert.deepEqual(
+    lines.map(({ event, outcome }) => `${event} ${outcome}`),
+    ['push faulted', 'fetch served', 'command faulted', 'command served'],
+  );
+});
+
+test('a changing command is in the journal, on disk, before its client hears; one whose line fails is told so', async () => {
+  const events: string[] = [];
+  const failure = new Fault('busy', 'journal cannot be written', { publicMessage: 'the audit journal is full' });
+  const held: { failure?: Fault } = {};
+  const { walk } = scene({
+    journal: {
+      append: async ({ argv }) => {
+        if (held.failure !== undefined) throw held.failure;
+        events.push(`on disk ${argv?.join(' ') ?? ''}`);
+      },
+      record: ({ argv }) => {
+        events.push(`recorded ${argv?.join(' ') ?? ''}`);
+      },
+    },
+  });
+  const origin = { id: 'c1', transport: 'ssh', address: '10.0.0.9', principal: ada() } as const;
+  const tell = async (): Promise<void> => {
+    events.push('told');
+  };
+  const tail = async () => ({ exit: 0, outcome: 'served', tell }) as const;
+  await walk.command(origin, { argv: ['create', 'x'] }, tail);
+  held.failure = failure;
+  await assert.rejects(walk.command(origin, { argv: ['create', 'y'] }, tail), failure);
+  assert.deepEqual(events, ['on disk create x', 'told', 'recorded create y']);
+});
+
+test('a token pasted where a name is asked for does not stand in the journal', async () => {
+  const { walk, lines } = scene();
+  const { text: secret } = makeSecret(systemClock);
+  await walk.handle(ask({ requestedPath: `/${secret}` }));
+  const origin = { id: 'c1', transport: 'ssh', address: '10.0.0.9', principal: ada() } as const;
+  const end = { exit: 1, outcome: 'refused', reason: `there is no token ${secret}` } as const;
+  await walk.command(origin, { argv: ['token', 'revoke', secret], repository: `x/${secret}` }, async () => end);
+  assert.equal(lines.length, 2);
+  assert.doesNotMatch(JSON.stringify(lines), /ght_/);
+  assert.deepEqual(lines[1]?.argv, ['token', 'revoke', '(secret)']);
 });

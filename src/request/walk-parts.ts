@@ -1,0 +1,89 @@
+/** What the walk calls on the floors below, as narrowly as it uses it; `house.ts` hands the real parts in. */
+import type { Decision, Question } from '../access/decision.ts';
+import type { Journal, JournalOutcome, JournalRef } from '../audit/entry.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Fault, Parsed } from '../base/fault.ts';
+import type { Conversation } from '../git/service.ts';
+import type { Principal } from '../identity/principal.ts';
+import type { RepositoryName } from '../repository/name.ts';
+import type { Repository, RepositoryFacts } from '../repository/repository.ts';
+import type { AdmissionLimits } from './admission.ts';
+import type { RequestOrigin } from './request.ts';
+
+/** What the walk asks of the policy. */
+export interface WalkPolicy {
+  decide(question: Question): Decision;
+  /** Undefined: every ref. */
+  readableRefs(principal: Principal, repository: RepositoryFacts): ((refname: string) => boolean) | undefined;
+}
+
+export interface WalkUpload {
+  serve(
+    conversation: Conversation,
+    about: {
+      readonly repository: Repository;
+      readonly service: 'upload-pack' | 'upload-archive';
+      readonly mayRead: ((refname: string) => boolean) | undefined;
+    },
+  ): Promise<{ readonly event: string; readonly bytesIn: number; readonly bytesOut: number }>;
+}
+
+export interface WalkReceive {
+  serve(
+    conversation: Conversation,
+    about: {
+      readonly repository: Repository;
+      readonly principal: Principal;
+      readonly origin: RequestOrigin;
+      readonly mayRead: ((refname: string) => boolean) | undefined;
+      /**
+       * Asks once more, after the hours that a push may take: who pushes and what they push to as they are now, or
+       * why the push may go no further.
+       */
+      readonly confirm: () => Promise<Parsed<Standing>>;
+    },
+  ): Promise<{
+    readonly refs: readonly JournalRef[];
+    readonly outcome: JournalOutcome;
+    readonly bytesIn: number;
+    readonly rule?: string | undefined;
+    readonly reason?: string | undefined;
+    /** The push already has its line: it was on disk before the client heard of success. */
+    readonly journaled: boolean;
+  }>;
+}
+
+/** Who asks, and about what. */
+export interface Standing {
+  readonly principal: Principal;
+  readonly repository: Repository;
+}
+
+export interface WalkLog {
+  info(fields: Readonly<Record<string, unknown>>, message: string): void;
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+  error(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+export interface WalkMetrics {
+  request(labels: { readonly transport: string; readonly service: string; readonly outcome: string }, ms: number): void;
+  bytes(direction: 'in' | 'out', transport: string, count: number): void;
+}
+
+export interface WalkParts {
+  /** Undefined: the account or the credential is not accepted any more. */
+  readonly directory: { current(principal: Principal): Promise<Principal | undefined> };
+  readonly catalogue: {
+    find(name: RepositoryName): Promise<Repository | undefined>;
+    byId(id: string): Promise<Repository | undefined>;
+  };
+  readonly policy: WalkPolicy;
+  readonly upload: WalkUpload;
+  readonly receive: WalkReceive;
+  /** `failure`: why nothing can be written now. Then nothing that changes anything is begun. */
+  readonly journal: Journal & { readonly failure?: Fault | undefined };
+  readonly log: WalkLog;
+  readonly metrics: WalkMetrics;
+  readonly clock: Clock;
+  readonly limits?: Partial<AdmissionLimits>;
+}
