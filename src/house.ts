@@ -74,20 +74,17 @@ function startControl(rooms: Rooms, path: string, signal: AbortSignal): Promise<
   return startControlSocket({
     path,
     commands: rooms.commands,
-    principalFor: (as) => localPrincipal(rooms, as),
+    principal: () => localPrincipal(rooms),
     clock: systemClock,
     signal,
   });
 }
 
-/** Whom a local command acts as: the administrator, or the user named by `--as`, asked for by the administrator. */
-async function localPrincipal({ directory }: Rooms, as: string | undefined): Promise<Parsed<Principal>> {
+/** Whom a local command acts as: the administrator. */
+async function localPrincipal({ directory }: Rooms): Promise<Parsed<Principal>> {
   const name = await directory.administrator();
   const administrator = name && (await directory.principalOf(name, { kind: 'local' }));
-  if (administrator === undefined) return refuse('this site has no active administrator');
-  if (as === undefined) return ok(administrator);
-  const user = await directory.asUser(administrator, as);
-  return user === undefined ? refuse(`there is no active user ${JSON.stringify(as)}`) : ok(user);
+  return administrator === undefined ? refuse('this site has no active administrator') : ok(administrator);
 }
 
 /** `gatehouse serve`: opens the house and keeps it open until a signal. The exit code. */
@@ -133,7 +130,7 @@ export async function runOnStore(config: Config, run: LocalRun): Promise<number>
   const quiet: Config = { ...config, settings: { ...config.settings, logLevel: 'error' } };
   const rooms = await openRooms(quiet, { urls: () => ({}) });
   try {
-    const principal = await localPrincipal(rooms, run.as);
+    const principal = await localPrincipal(rooms);
     if (principal.kind === 'refused') {
       run.stderr.write(`gatehouse: ${principal.reason}\n`);
       return 1;
@@ -144,7 +141,8 @@ export async function runOnStore(config: Config, run: LocalRun): Promise<number>
       address: 'local',
       principal: principal.value,
     } as const;
-    return await rooms.commands.run({ ...run, origin });
+    const argv = run.as === undefined ? run.argv : ['as', run.as, ...run.argv];
+    return await rooms.commands.run({ ...run, argv, origin });
   } finally {
     await rooms.close();
   }

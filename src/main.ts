@@ -24,6 +24,9 @@ const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
 async function main(argv: readonly string[]): Promise<number> {
+  // Whatever is made from here on, by us and by every git we start, is for this user alone: also in a data directory
+  // that somebody made for everybody to enter.
+  process.umask(0o077);
   const surroundings = { env: process.env, cwd: process.cwd() };
   const wish = readWish(argv);
   if (wish.kind === 'refused') return usage(wish.reason);

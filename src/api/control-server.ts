@@ -18,8 +18,8 @@ export interface ControlSocketOptions {
   /** Absolute path of the socket. */
   readonly path: string;
   readonly commands: CommandDoor;
-  /** Whom a local command acts as: the administrator, or the user named by `--as`. */
-  readonly principalFor: (as: string | undefined) => Promise<Parsed<Principal>>;
+  /** Whom a local command acts as: the administrator. `--as USER` is the command `as USER`, asked of policy and journaled. */
+  readonly principal: () => Promise<Parsed<Principal>>;
   readonly clock: Clock;
   /** Aborted when running commands must end. */
   readonly signal?: AbortSignal;
@@ -184,13 +184,14 @@ class ControlSession {
     let exit = 1;
     try {
       const hello = parseHello(payload);
-      const principal = await this.#options.principalFor(hello.as);
+      const principal = await this.#options.principal();
       if (principal.kind === 'refused') {
         stderr.write(`gatehouse: ${principal.reason}\n`);
       } else {
         const origin: RequestOrigin = { id, transport: 'local', address: 'local', principal: principal.value };
         const { signal } = this.#abort;
-        const run = { origin, argv: hello.argv, stdin: this.#stdin, stdout, stderr, signal };
+        const argv = hello.as === undefined ? hello.argv : ['as', hello.as, ...hello.argv];
+        const run = { origin, argv, stdin: this.#stdin, stdout, stderr, signal };
         exit = await this.#options.commands.run(run);
       }
     } catch (error) {

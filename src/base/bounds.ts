@@ -50,6 +50,10 @@ export const BOUNDS = {
   /** An SSH connection that has not authenticated; failed attempts on one connection. */
   sshAuthMs: 30_000,
   sshAuthAttemptsMax: 20,
+  /** Journal lines about clients turned away within a window: in all, and of one address; the rest is counted. */
+  turnedAwayWindowMs: 60_000,
+  turnedAwayLinesMax: 600,
+  turnedAwayLinesPerAddressMax: 60,
   /** Keys of one user, groups nested below one another, members shown. */
   keysPerUserMax: 1_000,
   groupDepthMax: 64,

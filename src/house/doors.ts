@@ -8,6 +8,7 @@ import type { Door } from '../transport/door.ts';
 import { startGit } from '../transport/git-daemon.ts';
 import { startHttp } from '../transport/http.ts';
 import { startSsh } from '../transport/ssh.ts';
+import { TurnedAwayBook } from '../transport/turned-away-book.ts';
 import { turnedAway, type TurnedAway } from '../transport/turned-away.ts';
 import type { OpenDoors } from './banner.ts';
 import type { Rooms } from './rooms.ts';
@@ -24,8 +25,9 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
   const { walk, commands, directory, log, metrics } = rooms;
   const { settings, dataDirectory } = config;
   const clock = systemClock;
+  const turnedAwayBook = new TurnedAwayBook({ clock, record: (entry) => rooms.journal.record(entry) });
   const onTurnedAway: TurnedAway = (entry) => {
-    rooms.journal.record(entry);
+    turnedAwayBook.enter(entry);
   };
   const open: Door[] = [];
   let isOpen = false;
@@ -65,7 +67,7 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
         log,
         metrics,
         onTurnedAway,
-        ready: () => isOpen && !walk.draining,
+        unready: () => (isOpen ? unready(rooms) : 'the gate is not open'),
         register: (app) =>
           registerApi(app, {
             commands,
@@ -100,4 +102,13 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
     await closeAll();
     throw error;
   }
+}
+
+/** Why a balancer should send nobody here. Asking lets a journal whose disk failed try again: nobody else may come. */
+function unready({ walk, journal }: Rooms): string | undefined {
+  if (walk.draining) return 'the gate is closing';
+  const { failure } = journal;
+  if (failure === undefined) return undefined;
+  journal.sync().catch(() => {}); // the next question tells
+  return failure.publicMessage ?? 'the audit journal cannot be written';
 }

@@ -9,7 +9,7 @@ import { houseFiles } from '../access/house.ts';
 import { openJournal, type OpenJournal } from '../audit/journal.ts';
 import { createLog, type Log, type LogLevel } from '../audit/log.ts';
 import { createMetrics, type Metrics } from '../audit/metrics.ts';
-import type { Journal, JournalEntry } from '../audit/entry.ts';
+import type { JournalEntry } from '../audit/entry.ts';
 import { newId, systemClock } from '../base/clock.ts';
 import type { Config } from '../base/config.ts';
 import { AGENT, VERSION } from '../base/version.ts';
@@ -44,7 +44,7 @@ export interface Rooms {
   readonly policy: PolicyHolder;
   readonly walk: Walk;
   /** For what never comes as far as the walk. */
-  readonly journal: Pick<Journal, 'record'>;
+  readonly journal: Pick<OpenJournal, 'record' | 'failure' | 'sync'>;
   readonly commands: CommandRunner;
   readonly administrator: UserName;
   /** This start made the site. */

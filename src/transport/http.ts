@@ -25,8 +25,8 @@ export interface HttpOptions extends Omit<HttpGitParts, 'limits' | 'metrics'> {
   readonly log: DoorLog;
   /** Counted here and shown at `/metrics`. */
   readonly metrics: DoorMetrics & { readonly contentType: string; text(): Promise<string> };
-  /** The gate is open; false while it starts and while it drains. */
-  readonly ready: () => boolean;
+  /** Why the gate should get no requests now: it starts, it drains, its journal cannot be written. Undefined: it is ready. */
+  readonly unready: () => string | undefined;
   /** What else is served here: the API, pages. */
   readonly register?: (app: FastifyInstance) => Promise<void> | void;
   readonly limits?: Partial<HttpLimits>;
@@ -193,17 +193,17 @@ function makeServer({ options, limits, pair, handler }: ServerParts): Server | S
   return server;
 }
 
-function addHealth(app: FastifyInstance, { ready, metrics }: HttpOptions): void {
+function addHealth(app: FastifyInstance, { unready, metrics }: HttpOptions): void {
   app.get('/healthz', async (_request, reply) => {
     await reply.type('text/plain; charset=utf-8').header('cache-control', 'no-store').send('ok\n');
   });
   app.get('/readyz', async (_request, reply) => {
-    const isReady = ready();
+    const why = unready();
     await reply
-      .code(isReady ? 200 : 503)
+      .code(why === undefined ? 200 : 503)
       .type('text/plain; charset=utf-8')
       .header('cache-control', 'no-store')
-      .send(isReady ? 'ready\n' : 'not ready\n');
+      .send(why === undefined ? 'ready\n' : `not ready: ${why}\n`);
   });
   app.get('/metrics', async (_request, reply) => {
     await reply.type(metrics.contentType).send(await metrics.text());

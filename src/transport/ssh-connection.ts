@@ -13,7 +13,12 @@ import { turnedAway, type TurnedAwayAbout } from './turned-away.ts';
 import type { SshWire } from './ssh-wire.ts';
 
 export interface SshConnectionParts extends ExecutionParts {
-  readonly directory: { byKey(blob: Buffer): Promise<Principal | undefined> };
+  readonly directory: {
+    /** Leaves no note: for a key that is only asked about. */
+    isKnownKey(blob: Buffer): Promise<boolean>;
+    /** Notes the use: for a key whose possession was proved. */
+    byKey(blob: Buffer): Promise<Principal | undefined>;
+  };
   readonly clock: Clock;
   readonly log: DoorLog;
   readonly metrics?: DoorMetrics;
@@ -172,14 +177,15 @@ export class SshConnection {
     const proof = signature === undefined || blob === undefined ? undefined : { signature, signed: blob };
     const offer: KeyOffer = { type: key.algo, blob: key.data, hash: hashAlgo, proof };
     if (!isModern(offer)) return false;
-    const principal = await this.#parts.directory.byKey(key.data);
-    if (principal === undefined) return false;
+    if (!(await this.#parts.directory.isKnownKey(key.data))) return false;
     if (proof === undefined) {
       // The answer repeats the algorithm asked about (RFC 4252, 7); ssh2 would say `ssh-rsa`, the SHA-1 name.
       if (hashAlgo !== undefined) Reflect.set(key, 'algo', `rsa-sha2-${hashAlgo.replace('sha', '')}`);
       return true;
     }
     if (!isProven(offer, proof)) return false;
+    const principal = await this.#parts.directory.byKey(key.data);
+    if (principal === undefined) return false;
     this.#keyBlob = key.data;
     const fields = { connection: this.#id, address: this.#address, principal: principalLabel(principal) };
     this.#parts.log.debug({ ...fields, key: fingerprintOf(key.data) }, 'log in over ssh');

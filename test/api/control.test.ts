@@ -48,7 +48,7 @@ async function open(
     path,
     commands: { run },
     clock: systemClock,
-    principalFor: async (as) => (as === 'nobody' ? refuse('no such user: nobody') : ok(person(as ?? 'root'))),
+    principal: async () => ok(person('root')),
   });
   return { path, server, [Symbol.asyncDispose]: () => server.close() };
 }
@@ -87,7 +87,7 @@ test('a command gets its words and input, and its output and exit code come back
     as: 'ada',
     stdin: Readable.from([Buffer.from('in'), Buffer.from('put')]),
   });
-  assert.deepEqual(ran, { exit: 2, stdout: 'ada local a|b c input', stderr: 'warned\n' });
+  assert.deepEqual(ran, { exit: 2, stdout: 'root local as|ada|a|b c input', stderr: 'warned\n' });
 });
 
 test('a command without input reads an empty one', async () => {
@@ -98,13 +98,14 @@ test('a command without input reads an empty one', async () => {
   assert.deepEqual(await command(gate.path, { argv: ['x'] }), { exit: 0, stdout: '0', stderr: '' });
 });
 
-test('acting as a user who does not exist is refused', async () => {
-  await using gate = await open(async () => 0);
-  assert.deepEqual(await command(gate.path, { argv: ['x'], as: 'nobody' }), {
-    exit: 1,
-    stdout: '',
-    stderr: 'gatehouse: no such user: nobody\n',
-  });
+test('a site without an administrator runs no local command', async () => {
+  const path = join(directory, `control-${(sockets += 1)}.sock`);
+  const commands = { run: async () => 0 };
+  const principal = async () => refuse('this site has no active administrator');
+  const server = await startControlSocket({ path, commands, clock: systemClock, principal });
+  const ran = await command(path, { argv: ['x'] });
+  await server.close();
+  assert.deepEqual(ran, { exit: 1, stdout: '', stderr: 'gatehouse: this site has no active administrator\n' });
 });
 
 test('a command that throws shows only the public message', async () => {
@@ -195,7 +196,7 @@ test('a living gate keeps its socket, a dead one is replaced, another file is le
     path: gate.path,
     commands: { run: async () => 0 },
     clock: systemClock,
-    principalFor: async () => refuse('no'),
+    principal: async () => refuse('no'),
   };
   await assert.rejects(startControlSocket(options), { code: 'conflict' });
 

@@ -2,7 +2,17 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -51,6 +61,33 @@ test('a first start makes a site: private token, policy, journal; its commands w
   assert.match(await answer.text(), /olive/);
   assert.equal(await running.stop(), 0);
   assert.match((await cli('audit', 'log')).stdout, /gatehouse start: ssh=[^]*gatehouse stop: /);
+});
+
+test('nothing below the data directory is for others to read, also in one that others may enter', async (t) => {
+  const { data, cli, gate } = place(t);
+  mkdirSync(data, { mode: 0o755 });
+  const running = await gate('--admin', 'olive');
+  assert.equal((await cli('create', 'hello')).code, 0);
+  assert.equal((await cli('gc', 'gatehouse-admin')).code, 0);
+  assert.equal(await running.stop(), 0);
+  const open = readdirSync(data, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => (lstatSync(join(data, name)).mode & 0o077) !== 0,
+  );
+  assert.deepEqual(open, []);
+});
+
+test('--as is the command `as`: policy is asked, and the journal names both and the refusal', async (t) => {
+  const { cli, gate } = place(t);
+  const running = await gate('--admin', 'olive');
+  assert.equal((await cli('user', 'add', 'ian', 'ian@example.org', 'Ian')).code, 0);
+  assert.match((await cli('--as', 'ian', 'whoami')).stdout, /user:\s+ian\n[^]*asking:\s+olive/);
+  const nobody = await cli('--as', 'nobody-here', 'whoami');
+  assert.equal(nobody.code, 1);
+  assert.match(nobody.stderr, /there is no active user "nobody-here"/);
+  const log = (await cli('audit', 'log', '--event', 'command')).stdout;
+  assert.match(log, /served local local ian \(asked by olive\) command as ian whoami\n/);
+  assert.match(log, /refused local local olive command as nobody-here whoami: there is no active user/);
+  await running.stop();
 });
 
 test('without a gate commands run on the store, under the same policy', async (t) => {

@@ -33,7 +33,7 @@ function options(change: Partial<HttpOptions> = {}): HttpOptions {
     clock: systemClock,
     log: SILENT,
     metrics: { ...UNCOUNTED, contentType: 'text/plain; version=0.0.4', text: async () => 'gatehouse_up 1\n' },
-    ready: () => true,
+    unready: () => undefined,
     ...change,
   };
 }
@@ -315,13 +315,15 @@ test('pipelined requests are answered in order', async () => {
   assert.deepEqual(statuses, ['200', '200', '401', '200']);
 });
 
-test('health, readiness and metrics are served; not ready is 503', async () => {
-  let ready = false;
-  await using own = await open({ ready: () => ready });
+test('health, readiness and metrics are served; not ready is 503 and says why', async () => {
+  let why: string | undefined = 'the gate is closing';
+  await using own = await open({ unready: () => why });
   const get = (path: string): Promise<Response> => fetch(`http://${own.door.address}${path}`);
   assert.equal(await (await get('/healthz')).text(), 'ok\n');
-  assert.equal((await get('/readyz')).status, 503);
-  ready = true;
+  const closing = await get('/readyz');
+  assert.equal(closing.status, 503);
+  assert.equal(await closing.text(), 'not ready: the gate is closing\n');
+  why = undefined;
   assert.equal((await get('/readyz')).status, 200);
   assert.equal(await (await get('/metrics')).text(), 'gatehouse_up 1\n');
 });

@@ -52,7 +52,10 @@ function options(change: Partial<SshOptions> = {}): SshOptions {
     hostKeysDirectory: join(directory.path, 'host-keys'),
     walk: { draining: false, handle: async () => ({ kind: 'served' }) },
     commands: { run: command, greeting: async () => 'hello\n' },
-    directory: { byKey: async (offered) => (offered.equals(blob) ? person('ada') : undefined) },
+    directory: {
+      isKnownKey: async (offered) => offered.equals(blob),
+      byKey: async (offered) => (offered.equals(blob) ? person('ada') : undefined),
+    },
     clock: systemClock,
     log: SILENT,
     ...change,
@@ -246,10 +249,11 @@ test('a key may be offered only so often on one connection', async () => {
   const own = await startSsh(
     options({
       directory: {
-        byKey: async () => {
+        isKnownKey: async () => {
           asked += 1;
-          return undefined;
+          return false;
         },
+        byKey: async () => undefined,
       },
     }),
   );
@@ -266,6 +270,48 @@ test('a key may be offered only so often on one connection', async () => {
   await once(client, 'close');
   assert.ok(asked >= 10 && asked <= 20, `${asked} keys were looked up`);
   await own.close();
+});
+
+test('a key that is only asked about, or comes with a wrong proof, is not noted as used', async () => {
+  const proved: Buffer[] = [];
+  let asked = 0;
+  const own = await startSsh(
+    options({
+      directory: {
+        isKnownKey: async () => {
+          asked += 1;
+          return true;
+        },
+        byKey: async (offered) => {
+          proved.push(offered);
+          return undefined;
+        },
+      },
+    }),
+  );
+  const client = new ssh2.Client();
+  client.on('error', () => {});
+  const parsed = ssh2.utils.parseKey(privateKey);
+  assert.ok(!(parsed instanceof Error) && !Array.isArray(parsed));
+  // An agent that has the public half only: it signs with nonsense.
+  const agent = new (class extends ssh2.BaseAgent<ssh2.ParsedKey> {
+    override getIdentities(give: ssh2.IdentityCallback<ssh2.ParsedKey>): void {
+      give(undefined, [parsed]);
+    }
+    override sign(...args: readonly unknown[]): void {
+      const give = args.at(-1);
+      if (typeof give === 'function') give(undefined, Buffer.alloc(64));
+    }
+  })();
+  client.connect({ host: '127.0.0.1', port: portOf(own), username: 'git', agent });
+  await new Promise<void>((resolve) => {
+    client.once('close', () => {
+      resolve();
+    });
+  });
+  await own.close();
+  assert.ok(asked >= 2, 'asked about, then signed for');
+  assert.deepEqual(proved, []);
 });
 
 test('channels, requests and windows that break the rules end that connection, and only that', async () => {

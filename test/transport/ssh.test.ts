@@ -72,7 +72,10 @@ before(async () => {
       run: command,
       greeting: async ({ principal }) => `hello ${principal.kind === 'user' ? principal.name : ''}\n`,
     },
-    directory: { byKey: async (blob) => keys.get(blob.toString('base64')) },
+    directory: {
+      isKnownKey: async (blob) => keys.has(blob.toString('base64')),
+      byKey: async (blob) => keys.get(blob.toString('base64')),
+    },
     clock: systemClock,
     log: SILENT,
   });
