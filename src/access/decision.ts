@@ -54,6 +54,8 @@ export interface Question {
   readonly ref?: RefUpdateFacts;
   /** Further rule variables: targetuser, targetgroup, keytag, newrepository, key ... */
   readonly variables?: Readonly<Record<string, string>>;
+  /** The same object on all questions that one request asks about many refs or repositories: what owners' rules cost is bounded over all of them. */
+  readonly together?: object;
 }
 
 /** One rule looked at on the way, for `access explain`. */

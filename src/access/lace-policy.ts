@@ -76,13 +76,14 @@ export class LacePolicy implements Policy {
 
   #predicateOf(principal: Principal, repository: RepositoryFacts): (refname: string) => boolean {
     const known = new Map<string, boolean>();
+    const together = {};
     return (refname) => {
       const answer = known.get(refname);
       if (answer !== undefined) return answer;
       const ref: RefUpdateFacts = { refname };
       const isReadable =
         !isInternalRefname(refname) &&
-        this.#decideSafely({ principal, operation: 'read', repository, ref }, READ_REF).kind === 'allowed';
+        this.#decideSafely({ principal, operation: 'read', repository, ref, together }, READ_REF).kind === 'allowed';
       if (known.size >= BOUNDS.readAnswersMax) known.clear();
       known.set(refname, isReadable);
       return isReadable;
@@ -151,7 +152,7 @@ export class LacePolicy implements Policy {
       },
     };
     try {
-      runLace(this.#program, { question, word, meter: meterFor(question) }, tracer);
+      runLace(this.#program, { question, word, meter: meterFor(question, { alone: true }) }, tracer);
     } catch {
       // Deciding ran into the same and refused; what was traced until here is what can be told.
     }

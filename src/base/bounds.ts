@@ -50,6 +50,8 @@ export const BOUNDS = {
   /** An SSH connection that has not authenticated; failed attempts on one connection. */
   sshAuthMs: 30_000,
   sshAuthAttemptsMax: 20,
+  /** Work that waits for nothing (deciding about many refs) before others get a turn of the event loop. */
+  stintMs: 10,
   /** Journal lines about clients turned away within a window: in all, and of one address; the rest is counted. */
   turnedAwayWindowMs: 60_000,
   turnedAwayLinesMax: 600,

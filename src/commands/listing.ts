@@ -1,5 +1,5 @@
 /** Which repositories a principal may read, in the order of their names. */
-import { setImmediate } from 'node:timers/promises';
+import { Stint } from '../base/stint.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { CommandParts } from './parts.ts';
@@ -13,26 +13,25 @@ export interface Listed {
 }
 
 const PAGE = 1_000;
-/** Deciding about so many repositories, each by its owner's rules, takes long: others get a turn after this much of it. */
-const TURN_MS = 10;
 
 /** Reads nothing from disk but the catalogue: deciding is in memory. Ends where the signal is aborted. */
 export async function* readableRepositories(
   parts: Pick<CommandParts, 'catalogue' | 'policy' | 'clock'>,
   { principal, signal }: { readonly principal: Principal; readonly signal: AbortSignal },
 ): AsyncGenerator<Listed> {
-  let turnMs = parts.clock.monotonicMs();
+  const together = {};
+  // Deciding about so many repositories, each by its owner's rules, may take long.
+  const stint = new Stint(parts.clock);
   let after: string | undefined;
   for (;;) {
     const page = await parts.catalogue.list({ limit: PAGE, ...(after === undefined ? {} : { after }) });
     for (const repository of page) {
-      if (parts.clock.monotonicMs() - turnMs > TURN_MS) {
-        await setImmediate();
+      if (stint.isOver) {
+        await stint.rest();
         signal.throwIfAborted();
-        turnMs = parts.clock.monotonicMs();
       }
-      if (parts.policy.decide({ principal, operation: 'read', repository }).kind === 'refused') continue;
-      const mayWrite = parts.policy.decide({ principal, operation: 'write', repository }).kind === 'allowed';
+      if (parts.policy.decide({ principal, operation: 'read', repository, together }).kind === 'refused') continue;
+      const mayWrite = parts.policy.decide({ principal, operation: 'write', repository, together }).kind === 'allowed';
       const isOwner = principal.kind === 'user' && principal.name === repository.owner;
       yield { repository, mayWrite, isOwner, rights: `${mayWrite ? 'RW' : 'R'}${isOwner ? '*' : ''}`.padEnd(3) };
     }

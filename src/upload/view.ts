@@ -3,8 +3,8 @@
  * snapshot, so that what is encoded or proven for one principal serves all who see the same.
  */
 import { createHash } from 'node:crypto';
-import { setImmediate } from 'node:timers/promises';
 import { BOUNDS } from '../base/bounds.ts';
+import { Stint } from '../base/stint.ts';
 import type { Oid } from '../git/oid.ts';
 import type { RefEntry, RefSnapshot } from '../git/ref-cache.ts';
 import { isInternalRefname } from '../git/refname.ts';
@@ -29,8 +29,6 @@ export interface View {
 }
 
 const MEMO_KEY = 'upload/views';
-/** Questions to `mayRead` before others get a turn of the event loop. */
-const TURN_QUESTIONS = 256;
 
 interface Views {
   readonly byPredicate: WeakMap<(refname: string) => boolean, View>;
@@ -84,10 +82,10 @@ async function build(snapshot: RefSnapshot, mayRead: MayRead): Promise<View> {
   const hidden = createHash('sha256');
   let filtered = false;
   let hidesTags = false;
-  let asked = 0;
+  // `mayRead` may run an owner's rules for each ref.
+  const stint = new Stint();
   for (const [index, ref] of snapshot.refs.entries()) {
-    asked += 1;
-    if (mayRead !== undefined && asked % TURN_QUESTIONS === 0) await setImmediate();
+    if (mayRead !== undefined && stint.isOver) await stint.rest();
     if (isShown(ref, mayRead)) {
       refs.push(ref);
       continue;

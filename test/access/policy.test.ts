@@ -245,3 +245,39 @@ test('a question that makes a rule throw is refused', () => {
   assert.match(decision.reason, /could not be evaluated/);
   assert.equal(housePolicy().decide(read()).kind, 'allowed');
 });
+
+test("what owners wrote is bounded over all refs of a request, and a site without owners' rules is not held to it", () => {
+  // About a million steps for a ref of a thousand characters, and allowed in the end.
+  const dear = `deny "never" [ref pcre '(a?){300}b$']\n`;
+  const rules = `${dear}allow "all" [operation is read]\n`;
+  const policy = housePolicy();
+  const place = repository('x', 'boss', {}, rules);
+  const ref = (count: number) => ({ refname: `refs/heads/${'a'.repeat(900)}${count}` });
+  const ask = (count: number, together?: object) =>
+    policy.decide({
+      principal: ian,
+      operation: 'read',
+      repository: place,
+      ref: ref(count),
+      ...(together === undefined ? {} : { together }),
+    });
+  const together = {};
+  const kinds = Array.from({ length: 100 }, (_, count) => ask(count, together).kind);
+  assert.equal(kinds[0], 'allowed');
+  assert.equal(kinds.at(-1), 'refused', 'the purse is empty');
+  assert.match(ask(101, together).reason, /went wrong/);
+  assert.equal(ask(101).kind, 'allowed', 'alone it costs no more than a decision may');
+  assert.equal(ask(101, {}).kind, 'allowed', 'another request has its own');
+  const cheap = repository('y', 'boss', { readers: 'staff' });
+  const read = policy.decide({ principal: ian, operation: 'read', repository: cheap, together });
+  assert.equal(read.kind, 'allowed', "the site's own rules are never starved by an owner");
+});
+
+test('an honest own rule decides about fifty thousand refs', () => {
+  const policy = housePolicy();
+  const rules = 'deny "embargo" [operation is readref] [ref pcre "^refs/heads/embargo/(.+/)?fix-[0-9]+$"]';
+  const mayRead = policy.readableRefs(ian, repository('x', 'boss', { readers: 'staff' }, rules));
+  assert.ok(mayRead !== undefined);
+  for (let count = 0; count < 50_000; count += 1) assert.ok(mayRead(`refs/heads/feature/team/${count}`), `${count}`);
+  assert.equal(mayRead('refs/heads/embargo/a/fix-1'), false);
+});
