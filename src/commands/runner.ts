@@ -228,9 +228,19 @@ async function say(run: Run, output: Writable, text: string, signal?: AbortSigna
   if (text === '') return;
   if (signal !== undefined) assertWritable(output, signal);
   else if (output.destroyed || output.writableEnded) return;
-  if (output.write(text)) return;
+  if (output.write(shownSafely(text))) return;
   await within(run, signal ?? run.signal, (bounded) => drained(output, bounded));
 }
+
+/**
+ * What a terminal would obey instead of show, as `\\u001b`: names, reasons and settings may hold it, and in JSON it means
+ * the same. A CR stays before its LF only.
+ */
+function shownSafely(text: string): string {
+  return text.replaceAll(OBEYED, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+const OBEYED = /\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /** The next of standard input; undefined at its end. A client that holds its place and sends nothing is given up. */
 function readChunkWithin(run: Run, signal: AbortSignal): Promise<Buffer | undefined> {

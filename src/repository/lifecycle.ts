@@ -194,7 +194,8 @@ export async function nameRefusal(ground: Ground, name: RepositoryName, except?:
   const other = readFields(stored.value, `repository-fold ${stored.key}`).text('name');
   return other === name
     ? refuse(`there is already a repository ${name}`)
-    : refuse(`there is already a repository ${other}, which differs from ${name} in case only`);
+    : // How the other is spelled is for those who may read it.
+      refuse(`there is already a repository whose name differs from ${name} in case only`);
 }
 
 async function ownerRefusal(ground: Ground, owner: string): Promise<Refusal | undefined> {

@@ -149,6 +149,8 @@ function parseSwitch(value: SettingValue): Parsed<SettingValue> {
 function parseBranch(value: SettingValue): Parsed<SettingValue> {
   return parseOne(value, (text) => {
     const branch = text.replace(/^refs\/heads\//, '');
+    const shown = parseLine(branch, { what: 'the name of a branch', bytesMax: BOUNDS.refnameBytesMax });
+    if (shown.kind === 'refused') return shown;
     return parseRefname(`refs/heads/${branch}`) === undefined ? refuse('that is no name of a branch') : ok(branch);
   });
 }

@@ -73,12 +73,36 @@ export async function login(
   return client;
 }
 
-export function channel(client: Client, line: string, version: 0 | 1 | 2 = 0): Promise<ClientChannel> {
+/** A command line on a channel of its own. What it says waits until somebody listens. */
+export async function channel(client: Client, line: string, version: 0 | 1 | 2 = 0): Promise<ClientChannel> {
+  return (await opened(client, line, version)).stream;
+}
+
+interface Opened {
+  readonly stream: ClientChannel;
+  /** Undefined where the channel closes without one. */
+  readonly exit: Promise<number | undefined>;
+}
+
+function opened(client: Client, line: string, version: 0 | 1 | 2): Promise<Opened> {
   const env = version === 0 ? {} : { env: { GIT_PROTOCOL: `version=${version}` } };
   return new Promise((resolve, reject) => {
-    client.exec(line, env, (error, opened) => {
-      if (error) reject(error);
-      else resolve(opened);
+    client.exec(line, env, (error, stream) => {
+      if (error) {
+        reject(error);
+        return;
+      }
+      // Here, not a turn later: the exit code of a short command comes in the same packet.
+      const exit = new Promise<number | undefined>((done) => {
+        stream.once('exit', (code: number | null) => {
+          done(code ?? undefined);
+        });
+        stream.once('close', () => {
+          done(undefined);
+        });
+      });
+      stream.on('error', () => {});
+      resolve({ stream, exit });
     });
   });
 }
@@ -90,23 +114,14 @@ export async function say(
   words: readonly Bytes[] = [],
   options: { readonly version?: 0 | 1 | 2; readonly close?: boolean } = {},
 ): Promise<Heard> {
-  const stream = await channel(client, line, options.version);
-  let code: number | undefined;
-  let stderr = '';
-  stream.on('exit', (exit: number | null) => {
-    code = exit ?? undefined;
-  });
-  stream.stderr.on('data', (chunk: Buffer) => {
-    stderr += chunk.toString();
-  });
-  stream.on('error', () => {});
-  const closed = once(stream, 'close');
+  const { stream, exit } = await opened(client, line, options.version ?? 0);
+  const stderr: Buffer[] = [];
+  stream.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
   const heard = hear(stream);
   for (const word of words) stream.write(word);
   if (options.close !== false) stream.end();
-  const text = await heard;
-  await closed;
-  return { text, stderr, code };
+  const [text, code] = await Promise.all([heard, exit]);
+  return { text, stderr: Buffer.concat(stderr).toString(), code };
 }
 
 export interface Asked {

@@ -1,6 +1,6 @@
 /** A site under attack: what it must look like afterwards, and what its journal says meanwhile. */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as later } from 'node:timers/promises';
@@ -151,8 +151,7 @@ export class Siege {
   #leftovers(): readonly string[] {
     return bareRepositories(this.site).flatMap((path) =>
       ['gatehouse/incoming', 'objects/pack', 'refs/heads', '.'].flatMap((folder) =>
-        readdirSync(join(path, folder), { withFileTypes: true })
-          .map((entry) => entry.name)
+        namesIn(join(path, folder))
           .filter((name) => folder === 'gatehouse/incoming' || /^tmp_|^incoming|\.lock$/.test(name))
           .map((name) => join(path, folder, name)),
       ),
@@ -207,6 +206,11 @@ export async function bareOf(site: Site, name: string): Promise<string> {
     if (found.stdout.trim() === name) return path;
   }
   return assert.fail(`there is no repository ${name} on disk`);
+}
+
+/** Empty where there is no such directory (yet, or any more). */
+function namesIn(path: string): readonly string[] {
+  return existsSync(path) ? readdirSync(path) : [];
 }
 
 function bareRepositories(site: Site): readonly string[] {
