@@ -20,10 +20,10 @@ export interface Heard {
   readonly code: number | undefined;
 }
 
-/** A TCP connection to a door; errors are the attacker's own affair. */
-export function dial(address: string): Socket {
+/** A TCP connection to a door, from another address of this machine where one is named; errors are the attacker's own affair. */
+export function dial(address: string, localAddress = '127.0.0.1'): Socket {
   const { host, port } = splitAddress(address);
-  const socket = connect({ host, port: Number(port), noDelay: true, allowHalfOpen: true });
+  const socket = connect({ host, port: Number(port), localAddress, noDelay: true, allowHalfOpen: true });
   socket.on('error', () => {});
   return socket;
 }
