@@ -58,6 +58,7 @@ export class PolicyHolder implements Policy {
   readonly #options: PolicyHolderOptions;
   #policy: Policy;
   #sources: PolicySources = new Map();
+  #revision = 0;
   #origin: PolicyOrigin = { oid: undefined, source: 'closed' };
   /** Writes to the store, one behind the other, so that the last adopted is the last remembered. */
   #writing: Promise<void> = Promise.resolve();
@@ -69,6 +70,11 @@ export class PolicyHolder implements Policy {
 
   get origin(): PolicyOrigin {
     return this.#origin;
+  }
+
+  /** Grows whenever another policy is put in force: what was decided before may be decided otherwise. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /** The files of the policy in force. */
@@ -145,6 +151,7 @@ export class PolicyHolder implements Policy {
 
   #use(candidate: PolicyCandidate, source: 'head' | 'last-good'): void {
     this.#policy = candidate.policy;
+    this.#revision += 1;
     this.#sources = candidate.sources;
     this.#origin = { oid: candidate.oid, source };
   }

@@ -61,6 +61,8 @@ export interface CommitRequest {
   readonly principal: string;
   /** The journal line, asked for when every fate is known. */
   readonly entry: () => JournalEntry;
+  /** Runs in the repository's turn before anything is prepared: refuses what may not be committed any more. */
+  readonly confirm?: () => Promise<void>;
   /** Runs when the refs are in place, within the repository's turn. */
   readonly onApplied?: (updates: readonly LoggedUpdate[]) => Promise<void>;
 }
@@ -107,6 +109,8 @@ export class Committer {
     const { store, durable, journal, onStep } = this.#parts;
     const stored = await store.get('repository-state', repository.id);
     await this.#settlePending(repository);
+    await request.confirm?.();
+    if (!request.updates.some((update) => update.isAlive)) return undefined;
     await using attempt = new Attempt(repository.path, newId(this.#parts.clock));
     const prepared = await this.#prepare(request, attempt, parseState(stored));
     if (prepared === undefined) return undefined;

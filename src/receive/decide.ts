@@ -1,10 +1,12 @@
 /** Each update asked of the policy, with the facts that its rules may look at. */
-import { setImmediate } from 'node:timers/promises';
 import type { Decision, Operation, Question, RefUpdateFacts } from '../access/decision.ts';
+import type { Clock } from '../base/clock.ts';
+import { Stint } from '../base/stint.ts';
 import type { ObjectPlace } from '../git/objects.ts';
 import { isZeroOid } from '../git/oid.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { Repository, RepositoryFacts } from '../repository/repository.ts';
+import type { Origin } from './journal-line.ts';
 import type { UpdateKind } from './step.ts';
 import { treeFacts } from './tree-facts.ts';
 import type { Update } from './update.ts';
@@ -14,6 +16,8 @@ export interface ReceivePolicy {
   decide(question: Question): Decision;
   /** Whether a rule that governs this repository looks at changed paths: they are computed only then. */
   needsFor(repository: RepositoryFacts): { readonly paths: boolean };
+  /** Another number once another policy is in force; absent: there is never another. */
+  readonly revision?: number;
 }
 
 export const OPERATION_OF: Readonly<Record<UpdateKind, Operation>> = {
@@ -23,27 +27,48 @@ export const OPERATION_OF: Readonly<Record<UpdateKind, Operation>> = {
   delete: 'delete-ref',
 };
 
-const DECISIONS_IN_A_ROW = 256;
-
 export interface DecideOptions {
   readonly policy: ReceivePolicy;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly principal: Principal;
   readonly repository: Repository;
+  readonly origin: Pick<Origin, 'transport'>;
   /** Where the new objects are to be seen. */
   readonly place: ObjectPlace;
 }
 
 /** Refuses every living update that the policy refuses, with the policy's reason. @throws Fault where facts are not to be had. */
 export async function decideUpdates(updates: readonly Update[], options: DecideOptions): Promise<void> {
-  const { policy, principal, repository } = options;
-  for (const [index, update] of updates.entries()) {
-    // A push may update tens of thousands of refs: others get their turn in between.
-    if (index % DECISIONS_IN_A_ROW === DECISIONS_IN_A_ROW - 1) await setImmediate();
+  const { policy, principal, repository, origin } = options;
+  // A push may update tens of thousands of refs, and its rules may be dear: others get their turn in between, and what
+  // the rules of an owner cost is bounded over all of them.
+  const stint = new Stint(options.clock);
+  const together = {};
+  const variables = { source: origin.transport };
+  for (const update of updates) {
+    if (stint.isOver) await stint.rest();
     if (!update.isAlive || update.kind === undefined) continue;
     const operation = OPERATION_OF[update.kind];
     const ref = await factsOf(update, options);
-    const decision = policy.decide({ principal, operation, repository, ref });
+    const decision = policy.decide({ principal, operation, repository, ref, variables, together });
     if (decision.kind === 'refused') update.refuse(decision.reason, decision.rule);
+  }
+}
+
+/** Asks about each ref once, in stints; the predicate remembers what it answered. */
+export async function askAhead(
+  refnames: Iterable<string>,
+  options: {
+    readonly mayRead: ((refname: string) => boolean) | undefined;
+    readonly clock: Pick<Clock, 'monotonicMs'>;
+  },
+): Promise<void> {
+  const { mayRead, clock } = options;
+  if (mayRead === undefined) return;
+  const stint = new Stint(clock);
+  for (const refname of refnames) {
+    mayRead(refname);
+    if (stint.isOver) await stint.rest();
   }
 }
 

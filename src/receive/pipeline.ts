@@ -14,11 +14,13 @@ import type { ReceiveLog, RefSource } from './commit.ts';
 import { checkConnectivity, type ConnectivityOptions } from './connectivity.ts';
 import { decideUpdates, type ReceivePolicy } from './decide.ts';
 import { ingestPack, type Ingested } from './ingest.ts';
+import type { Origin } from './journal-line.ts';
 import type { ReceiveLimits } from './limits.ts';
 import { inspectPack, NO_CONTENTS, sentOids } from './pack-contents.ts';
 import type { PackInput } from './pack-input.ts';
 import type { PushRequest } from './push-request.ts';
 import type { Quarantine } from './quarantine.ts';
+import type { Standing } from './receive.ts';
 import type { Push, PushContents, Step } from './step.ts';
 import { applyVerdicts, failTogether, refUpdates, refuseAll, type Update } from './update.ts';
 
@@ -36,6 +38,7 @@ export interface Candidate {
   readonly repository: Repository;
   readonly principal: Principal;
   readonly mayRead: ((refname: string) => boolean) | undefined;
+  readonly origin: Origin;
   readonly request: PushRequest;
   readonly updates: readonly Update[];
   readonly requestId: string;
@@ -54,6 +57,8 @@ export class Pipeline {
   readonly #parts: PipelineParts;
   readonly #candidate: Candidate;
   #objectDirectory: string | undefined;
+  /** What the decisions were made on. */
+  #decidedOn = '';
   #contents: PushContents = NO_CONTENTS;
   /** The push as each step saw it: `committed` gets the same object. */
   readonly #pushes = new Map<Step, Push>();
@@ -72,10 +77,27 @@ export class Pipeline {
     }
     const place = this.#place();
     await classifyUpdates(updates, place);
+    this.#decidedOn = this.#groundsOf(this.#candidate);
     await decideUpdates(updates, { ...this.#parts, ...this.#candidate, place });
     await this.#runSteps(input.bytes);
     if (request.abilities.atomic) failTogether(updates);
     return { unpack: 'ok', objectDirectory: this.#objectDirectory };
+  }
+
+  /**
+   * Decides about what is alive once more, where anything changed that decisions stand on: time passes between a
+   * decision and the commit point. Refuses only.
+   */
+  async decideAgain(standing: Standing): Promise<void> {
+    if (this.#groundsOf(standing) === this.#decidedOn) return;
+    const { updates } = this.#candidate;
+    await decideUpdates(updates, { ...this.#parts, ...this.#candidate, ...standing, place: this.#place() });
+  }
+
+  #groundsOf({ principal, repository }: Standing): string {
+    const asking = principal.kind === 'user' ? principal.asking : undefined;
+    const groups = [principal, asking].map((who) => (who && 'groups' in who ? [...who.groups].sort() : []));
+    return JSON.stringify([principal, asking, groups, repository.version, this.#parts.policy.revision]);
   }
 
   /** Everything about the objects. Returns why the pack as a whole cannot be taken. */

@@ -11,6 +11,7 @@ import { encodeAdvertisement, serviceHeader } from './advertisement.ts';
 import { ClientChannel } from './client-channel.ts';
 import type { Committed, Committer } from './commit.ts';
 import { journalLine, journalRefs, outcomeOf } from './journal-line.ts';
+import { askAhead } from './decide.ts';
 import { judgeAgainst } from './old-values.ts';
 import { PackInput } from './pack-input.ts';
 import { Pipeline, type Judged, type PipelineParts } from './pipeline.ts';
@@ -19,7 +20,7 @@ import { openQuarantine, type Quarantine } from './quarantine.ts';
 import type { CommittedEvent, PushAbout, ReceiveMetrics, ReceiveReport } from './receive.ts';
 import { readRefname } from './ref-names.ts';
 import { encodeReport } from './report.ts';
-import { failTogether, mainRefusal, Update } from './update.ts';
+import { failTogether, mainRefusal, refuseAll, Update } from './update.ts';
 
 export interface SessionParts extends PipelineParts {
   readonly journal: { append(entry: JournalEntry): Promise<void> };
@@ -84,6 +85,7 @@ export class PushSession {
     const { protocol, mode } = this.#conversation;
     const snapshot = await this.#parts.refs.snapshot(repository);
     const format = repository.objectFormat;
+    await askAhead(snapshot.byName.keys(), { mayRead, clock: this.#parts.clock });
     const refs = encodeAdvertisement({ snapshot, format, protocol, mayRead, agent: this.#parts.agent });
     await this.#channel.write(mode === 'advertise' ? Buffer.concat([serviceHeader(), refs]) : refs);
   }
@@ -117,6 +119,8 @@ export class PushSession {
 
   async #serve(request: PushRequest): Promise<ReceiveReport> {
     const { repository, mayRead } = this.#about;
+    const names = request.commands.map(({ name }) => name);
+    await askAhead(names, { mayRead, clock: this.#parts.clock });
     const updates = readUpdates(request, mayRead);
     judgeAgainst(await this.#parts.refs.snapshot(repository), updates);
     if (request.abilities.atomic) failTogether(updates);
@@ -151,6 +155,7 @@ export class PushSession {
       objectDirectory: judged.objectDirectory,
       requestId,
       principal: principalLabel(principal),
+      confirm: () => this.#confirm(pipeline, updates),
       entry: () => journalLine({ repository, principal, origin, updates, bytesIn: this.#bytesIn, ms: this.#elapsedMs }),
       onApplied: (applied) => pipeline.follow(new Set(applied.map(({ refname }) => refname))),
     });
@@ -163,6 +168,13 @@ export class PushSession {
     return this.#report(updates, true);
   }
 
+  /** May the push still do what it was allowed to when it came? Refuses the updates that it may not. */
+  async #confirm(pipeline: Pipeline, updates: readonly Update[]): Promise<void> {
+    const confirmed = await this.#about.confirm();
+    if (confirmed.kind === 'ok') await pipeline.decideAgain(confirmed.value);
+    else refuseAll(updates, confirmed.reason);
+  }
+
   async #quarantine(request: PushRequest): Promise<Quarantine | undefined> {
     return request.expectsPack ? openQuarantine(this.#about.repository.path, this.#parts.clock) : undefined;
   }
@@ -172,7 +184,7 @@ export class PushSession {
    * not read why. Over HTTP the answer comes when the request has ended, elsewhere at once.
    */
   async #refuseAll(request: PushRequest, updates: readonly Update[], unpack: string): Promise<ReceiveReport> {
-    await this.#journalRefusal(updates);
+    await this.#journalRefusal(updates, unpack);
     const answer = (): Promise<void> => this.#sendReport(unpack, updates);
     if (request.expectsPack) await this.#answerAndDrain(answer);
     else await answer();
@@ -217,9 +229,9 @@ export class PushSession {
     }
   }
 
-  async #journalRefusal(updates: readonly Update[]): Promise<void> {
+  async #journalRefusal(updates: readonly Update[], unpack = 'ok'): Promise<void> {
     const { repository, principal, origin } = this.#about;
-    const line = { repository, principal, origin, updates, bytesIn: this.#bytesIn, ms: this.#elapsedMs };
+    const line = { repository, principal, origin, updates, bytesIn: this.#bytesIn, ms: this.#elapsedMs, unpack };
     await this.#parts.journal.append(journalLine(line));
   }
 

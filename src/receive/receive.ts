@@ -4,7 +4,7 @@
  */
 import type { JournalEntry, JournalOutcome, JournalRef } from '../audit/entry.ts';
 import type { Clock } from '../base/clock.ts';
-import { refuse, type Refusal } from '../base/fault.ts';
+import { refuse, type Parsed, type Refusal } from '../base/fault.ts';
 import type { Oid } from '../git/oid.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import type { Refname } from '../git/refname.ts';
@@ -69,6 +69,16 @@ export interface PushAbout {
   readonly origin: Origin;
   /** Undefined: every ref but the gate's own. */
   readonly mayRead: ((refname: string) => boolean) | undefined;
+  /**
+   * Asked in the repository's turn, before the commit point: who pushes, and the repository, as they are by then. A push
+   * may take hours, in which a user is suspended, a group or a setting changed, another policy put in force.
+   */
+  readonly confirm: () => Promise<Parsed<Standing>>;
+}
+
+export interface Standing {
+  readonly principal: Principal;
+  readonly repository: Repository;
 }
 
 export interface ReceiveReport {

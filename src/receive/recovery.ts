@@ -73,13 +73,15 @@ export async function recover(parts: CommitParts, repositories: RepositorySource
     report.transactions += 1;
     const repository = await repositories.byId(pending.key);
     try {
-      // Destroyed since: there is nothing left to apply it to.
-      const replayed =
-        repository === undefined
-          ? undefined
-          : await settle(parts, repository, parseState(pending), { removeLocks: true });
-      report.refsApplied += replayed?.applied.length ?? 0;
-      report.refsStrange += replayed?.strange.length ?? 0;
+      if (repository !== undefined) {
+        const { applied, strange } = await settle(parts, repository, parseState(pending), { removeLocks: true });
+        report.refsApplied += applied.length;
+        report.refsStrange += strange.length;
+      } else if ((await parts.store.get('graveyard', pending.key)) !== undefined) {
+        // Destroyed, and may be restored: it waits for that. The first push, or the next start, then applies it.
+        parts.log.info({ id: pending.key }, 'keep the transaction of a destroyed repository');
+        continue;
+      }
       await clear(parts, pending);
     } catch (error) {
       failed.push(repository?.name ?? pending.key);

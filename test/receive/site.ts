@@ -15,6 +15,7 @@ import type { Decision, Question } from '../../src/access/decision.ts';
 import { openJournal, type OpenJournal } from '../../src/audit/journal.ts';
 import type { JournalLine } from '../../src/audit/entry.ts';
 import { systemClock } from '../../src/base/clock.ts';
+import { ok } from '../../src/base/fault.ts';
 import { RefCache } from '../../src/git/ref-cache.ts';
 import type { ObjectFormat } from '../../src/git/oid.ts';
 import { PktReader, pktText } from '../../src/git/pkt-line.ts';
@@ -28,7 +29,13 @@ import type { Repository } from '../../src/repository/repository.ts';
 import { DEFAULT_RECEIVE_LIMITS } from '../../src/receive/limits.ts';
 import type { RecoveryReport } from '../../src/receive/recovery.ts';
 import { createSizeStep } from '../../src/receive/steps/size-limits.ts';
-import { createReceive, type Receive, type ReceiveParts, type ReceiveReport } from '../../src/receive/receive.ts';
+import {
+  createReceive,
+  type Receive,
+  type PushAbout,
+  type ReceiveParts,
+  type ReceiveReport,
+} from '../../src/receive/receive.ts';
 import { openSqliteStore } from '../../src/store/sqlite.ts';
 import type { Store } from '../../src/store/store.ts';
 
@@ -82,6 +89,8 @@ export interface SiteOptions {
   /** Where the journal lies; default: in `root`. */
   readonly journalDirectory?: string;
   readonly mayRead?: (refname: string) => boolean;
+  /** Asked before the commit point. Default: nothing changed. */
+  readonly confirm?: PushAbout['confirm'];
   /** Of a site that was there before. */
   readonly root?: string;
   readonly settings?: Readonly<Record<string, string>>;
@@ -186,6 +195,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
         principal: PRINCIPAL,
         origin,
         mayRead: options.mayRead,
+        confirm: options.confirm ?? (async () => ok({ principal: PRINCIPAL, repository: fresh })),
       });
     } catch (fault) {
       end = { fault };
