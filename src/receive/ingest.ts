@@ -160,7 +160,9 @@ class Indexing {
     const said = complaints(exit.stderr, repository.path);
     if (exit.code !== 0) {
       for (const line of said) tell(line);
-      return refuse(said.at(-1) ?? `index-pack ended with ${exit.code}`);
+      // Of fsck's lines the first says what is wrong with which object, the last only that something is.
+      const telling = said.find((line) => /^object [0-9a-f]+: /.test(line)) ?? said.at(-1);
+      return refuse(telling ?? `index-pack ended with ${exit.code}`);
     }
     for (const line of said) tell(line);
     const name = /^(?:pack|keep)\t([0-9a-f]+)\n$/.exec(output)?.[1];

@@ -19,12 +19,22 @@ export interface PushLine {
   readonly updates: readonly Update[];
   readonly bytesIn: number;
   readonly ms?: number;
+  /** Why the pack could not be taken in; absent, or `ok`, where it could. */
+  readonly unpack?: string;
 }
 
 /** Refs written out in one line; of a push of more the rest is counted. The log entry in the repository has them all. */
 const REFS_MAX = 1_000;
 
-export function journalLine({ repository, principal, origin, updates, bytesIn, ms }: PushLine): JournalEntry {
+export function journalLine({
+  repository,
+  principal,
+  origin,
+  updates,
+  bytesIn,
+  ms,
+  unpack = 'ok',
+}: PushLine): JournalEntry {
   const refusal = mainRefusal(updates);
   return {
     event: 'push',
@@ -36,7 +46,9 @@ export function journalLine({ repository, principal, origin, updates, bytesIn, m
     ...credentialOf(principal),
     repository: repository.name,
     refs: journalRefs(updates),
-    ...(refusal === undefined ? {} : { reason: oneLine(refusal.reason) }),
+    ...(refusal === undefined
+      ? {}
+      : { reason: oneLine(unpack === 'ok' ? refusal.reason : `${refusal.reason}: ${unpack}`) }),
     ...(refusal?.rule === undefined ? {} : { rule: refusal.rule }),
     bytesIn,
     ...(ms === undefined ? {} : { ms: Math.round(ms) }),

@@ -21,7 +21,7 @@ const cleanups: (() => unknown)[] = [];
 before(
   async () => {
     const scope = { after: (cleanup: unknown) => cleanups.push(cleanup as () => unknown) };
-    siege = await besiege(scope as Parameters<typeof besiege>[0]);
+    siege = await besiege(scope);
     const person = await addPerson(siege.site, 'mallory');
     const client = await login(siege.site.gate, person);
     cleanups.push(() => client.end());
@@ -373,8 +373,8 @@ describe('a way around', () => {
         )
           continue;
         if (/^(?:create|rename|copy)$/.test(form[0] ?? '') && name === 'x.git') continue;
-        if (form.includes('value') && /^x\./.test(name)) continue;
-        if ((form[0] === 'group' || form[0] === 'token') && /^x\./.test(name)) continue;
+        if (form.includes('value') && name.startsWith('x.')) continue;
+        if ((form[0] === 'group' || form[0] === 'token') && name.startsWith('x.')) continue;
         const argv = form.map((word) => (word === 'NAME' ? name : word));
         const { exit, stderr, stdout } = await call(argv, { token: admin });
         assert.notEqual(exit, 0, JSON.stringify(argv));

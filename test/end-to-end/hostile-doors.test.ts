@@ -28,7 +28,7 @@ const cleanups: (() => unknown)[] = [];
 before(
   async () => {
     const scope = { after: (cleanup: unknown) => cleanups.push(cleanup as () => unknown) };
-    siege = await besiege(scope as Parameters<typeof besiege>[0]);
+    siege = await besiege(scope);
     const { gate } = siege.site;
     for (const [door, address, words] of [
       ['git', gate.git, '0030git-upload-pack /tar'],

@@ -33,7 +33,7 @@ const cleanups: (() => unknown)[] = [];
 before(
   async () => {
     const scope = { after: (cleanup: unknown) => cleanups.push(cleanup as () => unknown) };
-    siege = await besiege(scope as Parameters<typeof besiege>[0]);
+    siege = await besiege(scope);
     const { site, owner, ownerSsh } = siege;
     const person = await addPerson(site, 'rita');
     const client = await login(site.gate, person);

@@ -26,7 +26,7 @@ const cleanups: (() => unknown)[] = [];
 before(
   async () => {
     const scope = { after: (cleanup: unknown) => cleanups.push(cleanup as () => unknown) };
-    siege = await besiege(scope as Parameters<typeof besiege>[0]);
+    siege = await besiege(scope);
     await say(siege.ownerSsh, 'config target set limits.object-bytes 67108864');
   },
   { timeout: 60_000 },
@@ -145,7 +145,7 @@ describe('a hostile push', () => {
       ['40000', '..', /hasDotdot/],
       ['40000', '.', /hasDot\b/],
       ['100644', 'a/b', /fullPathname/],
-      ['100644', '', /empty filename/],
+      ['100644', '', /badTree/],
       ['120000', '.gitmodules', /gitmodulesSymlink/],
     ];
     for (const [mode, name, reason] of trees) {
@@ -154,8 +154,8 @@ describe('a hostile push', () => {
         const first = update(oid, 'refs/heads/x', ZERO, 'report-status side-band-64k');
         const heard = await push(door, [first, '0000', pack]);
         assert.match(heard, /ng refs\/heads\/x unpacker error/, name);
-        assert.match(heard, reason, name);
-        await siege.journal.next({ event: 'push', transport: door, outcome: 'refused' });
+        assert.match(/unpack (.*)/.exec(heard)?.[1] ?? '', reason, name);
+        await siege.journal.next({ event: 'push', transport: door, outcome: 'refused', reason });
       }
     }
     await siege.unharmed();
