@@ -5,6 +5,7 @@ import type { Principal, TokenScope } from '../identity/principal.ts';
 import { hasScope, scopesHeld } from '../identity/scope.ts';
 import { parseRequestedName } from '../repository/name.ts';
 import type { Repository } from '../repository/repository.ts';
+import { parseSettingKey } from '../repository/settings.ts';
 import { missingReason, phantomOf } from '../request/refusal.ts';
 import type { RequestOrigin } from '../request/request.ts';
 import type { Arguments } from './arguments.ts';
@@ -107,9 +108,19 @@ function variablesOf(
   return Object.fromEntries(
     Object.entries(variables).flatMap(([variable, argument]) => {
       const text = args.optional(argument);
-      return text === undefined ? [] : [[variable, text]];
+      return text === undefined ? [] : [[variable, CANONICAL.get(argument)?.(text) ?? text]];
     }),
   );
+}
+
+/** What a rule sees is what will be done: a key or a name that can be written in several ways has one here. */
+const CANONICAL: ReadonlyMap<string, (text: string) => string | undefined> = new Map([
+  ['KEY', (text: string) => valueOf(parseSettingKey(text))?.key],
+  ['NEW', (text: string) => valueOf(parseRequestedName(text))],
+]);
+
+function valueOf<T>(parsed: Parsed<T>): T | undefined {
+  return parsed.kind === 'ok' ? parsed.value : undefined;
 }
 
 /** Why the token does not reach this command; undefined where it does, or no token was shown. */

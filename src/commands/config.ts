@@ -22,12 +22,13 @@ export const CONFIG_COMMANDS: readonly RepositoryCommand[] = [
     form: 'config REPO set KEY VALUE…',
     summary: "Change one of a repository's settings",
     details: [
-      `Keys with a meaning of their own: ${KNOWN_SETTINGS.join(', ')}. readers, writers and guests are names of groups, public is yes or no. Other keys are free for a site's own rules.`,
-      '`readers.*` adds to the list.',
+      `Keys with a meaning of their own: ${KNOWN_SETTINGS.join(', ')}. readers, writers and guests are names of groups, protected names of branches: several, with spaces or commas between them. public is yes or no. Other keys are free for a site's own rules and hold one text.`,
+      '`readers.*` adds to the list; so it does to a list of any other key.',
     ],
     examples: [
       'config hello set public yes',
-      'config hello set readers staff',
+      'config hello set readers staff partners',
+      'config hello set protected stable next',
       'config hello set readers.* partners',
       'config hello set owner ian',
     ],
@@ -144,14 +145,10 @@ async function del(call: Call, repository: Repository): Promise<Answer> {
   const key = parseSettingKey(args.text('KEY'));
   if (key.kind === 'refused') return { kind: 'usage', reason: key.reason };
   const entry = args.optional('ENTRY');
-  const old = Object.hasOwn(repository.settings, key.value.key) ? repository.settings[key.value.key] : undefined;
-  if (entry === undefined) {
-    const changed = await parts.catalogue.setSetting(repository, key.value.key, undefined);
-    return changed.kind === 'refused' ? changed : toldOf(changed.value, key.value.key);
-  }
-  if (!Array.isArray(old) || !old.includes(entry)) return refuse(`${shown(entry)} is not in ${key.value.key}`);
-  const left = old.filter((each: string) => each !== entry);
-  const changed = await parts.catalogue.setSetting(repository, key.value.key, left.length === 0 ? undefined : left);
+  const changed =
+    entry === undefined
+      ? await parts.catalogue.setSetting(repository, key.value.key, undefined)
+      : await parts.catalogue.dropEntry(repository, key.value.key, entry);
   return changed.kind === 'refused' ? changed : toldOf(changed.value, key.value.key);
 }
 

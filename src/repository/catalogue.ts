@@ -19,7 +19,7 @@ import { Records, type RepositoryListOptions } from './records.ts';
 import { rebuild, sweep, type RebuildReport } from './recovery.ts';
 import type { Repository, SettingValue } from './repository.ts';
 import { nameOwner } from './settle.ts';
-import { parseSettingKey, withSetting } from './settings.ts';
+import { parseSettingKey, withoutEntry, withSetting, type Settings } from './settings.ts';
 import { Turns } from './turns.ts';
 import { countObjects, fsck, gc, type Upkeep } from './upkeep.ts';
 
@@ -146,6 +146,14 @@ export class Catalogue {
     });
     const completed = await this.#completed(changed);
     return key.warning === undefined || value === undefined ? completed : { ...completed, warning: key.warning };
+  }
+
+  /** Takes one entry of a list away, from the list as it is by then. */
+  async dropEntry(repository: Pick<Repository, 'id'>, text: string, entry: string): Promise<Parsed<Repository>> {
+    const key = parseSettingKey(text);
+    if (key.kind === 'refused') return key;
+    const update = (old: Settings): Parsed<Settings> => withoutEntry(old, key.value, entry);
+    return this.#completed(await setSettings(this.#ground, { id: repository.id, movesHead: false, update }));
   }
 
   /** The owner's own rules as text; whether they compile is for the caller to ask before. */

@@ -140,6 +140,10 @@ export function setSettings(
 ): Promise<Parsed<Registered>> {
   const { id, movesHead, update } = options;
   const decide: Decide = async (record) => {
+    if (movesHead && record.name === ADMIN_REPOSITORY) {
+      // Its HEAD is the policy in force: another one comes by a push, compiled and tried.
+      return refuse(`${ADMIN_REPOSITORY} keeps its branch: push the policy to it`);
+    }
     const settings = update(record.settings);
     return settings.kind === 'refused' ? settings : ok({ record: { ...record, settings: settings.value } });
   };

@@ -20,6 +20,7 @@ const KNOWN: ReadonlyMap<string, Reading> = new Map<string, Reading>([
   ['writers', parseGroups],
   ['guests', parseGroups],
   ['public', parseSwitch],
+  ['protected', parseBranches],
   ['default-branch', parseBranch],
   ['description', (value) => parseOne(value, parseDescription)],
   ['owner', (value) => parseOne(value, (text) => ok(text))],
@@ -76,6 +77,15 @@ export function withSetting(settings: Settings, key: SettingKey, value: SettingV
     : ok(changed);
 }
 
+/** The settings with one entry of that list taken away; a list without entries is no setting. */
+export function withoutEntry(settings: Settings, { key }: SettingKey, entry: string): Parsed<Settings> {
+  const old = Object.hasOwn(settings, key) ? settings[key] : undefined;
+  if (!Array.isArray(old) || !old.includes(entry)) return refuse(`that is not in ${key}`);
+  const left = old.filter((each: string) => each !== entry);
+  const others = Object.fromEntries(Object.entries(settings).filter(([each]) => each !== key));
+  return ok(left.length === 0 ? others : { ...settings, [key]: left });
+}
+
 /** Every setting of a repository to be, checked; the keys `description` and `owner` have their own fields. */
 export function parseSettings(given: Settings): Parsed<Settings> {
   let settings: Settings = {};
@@ -129,13 +139,27 @@ function parseValue(text: string): Parsed<string> {
 
 /** Names in a list, or in one text with spaces or commas between them. */
 function parseGroups(value: SettingValue): Parsed<SettingValue> {
-  const names = (typeof value === 'string' ? [value] : value).flatMap((text) =>
-    text.split(/[\s,]+/).filter((word) => word !== ''),
-  );
+  const names = (typeof value === 'string' ? [value] : value).flatMap(wordsOf);
   const wrong = names.find((name) => !GROUP.test(name));
   if (wrong !== undefined) return refuse('each entry is the name of a group: letters, digits and . _ -');
   const list = [...new Set(names)];
   return list.length > BOUNDS.settingListMax ? refuse(`at most ${BOUNDS.settingListMax} entries`) : ok(list);
+}
+
+/** As groups; a branch's name holds neither a space nor a comma in a list. */
+function parseBranches(value: SettingValue): Parsed<SettingValue> {
+  const list: string[] = [];
+  for (const name of (typeof value === 'string' ? [value] : value).flatMap(wordsOf)) {
+    const branch = parseBranch(name);
+    if (branch.kind === 'refused') return branch;
+    if (typeof branch.value === 'string' && !list.includes(branch.value)) list.push(branch.value);
+  }
+  return list.length > BOUNDS.settingListMax ? refuse(`at most ${BOUNDS.settingListMax} entries`) : ok(list);
+}
+
+/** Names with spaces or commas between them. */
+function wordsOf(text: string): readonly string[] {
+  return text.split(/[\s,]+/).filter((word) => word !== '');
 }
 
 function parseSwitch(value: SettingValue): Parsed<SettingValue> {

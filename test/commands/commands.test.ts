@@ -8,6 +8,7 @@ import { COMMANDS } from '../../src/commands/all.ts';
 import { parseTime } from '../../src/commands/audit.ts';
 import { matchesGlob } from '../../src/commands/glob.ts';
 import type { Credential, TokenScope } from '../../src/identity/principal.ts';
+import { ADMIN_REPOSITORY } from '../../src/repository/lifecycle.ts';
 import { KEY, lastWord, startHarness, type Harness } from './harness.ts';
 
 let gate: Harness;
@@ -512,6 +513,55 @@ describe('settings and rules', () => {
     assert.match((await gate.as('ian', 'config settings set owner nobody-here')).stderr, /no user/);
     assert.equal((await gate.as('ian', 'config settings show __proto__')).exit, 2);
     assert.equal((await gate.as('ian', 'config settings set constructor x')).exit, 2);
+  });
+
+  test('readers and protected take several names, with spaces or commas between them', async () => {
+    const set = async (...words: readonly string[]): Promise<unknown> => {
+      const ran = await gate.as('ian', ['config', 'settings', 'set', ...words, '--json']);
+      assert.equal(ran.exit, 0, ran.stderr);
+      const all = json(ran.stdout);
+      return typeof all === 'object' && all !== null && words[0] !== undefined ? Reflect.get(all, words[0]) : undefined;
+    };
+    assert.deepEqual(await set('readers', 'staff', 'robots'), ['staff', 'robots']);
+    assert.deepEqual(await set('readers', 'staff robots'), ['staff', 'robots']);
+    assert.deepEqual(await set('readers', 'staff,robots'), ['staff', 'robots']);
+    assert.deepEqual(await set('protected', 'stable', 'refs/heads/next'), ['stable', 'next']);
+    const unknown = await gate.as('ian', 'config settings set readers nobody-yet robots');
+    assert.match(unknown.stderr, /no group "nobody-yet" yet[^]*no group "robots" yet/);
+    assert.match((await gate.as('ian', 'config settings set protected a..b')).stderr, /no name of a branch/);
+  });
+
+  test('two entries taken out of a list at once are both out: no removal is lost', async () => {
+    await gate.as('ian', 'config settings set readers one two three');
+    await Promise.all(['one', 'two'].map((name) => gate.as('ian', `config settings del readers ${name}`)));
+    assert.equal((await gate.as('ian', 'config settings show readers')).stdout, 'three\n');
+    assert.match((await gate.as('ian', 'config settings del readers one')).stderr, /not in readers/);
+  });
+
+  test('a rule sees the key and the name that are meant, however they are written', async () => {
+    const seen = async (words: string): Promise<unknown> => {
+      const before = gate.asked.length;
+      await gate.as('ian', words);
+      return gate.asked
+        .slice(before)
+        .flatMap(({ variables }) => variables?.['key'] ?? variables?.['newrepository'] ?? [])[0];
+    };
+    assert.equal(await seen('config settings set public no'), 'public');
+    assert.equal(await seen('config settings set project.public no'), 'public');
+    assert.equal(await seen('config settings set project.readers.* x'), 'readers');
+    assert.equal(await seen('config settings set head main'), 'default-branch');
+    assert.equal(await seen('config settings del project.public'), 'public');
+    assert.equal(await seen('rename settings /not/yours.git'), 'not/yours');
+    await gate.as('ian', 'rename not/yours settings');
+  });
+
+  test('the branch of gatehouse-admin stays: a draft does not become the policy by a setting', async () => {
+    const created = await gate.catalogue.create({ name: ADMIN_REPOSITORY, owner: 'root1' });
+    assert.equal(created.kind, 'ok');
+    const ran = await gate.as('root1', 'config gatehouse-admin set default-branch draft');
+    assert.equal(ran.exit, 1);
+    assert.match(ran.stderr, /keeps its branch: push the policy to it/);
+    assert.equal((await gate.as('root1', 'config gatehouse-admin set description Policy')).exit, 0);
   });
 
   test('a reader may not configure, and is told which rule says so', async () => {

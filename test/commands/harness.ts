@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
+import type { Question } from '../../src/access/decision.ts';
 import { compilePolicy } from '../../src/access/compile.ts';
 import { houseFiles } from '../../src/access/house.ts';
 import { checkRepositoryRules } from '../../src/access/own-rules.ts';
@@ -56,6 +57,8 @@ export interface Harness extends AsyncDisposable {
   runOutOfPatience(): number;
   /** Ids of repositories, and what was done to each while no push could commit. */
   readonly alone: readonly string[];
+  /** Questions to the policy, in order. */
+  readonly asked: readonly Question[];
   /** Runs a command as a user, or as `anonymous`. */
   as(user: string, words: string | readonly string[], options?: RunOptions): Promise<Ran>;
   /** The same as the administrator; fails the test where the command does. */
@@ -95,10 +98,18 @@ export async function startHarness(): Promise<Harness> {
   const report: PolicyReport = { source: 'test', rules: ['rules/main.lace'], problems: [], scenarios: [] };
   const journaled: Journaled[] = [];
   const alone: string[] = [];
+  const asked: Question[] = [];
   const commands = createCommands({
     directory,
     catalogue,
-    policy: compiled.policy,
+    policy: {
+      decide(question) {
+        asked.push(question);
+        return compiled.policy.decide(question);
+      },
+      explain: (question) => compiled.policy.explain(question),
+      readableRefs: (principal, repository) => compiled.policy.readableRefs(principal, repository),
+    },
     policyDesk: {
       active: async () => report,
       inDirectory: async (path) => ({ ...report, source: path, problems: ['rules/main.lace:1: wrong'] }),
@@ -158,6 +169,7 @@ export async function startHarness(): Promise<Harness> {
       return size;
     },
     alone,
+    asked,
     async as(user, words, options = {}) {
       const { stdin = '', transport = 'ssh', credential = { kind: 'local' }, signal } = options;
       const [out, err] = [new PassThrough(), new PassThrough()];

@@ -53,7 +53,10 @@ test('names nest beside each other; one that differs in case only, or is there, 
   assert.equal((await catalogue.find(named('a')))?.id, outer.id);
   assert.equal((await catalogue.find(named('a/b')))?.id, inner.id);
   assert.equal(await catalogue.find(named('A')), undefined);
-  assert.match(reasonOf(await catalogue.create({ name: named('A/b'), owner: 'bob' })), /whose name differs from A\/b in case only$/);
+  assert.match(
+    reasonOf(await catalogue.create({ name: named('A/b'), owner: 'bob' })),
+    /whose name differs from A\/b in case only$/,
+  );
   assert.match(reasonOf(await catalogue.create({ name: named('a'), owner: 'bob' })), /already a repository a$/);
   assert.match(reasonOf(await catalogue.rename(inner, named('A'))), /in case only/);
   assert.match(reasonOf(await catalogue.rename(inner, named('a'))), /already/);
