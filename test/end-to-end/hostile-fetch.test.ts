@@ -181,7 +181,7 @@ describe('a hostile fetch', () => {
     await done(ownerSsh, 'config heavy set public yes');
     const tree = join(owner.home, 'heavy');
     await gitOk(owner, ['init', '-q', '-b', 'main', tree]);
-    writeFileSync(join(tree, 'noise'), randomBytes(24 * MIB));
+    writeFileSync(join(tree, 'noise'), randomBytes(12 * MIB));
     await gitOk(owner, ['add', '.'], tree);
     await gitOk(owner, ['commit', '-q', '-m', 'Noise'], tree);
     await gitOk(owner, ['push', '-q', url(site.gate, 'ssh', 'heavy'), 'main'], tree);

@@ -198,7 +198,7 @@ describe('a hostile push', () => {
     await siege.journal.next({ event: 'push', outcome: 'refused', reason: /has 419430400 bytes/ });
 
     const tree = packed(TREE, zeros.subarray(0, 80 * MIB));
-    const many = Array.from({ length: 8 }, (_, at) => packed(BLOB, zeros.subarray(0, 30 * MIB + at)));
+    const many = Array.from({ length: 6 }, (_, at) => packed(BLOB, zeros.subarray(0, 20 * MIB + at)));
     for (const [door, pack, oid] of [
       ['http', packOf([tree.entry]), tree.oid],
       ['ssh', packOf(many.map(({ entry }) => entry)), NOWHERE],
@@ -256,7 +256,7 @@ describe('a hostile push', () => {
 
   test('whose client is killed in the middle leaves nothing', async () => {
     const { site, owner, tree, ownerToken } = siege;
-    writeFileSync(join(tree, 'large'), randomBytes(32 * MIB));
+    writeFileSync(join(tree, 'large'), randomBytes(20 * MIB));
     await gitOk(owner, ['checkout', '-q', '-b', 'large'], tree);
     await gitOk(owner, ['add', '.'], tree);
     await gitOk(owner, ['-c', 'core.compression=0', 'commit', '-q', '-m', 'Large'], tree);

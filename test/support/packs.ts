@@ -44,7 +44,7 @@ export function packed(type: number, content: Buffer): Packed {
     .update(`${KINDS.get(type) ?? ''} ${content.length}\0`)
     .update(content)
     .digest('hex');
-  const small = deflateSync(content, { level: constants.Z_BEST_COMPRESSION });
+  const small = deflateSync(content, { level: constants.Z_BEST_SPEED });
   return { oid, entry: Buffer.concat([entryHeader(type, content.length), small]) };
 }
 
