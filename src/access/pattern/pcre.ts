@@ -1,6 +1,7 @@
 /**
  * The regular part of PCRE (`VAR PCRE P`): everything that an automaton can match. Back references,
- * look-around, atomic groups, possessive repetition and recursion are refused when the rules compile.
+ * look-around, atomic groups, possessive repetition of more than one character and recursion are refused when
+ * the rules compile.
  */
 import { CLASSES, foldCase, inverse, range, single, union, type CharSet } from './char-set.ts';
 import { PATTERN_CHARS_MAX, type Node, type PatternNode } from './nfa.ts';
@@ -57,6 +58,23 @@ const ASSERTIONS: Readonly<Record<string, Holds>> = {
   b: atWordEdge,
   B: (text, index) => !atWordEdge(text, index),
 };
+
+interface Counts {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** As many as there are: either `max` of them, or fewer and then none follows. */
+function possessive(node: Node & { readonly kind: 'set' }, { min, max }: Counts): Node {
+  if (min === max) return { kind: 'repeat', node, min, max };
+  const noneFollows: Node = {
+    kind: 'assert',
+    holds: (text, index) => index >= text.length || !node.has(text.charCodeAt(index)),
+  };
+  if (max === Infinity) return { kind: 'sequence', nodes: [{ kind: 'repeat', node, min, max }, noneFollows] };
+  const fewer: Node = { kind: 'sequence', nodes: [{ kind: 'repeat', node, min, max: max - 1 }, noneFollows] };
+  return { kind: 'choice', nodes: [{ kind: 'repeat', node, min: max, max }, fewer] };
+}
 
 /** Carries the message to `parse`, and no further. */
 class PatternProblem extends Error {}
@@ -179,14 +197,18 @@ class PcreParser {
     for (;;) {
       const counts = this.#counts();
       if (counts === undefined) return repeated;
-      if (this.#peek('+'))
-        throw new PatternProblem('possessive repetition is not supported: matching is in linear time');
+      if (this.#take('+')) {
+        if (repeated.kind !== 'set')
+          throw new PatternProblem('only one character can be repeated possessively: matching is in linear time');
+        repeated = possessive(repeated, counts);
+        continue;
+      }
       this.#take('?');
       repeated = { kind: 'repeat', node: repeated, ...counts };
     }
   }
 
-  #counts(): { readonly min: number; readonly max: number } | undefined {
+  #counts(): Counts | undefined {
     if (this.#take('*')) return { min: 0, max: Infinity };
     if (this.#take('+')) return { min: 1, max: Infinity };
     if (this.#take('?')) return { min: 0, max: 1 };

@@ -94,6 +94,22 @@ test('the rest of PCRE that is regular works', () => {
   }
 });
 
+test('one character repeated possessively gives nothing back', () => {
+  const table: readonly [string, readonly string[], readonly string[]][] = [
+    ['^a++b$', ['ab', 'aaab'], ['b', 'aa']],
+    ['^a++a', [], ['a', 'aa', 'aaa']],
+    ['^a*+b', ['b', 'aab'], ['a']],
+    ['^a?+ab', ['aab'], ['ab']],
+    ['^a{1,2}+a$', ['aaa'], ['a', 'aa']],
+    ['^[a-c]{2}+c$', ['abc'], ['ab', 'bc']],
+    ['(?i)^a++A', [], ['aA', 'aaa']],
+  ];
+  for (const [pattern, good, bad] of table) {
+    for (const text of good) assert.equal(finds(pcre(pattern), text), true, `${pattern} ${text}`);
+    for (const text of bad) assert.equal(finds(pcre(pattern), text), false, `${pattern} ${text}`);
+  }
+});
+
 test('what no automaton can match is refused, and so is what is malformed', () => {
   const bad = [
     '(a)\\1',
@@ -102,7 +118,8 @@ test('what no automaton can match is refused, and so is what is malformed', () =
     '(?<=a)',
     '(?<!a)',
     '(?>a)',
-    'a++',
+    '(ab)++',
+    '(?:a|b)*+',
     '(?R)',
     '(?1)',
     '\\k<n>',

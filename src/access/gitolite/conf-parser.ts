@@ -1,0 +1,242 @@
+/** Plain lines to a `Conf`. What gitolite dies of is a problem of its line, and the parser goes on to the next. */
+import { MASTER, type ConfLine } from './conf-line.ts';
+import type { ConfProblems } from './conf-problem.ts';
+import type { ConfSettings } from './conf-settings.ts';
+import type { Conf, ConfRule, ConfSetting, Stanza } from './conf.ts';
+import { Meter } from '../meter.ts';
+import { compilePerl, type PerlPattern } from './perl-pattern.ts';
+import {
+  ALL,
+  DEFAULT_REFEX,
+  isPatternWord,
+  isPlainWord,
+  isUnsafeValue,
+  isUserWord,
+  RULE_LINE,
+  wordsOf,
+} from './words.ts';
+
+/** Rules and settings of a whole conf, and names on one `repo` line after its groups are taken apart. */
+const RULES_MAX = 1_000_000;
+const NAMES_MAX = 1_000_000;
+/** Members of all groups: nested groups are expanded, so a few lines can ask for very many. */
+const MEMBERS_MAX = 5_000_000;
+
+export function parseConf(lines: readonly ConfLine[], settings: ConfSettings, problems: ConfProblems): Conf {
+  const parser = new ConfParser(settings, problems);
+  for (const line of lines) parser.line(line);
+  parser.done();
+  return parser;
+}
+
+interface OpenStanza extends Stanza {
+  readonly rules: Map<string, ConfRule[]>;
+  readonly settings: ConfSetting[];
+}
+
+/** Carries a fatal message to `line`, and no further. */
+class Fatal extends Error {}
+
+class ConfParser implements Conf {
+  readonly groups = new Map<string, Set<string>>();
+  readonly stanzas = new Map<string, Stanza[]>();
+  readonly refexes = new Set<string>();
+  readonly #settings: ConfSettings;
+  readonly #problems: ConfProblems;
+  readonly #keys: readonly PerlPattern[];
+  /** `@group member` -> the part of the conf that put it in first. */
+  readonly #origins = new Map<string, string>();
+  /** Delegated part -> names it may not speak of, each with the line that did. */
+  readonly #ignored = new Map<string, { readonly at: ConfLine; readonly names: Set<string> }>();
+  readonly #patterns = new Map<string, PerlPattern | undefined>();
+  #stanza: OpenStanza | undefined;
+  #sequence = 0;
+  #names = 0;
+
+  constructor(settings: ConfSettings, problems: ConfProblems) {
+    this.#settings = settings;
+    this.#problems = problems;
+    this.#keys = ['gitolite-options\\..*', ...settings.configKeys].flatMap((key) => {
+      const compiled = compilePerl(`(?i)^${key}$`);
+      if (compiled.kind === 'ok') return [compiled.pattern];
+      problems.die({ file: 'gitolite.conf', line: 0 }, `bad pattern of config keys '${key}': ${compiled.message}`);
+      return [];
+    });
+  }
+
+  line(line: ConfLine): void {
+    try {
+      this.#line(line);
+    } catch (error) {
+      if (!(error instanceof Fatal)) throw error;
+      this.#problems.die(line, error.message);
+    }
+  }
+
+  done(): void {
+    for (const [subconf, { at, names }] of [...this.#ignored].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+      const list = [...names].toSorted().join(', ');
+      this.#problems.warn(at, `subconf '${subconf}' attempting to set access for ${list}`);
+    }
+  }
+
+  #line(line: ConfLine): void {
+    const { text } = line;
+    const [, group, members] = /^(@[^ ]+) = (.*)/s.exec(text) ?? [];
+    if (group !== undefined && members !== undefined) return this.#group(line, group, wordsOf(members));
+    if (text.startsWith('repo ')) return this.#repositories(line, wordsOf(text.slice('repo '.length)));
+    const [, permission, refexes = '', users] = RULE_LINE.exec(text) ?? [];
+    if (permission !== undefined && users !== undefined) {
+      return this.#rules(line, { permission, refexes: this.#refexes(line, refexes), users: wordsOf(users) });
+    }
+    const [, key, value] = /^config (.+) = ?(.*)/s.exec(text) ?? [];
+    if (key !== undefined && value !== undefined) return this.#config(line, key, value);
+    // Gitolite takes this one for its own mark of where a delegated part starts, which would let a part pass for another.
+    if (/^subconf [^ ]+$/.test(text)) throw new Fatal(`invalid include/subconf file/glob in '${text}'`);
+    this.#problems.warn(line, `syntax error, ignoring: '${text}'`);
+  }
+
+  #group(line: ConfLine, group: string, words: readonly string[]): void {
+    if (!isPlainWord(group)) throw new Fatal(`bad group '${group}'`);
+    const bad = words.find((word) => !isPatternWord(word));
+    if (bad !== undefined) throw new Fatal(`bad expansion '${bad}'`);
+    const members = this.#expand(words);
+    const known = this.groups.get(group) ?? new Set<string>();
+    this.groups.set(group, known);
+    for (const member of members) {
+      if (known.has(member)) continue;
+      known.add(member);
+      this.#origins.set(`${group} ${member}`, line.subconf);
+    }
+    if (this.#origins.size > MEMBERS_MAX) throw new Fatal(`groups have at most ${MEMBERS_MAX} members in all`);
+  }
+
+  #expand(words: readonly string[]): string[] {
+    return words.flatMap((word) => {
+      if (!word.startsWith('@') || word === ALL) return [word];
+      const members = this.groups.get(word);
+      if (members === undefined) throw new Fatal(`undefined group '${word}'`);
+      return [...members].toSorted();
+    });
+  }
+
+  #repositories(line: ConfLine, words: readonly string[]): void {
+    this.#stanza = { rules: new Map(), settings: [] };
+    const names: string[] = [];
+    const waiting = words.toReversed();
+    for (let word = waiting.pop(); word !== undefined; word = waiting.pop()) {
+      this.#names += 1;
+      if (this.#names > NAMES_MAX) throw new Fatal(`repo lines have at most ${NAMES_MAX} names in all`);
+      if (this.#mayNot(line, word)) {
+        const members = this.groups.get(word);
+        if (members === undefined) this.#ignore(line, word);
+        else waiting.push(...members);
+        continue;
+      }
+      const name = word.replace(/\.git$/, '');
+      if (name !== word) this.#problems.warn(line, `explicit '.git' extension ignored for ${word}`);
+      if (!isPatternWord(name)) throw new Fatal(`bad reponame '${name}'`);
+      names.push(name);
+    }
+    for (const name of new Set(names)) {
+      if (!isPlainWord(name)) this.#check(`^${name}$`, name);
+      const stanzas = this.stanzas.get(name);
+      if (stanzas === undefined) this.stanzas.set(name, [this.#stanza]);
+      else stanzas.push(this.#stanza);
+    }
+  }
+
+  /** A delegated part speaks of its own repositories only: those that the main conf put into the group of its name. */
+  #mayNot({ subconf }: ConfLine, name: string): boolean {
+    if (subconf === MASTER || subconf === name || `@${subconf}` === name) return false;
+    const own = `@${subconf}`;
+    const members = this.groups.get(own) ?? new Set<string>();
+    // Asking about it defines it, as gitolite has it.
+    this.groups.set(own, members);
+    return ![...members].some((member) => {
+      if (this.#origins.get(`${own} ${member}`) !== MASTER) return false;
+      // Only ever as a pattern: `wild/a{,2}` in the group is not the line `repo wild/a{,2}`.
+      return this.#check(`^${member}$`, member)?.find(name, new Meter()) === true;
+    });
+  }
+
+  #ignore(line: ConfLine, name: string): void {
+    const ignored = this.#ignored.get(line.subconf) ?? { at: line, names: new Set<string>() };
+    this.#ignored.set(line.subconf, ignored);
+    ignored.names.add(name);
+  }
+
+  #refexes(line: ConfLine, text: string): readonly string[] {
+    const words = wordsOf(text);
+    const refexes = this.#expand(words);
+    if (refexes.length === 0 && words.length > 0)
+      this.#problems.warn(line, 'the groups of refexes are empty: the rule is for every ref');
+    if (refexes.length === 0) return [DEFAULT_REFEX];
+    return refexes.map((refex) => (/^(?:refs|VREF)\//.test(refex) ? refex : `refs/heads/${refex}`));
+  }
+
+  #rules(
+    line: ConfLine,
+    {
+      permission,
+      refexes,
+      users,
+    }: { readonly permission: string; readonly refexes: readonly string[]; readonly users: readonly string[] },
+  ): void {
+    const bad = users.find((user) => !isUserWord(user));
+    if (bad !== undefined) throw new Fatal(`bad user '${bad}'`);
+    for (const refex of refexes) {
+      if (permission === 'R' && refex !== DEFAULT_REFEX)
+        this.#problems.warn(line, `doesn't make sense to supply a ref ('${refex}') for 'R' rule`);
+      if (!isPatternWord(refex)) throw new Fatal(`bad ref '${refex}'`);
+      this.#check(`^${refex}`, refex);
+      this.refexes.add(refex);
+      for (const user of users) this.#rule(line, { permission, refex, user });
+    }
+  }
+
+  #rule({ file, line, subconf }: ConfLine, rule: Pick<ConfRule, 'permission' | 'refex' | 'user'>): void {
+    const { user } = rule;
+    if (user.startsWith('@') && !this.#isKnownGroup(user))
+      this.#problems.warn({ file, line }, `possible undeclared group '${user}'`);
+    const sequence = this.#next();
+    const rules = this.#stanza?.rules;
+    if (rules === undefined) {
+      if (subconf === MASTER) this.#problems.warn({ file, line }, 'the rule stands below no repo line');
+      return;
+    }
+    const list = rules.get(user) ?? [];
+    rules.set(user, list);
+    list.push({ ...rule, sequence, file, line });
+  }
+
+  #isKnownGroup(group: string): boolean {
+    const { hasOuterGroups, roles } = this.#settings;
+    const name = group.slice(1);
+    return this.groups.has(group) || hasOuterGroups || group === ALL || name === 'CREATOR' || roles.has(name);
+  }
+
+  #config({ file, line }: ConfLine, key: string, written: string): void {
+    let value = written.replace(/^['"](.*)["']$/s, '$1');
+    if (!this.#keys.some((pattern) => pattern.find(key, new Meter())))
+      throw new Fatal(`git config '${key}' not allowed; the settings of the site say which keys are`);
+    if (isUnsafeValue(value)) throw new Fatal(`bad config value '${value}'`);
+    for (const [name, safe] of this.#settings.safeConfig) value = value.replaceAll(`%${name}`, () => safe);
+    this.#stanza?.settings.push({ sequence: this.#next(), key, value, file, line });
+  }
+
+  #next(): number {
+    this.#sequence += 1;
+    if (this.#sequence > RULES_MAX) throw new Fatal(`a conf has at most ${RULES_MAX} rules`);
+    return this.#sequence;
+  }
+
+  /** @throws Fatal where no automaton can match it. */
+  #check(text: string, shown: string): PerlPattern | undefined {
+    if (this.#patterns.has(text)) return this.#patterns.get(text);
+    const compiled = compilePerl(text);
+    if (compiled.kind === 'wrong') throw new Fatal(`bad pattern '${shown}': ${compiled.message}`);
+    this.#patterns.set(text, compiled.pattern);
+    return compiled.pattern;
+  }
+}

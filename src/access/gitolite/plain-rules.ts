@@ -1,0 +1,75 @@
+/** The conf's own shorthands written out: options that suffixes imply, `desc` and its like, NAME/, role names, blocks to skip. */
+import { cleanLine, type ConfLine } from './conf-line.ts';
+import type { ConfProblems } from './conf-problem.ts';
+import { RULE_LINE, wordsOf } from './words.ts';
+
+/** The order matters: what a later step makes is not seen by an earlier one. */
+export function writeOut(
+  lines: readonly ConfLine[],
+  roles: ReadonlySet<string>,
+  problems: ConfProblems,
+): readonly ConfLine[] {
+  const written = addSuffixOptions(lines).map((line) => ({
+    ...line,
+    text: prefixRoles(qualifyNames(describe(optionToConfig(line.text))), roles),
+  }));
+  return dropBlocks(written, problems);
+}
+
+const SUFFIX_OPTIONS = [
+  ['DELETE_IS_D', /D/],
+  ['CREATE_IS_C', /RW.*C/],
+  ['MERGE_CHECK', /M/],
+] as const;
+
+/** The first rule below a `repo` line with such a suffix makes the repositories of that line strict about it. */
+function addSuffixOptions(lines: readonly ConfLine[]): ConfLine[] {
+  const seen = new Set<string>();
+  return lines.flatMap((line) => {
+    if (line.text.startsWith('repo ')) seen.clear();
+    const permission = line.text.startsWith('repo ') ? undefined : RULE_LINE.exec(line.text)?.[1];
+    if (permission === undefined) return [line];
+    const options = SUFFIX_OPTIONS.filter(([name, suffix]) => suffix.test(permission) && !seen.has(name));
+    for (const [name] of options) seen.add(name);
+    return [line, ...options.map(([name]) => ({ ...line, text: `option ${name} = 1` }))];
+  });
+}
+
+function optionToConfig(text: string): string {
+  const current = text.replace('option mirror.slaves', 'option mirror.copies');
+  return current.replace(/^option ([^ ]+) = (?=[^ ])/, 'config gitolite-options.$1 = ');
+}
+
+const GITWEB = { desc: 'description', owner: 'owner', category: 'category' } as const;
+
+function describe(text: string): string {
+  return text.replace(
+    /^(desc|owner|category) = (?=[^ ])/,
+    (_all, word: keyof typeof GITWEB) => `config gitweb.${GITWEB[word]} = `,
+  );
+}
+
+function qualifyNames(text: string): string {
+  return /^(?:-|R[^ ]+) [^ ].* = [^ ]/s.test(text) ? text.replaceAll(' NAME/', ' VREF/NAME/') : text;
+}
+
+function prefixRoles(text: string, roles: ReadonlySet<string>): string {
+  const [, permission, refexes = '', users] = RULE_LINE.exec(text) ?? [];
+  if (permission === undefined || users === undefined) return text;
+  const named = wordsOf(users).map((user) => (user === 'CREATOR' || roles.has(user) ? `@${user}` : user));
+  return cleanLine(`${permission} ${refexes} = ${named.join(' ')}`);
+}
+
+function dropBlocks(lines: readonly ConfLine[], problems: ConfProblems): ConfLine[] {
+  let isInside = false;
+  return lines.filter((line) => {
+    if (!isInside && /^= *begin (?:testconf|template-data)$/.test(line.text)) {
+      isInside = true;
+      if (line.text.endsWith('template-data')) problems.warn(line, 'template data is not applied');
+      return false;
+    }
+    if (!isInside) return true;
+    if (/^= *end$/.test(line.text)) isInside = false;
+    return false;
+  });
+}
