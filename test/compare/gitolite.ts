@@ -1,0 +1,160 @@
+/**
+ * Random confs and random questions, answered by this gate's conf language and by the real gitolite: every answer
+ * must be the same, word for word. Arguments: `--seed N`, `--decisions N`. Without gitolite it says so and fails.
+ */
+import { parseArgs } from 'node:util';
+import { compileConf, type CompiledConf } from '../../src/access/gitolite/compile-conf.ts';
+import type { Attempt } from '../../src/access/gitolite/conf-access.ts';
+import { DEFAULT_SETTINGS, type ConfSettings } from '../../src/access/gitolite/conf-settings.ts';
+import type { ConfRepository } from '../../src/access/gitolite/rule-index.ts';
+import { ATTEMPTS, randomSite, REFS, REPOSITORIES, SITE, USERS, type RandomSite } from './gitolite-confs.ts';
+import { hasGitolite, RealSite } from './gitolite-site.ts';
+import { Chance } from './random.ts';
+
+const SETTINGS: ConfSettings = {
+  ...DEFAULT_SETTINGS,
+  hostname: SITE.hostname,
+  configKeys: SITE.configKeys,
+  safeConfig: SITE.safeConfig,
+  roles: new Set(SITE.roles),
+  sugar: SITE.sugar,
+  hasOuterGroups: true,
+};
+const BATCHES = 24;
+const DIFFERENCES_MAX = 10;
+
+class Comparison {
+  readonly #real: RealSite;
+  decisions = 0;
+  configs = 0;
+  confs = 0;
+  refused = 0;
+  readonly differences: string[] = [];
+
+  constructor(real: RealSite) {
+    this.#real = real;
+  }
+
+  seed(seed: number): void {
+    const site = randomSite(seed);
+    const real = this.#real.place(site);
+    const ours = compileConf({ files: site.files, settings: SETTINGS });
+    this.confs += 1;
+    const realFatal =
+      real.code === 0 ? undefined : (/FATAL: (.*)/.exec(real.stderr)?.[1] ?? /.+/.exec(real.stderr)?.[0] ?? '?');
+    if (realFatal !== undefined || ours.kind === 'wrong') {
+      this.refused += 1;
+      const messages = ours.kind === 'wrong' ? ours.problems.map(({ message }) => message) : [];
+      const isSame = realFatal !== undefined && messages.some((message) => sameFatal(message, realFatal));
+      if (!isSame)
+        this.#differ(
+          seed,
+          site,
+          `compile: gitolite ${realFatal ?? 'accepts'}; ours ${messages.join(' / ') || 'accepts'}`,
+        );
+      return;
+    }
+    this.#questions(seed, site, ours.compiled);
+  }
+
+  #questions(seed: number, site: RandomSite, { access }: CompiledConf): void {
+    const chance = new Chance(seed ^ 0x5eed);
+    const facts = factsOf(site, this.#real.physical());
+    for (let batch = 0; batch < BATCHES; batch += 1) {
+      const attempt: Attempt = chance.one(ATTEMPTS);
+      const ref = chance.one(REFS);
+      const glUser = chance.one(['', ...USERS]);
+      const pairs = REPOSITORIES.flatMap((name) => USERS.filter(() => chance.is(50)).map((user) => ({ name, user })));
+      const input = pairs.map(({ name, user }) => `${name} ${user}\n`).join('');
+      const real = this.#real.run(['access', '%', '%', attempt, ref], input, glUser);
+      const lines = real.stdout.split('\n');
+      for (const [i, { name, user }] of pairs.entries()) {
+        const outerGroups = SITE.outerGroups.get(user) ?? [];
+        const answer = access.accessCommand({
+          repository: facts(name, glUser),
+          user: { name: user, outerGroups },
+          attempt,
+          ref,
+        });
+        const ours = `${name}\t${user}\t${answer.text}`;
+        this.decisions += 1;
+        if (lines[i] !== ours)
+          this.#differ(
+            seed,
+            site,
+            `access ${name} ${user} ${attempt} ${ref} GL_USER=${glUser}\n  gitolite: ${lines[i]} ${real.stderr.slice(0, 200)}\n  ours:     ${ours}`,
+          );
+        if (this.differences.length >= DIFFERENCES_MAX) return;
+      }
+    }
+    const real = this.#real.run(['git-config', '-r', '%', '.'], REPOSITORIES.map((name) => `${name}\n`).join(''));
+    const ours = REPOSITORIES.flatMap((name) =>
+      [...access.config(facts(name, ''))].map(([key, value]) => `${name}\t${key}\t${value}`),
+    );
+    this.configs += REPOSITORIES.length;
+    const [a, b] = [
+      real.stdout
+        .split('\n')
+        .filter((line) => line !== '')
+        .toSorted(),
+      ours.toSorted(),
+    ];
+    if (a.join('\n') !== b.join('\n'))
+      this.#differ(
+        seed,
+        site,
+        `config\n  gitolite: ${a.filter((x) => !b.includes(x)).join('; ')}\n  ours: ${b.filter((x) => !a.includes(x)).join('; ')}`,
+      );
+  }
+
+  #differ(seed: number, site: RandomSite, what: string): void {
+    const isFirst = !this.differences.some((one) => one.startsWith(`seed ${seed}:`));
+    const files = [...site.files].map(([path, text]) => `--- ${path}\n${text}`).join('\n');
+    const wild = site.wild.map((one) => JSON.stringify(one)).join('\n');
+    this.differences.push(`seed ${seed}: ${what}${isFirst ? `\n${files}\n--- wild\n${wild}` : ''}`);
+  }
+}
+
+function sameFatal(ours: string, real: string): boolean {
+  return real === ours || ours.startsWith(`${real};`) || real.startsWith(ours);
+}
+
+function factsOf(site: RandomSite, physical: ReadonlySet<string>): (name: string, glUser: string) => ConfRepository {
+  const wild = new Map(site.wild.map((one) => [one.name, one]));
+  return (name, glUser) => {
+    const exists = physical.has(name);
+    const { creator = '', permissions = '', groups = '' } = wild.get(name) ?? {};
+    return {
+      name,
+      exists,
+      creator: exists ? creator : glUser,
+      permissions,
+      groups: groups.split(' ').filter((word) => word !== ''),
+    };
+  };
+}
+
+function main(): number {
+  const { values } = parseArgs({
+    options: { seed: { type: 'string', default: '1' }, decisions: { type: 'string', default: '20000' } },
+  });
+  if (!hasGitolite()) {
+    console.error('COMPARISON NOT MADE: there is no gitolite on this machine (apt-get install gitolite3)');
+    return 1;
+  }
+  using real = new RealSite();
+  const comparison = new Comparison(real);
+  const wanted = Number(values.decisions);
+  for (let seed = Number(values.seed); comparison.decisions < wanted; seed += 1) {
+    comparison.seed(seed);
+    if (comparison.differences.length >= DIFFERENCES_MAX) break;
+  }
+  const { decisions, configs, confs, refused, differences } = comparison;
+  for (const difference of differences) console.error(difference);
+  console.log(
+    `${decisions} decisions and ${configs} configurations over ${confs} confs (${refused} refused by both), from seed ${values.seed}: ${differences.length} differences`,
+  );
+  return differences.length === 0 ? 0 : 1;
+}
+
+process.exitCode = main();
