@@ -78,15 +78,6 @@ export class HeadFile {
   }
 }
 
-export function syncDirectorySync(directory: string): void {
-  const descriptor = openSync(directory, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
 export interface RawLine {
   /** Without the newline. Empty where the line is longer than any line may be. */
   readonly bytes: Buffer;

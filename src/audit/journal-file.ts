@@ -16,8 +16,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { syncNow } from '../base/durable.ts';
 import { Fault } from '../base/fault.ts';
-import { fileName, HeadFile, syncDirectorySync, type Head, type Place } from './files.ts';
+import { fileName, HeadFile, type Head, type Place } from './files.ts';
 import type { ChainEnd } from './line.ts';
 
 /** The calls that fail when a disk does; a test hands in its own. */
@@ -82,7 +83,7 @@ export class JournalFile {
       ftruncateSync(descriptor, place.offset);
       rewrite(descriptor, disk, rewriteFrom, place.offset);
       await disk.sync(descriptor);
-      syncDirectorySync(directory);
+      syncNow(directory);
       const file = new JournalFile(options, descriptor, head);
       // In an empty file `head` would name no line: it stays at the end of the file before.
       if (place.offset > 0) file.#moveHead(file.#durable);
@@ -137,7 +138,7 @@ export class JournalFile {
     const next = this.#file + 1;
     const descriptor = openLines(this.#directory, next, true);
     try {
-      syncDirectorySync(this.#directory);
+      syncNow(this.#directory);
       this.#head.sync();
     } catch (error) {
       closeSync(descriptor);

@@ -91,18 +91,22 @@ interface Anchor {
 }
 
 function parseAnchor(text: string): Anchor {
-  const match = /^(?:(\d{1,15}):)?([0-9a-f]{64})$/.exec(text);
-  const hash = match?.[2];
-  if (hash === undefined) {
-    throw new Fault('usage', 'head is not a hash', { publicMessage: 'a head is 64 hex digits, or SEQ:HASH' });
-  }
-  return { seq: match?.[1] === undefined ? undefined : Number(match[1]), hash };
+  const anchor = readAnchor(text);
+  if (anchor !== undefined) return anchor;
+  throw new Fault('usage', 'head is not a hash', { publicMessage: 'a head is 64 hex digits, or SEQ:HASH' });
 }
 
 function parseBase(text: string): ChainEnd {
-  const { seq, hash } = parseAnchor(text);
-  if (seq !== undefined) return { seq, hash };
-  throw new Fault('usage', 'base has no line number', { publicMessage: 'a base is SEQ:HASH' });
+  const { seq, hash } = readAnchor(text) ?? {};
+  if (seq !== undefined && hash !== undefined) return { seq, hash };
+  throw new Fault('usage', 'base is no line', { publicMessage: 'a base is SEQ:HASH' });
+}
+
+function readAnchor(text: string): Anchor | undefined {
+  const match = /^(?:(\d{1,15}):)?([0-9a-f]{64})$/.exec(text);
+  const hash = match?.[2];
+  if (hash === undefined) return undefined;
+  return { seq: match?.[1] === undefined ? undefined : Number(match[1]), hash };
 }
 
 interface ChainCheckOptions {

@@ -10,7 +10,11 @@ import { done, type Answer, type Call, type SiteCommand } from './command.ts';
 export interface AuditReader {
   read(filter?: JournalFilter): AsyncIterable<JournalLine>;
   follow(filter: JournalFilter, signal: AbortSignal): AsyncIterable<JournalLine>;
-  verify(options?: { readonly head?: string; readonly signal?: AbortSignal }): Promise<VerifyReport>;
+  verify(options?: {
+    readonly head?: string;
+    readonly base?: string;
+    readonly signal?: AbortSignal;
+  }): Promise<VerifyReport>;
 }
 
 const LIMIT_DEFAULT = 100;
@@ -54,8 +58,13 @@ export const AUDIT_COMMANDS: readonly SiteCommand[] = [
         value: 'SEQ:HASH',
         meaning: 'a head that was printed earlier: that line must be in the journal',
       },
+      {
+        name: '--base',
+        value: 'SEQ:HASH',
+        meaning: 'the last line of the files that were moved to an archive: the rest must continue it',
+      },
     ],
-    examples: ['audit verify', 'audit verify --head 1234:9f86d0…'],
+    examples: ['audit verify', 'audit verify --head 1234:9f86d0…', 'audit verify --base 1000:5feceb…'],
     isReadOnly: true,
     scope: 'admin',
     permission: { kind: 'site', action: 'audit_verify' },
@@ -165,8 +174,12 @@ function quoted(word: string): string {
 }
 
 async function verify(call: Call): Promise<Answer> {
-  const head = call.args.value('--head');
-  const report = await call.parts.journal.verify({ signal: call.signal, ...(head === undefined ? {} : { head }) });
+  const [head, base] = [call.args.value('--head'), call.args.value('--base')];
+  const report = await call.parts.journal.verify({
+    signal: call.signal,
+    ...(head === undefined ? {} : { head }),
+    ...(base === undefined ? {} : { base }),
+  });
   const json = {
     ok: report.ok,
     lines: report.lines,

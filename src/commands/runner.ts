@@ -2,11 +2,11 @@
  * Runs one command line: finds the command, asks policy, runs it, prints the answer and gives the exit code.
  * Every command takes the walk (admission, drain, journal) through `walk.command`.
  */
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { BOUNDS } from '../base/bounds.ts';
 import { Fault, publicMessageOf, type Parsed } from '../base/fault.ts';
 import { assertWritable, drained, readChunk } from '../git/stream.ts';
-import type { RequestOrigin } from '../request/request.ts';
+import type { CommandRun, RequestOrigin } from '../request/request.ts';
 import type { CommandEnd, CommandTrip } from '../request/walk.ts';
 import { answerTo, asUser, type Streams } from './answer.ts';
 import type { Answer, Command } from './command.ts';
@@ -14,15 +14,6 @@ import { parseFor, synopsis, Vocabulary, withoutSecrets, type Entry, type Parse 
 import { greeting } from './greeting.ts';
 import { helpFamily, helpOne } from './help.ts';
 import type { CommandParts } from './parts.ts';
-
-export interface CommandRun {
-  readonly origin: RequestOrigin;
-  readonly argv: readonly string[];
-  readonly stdin: Readable;
-  readonly stdout: Writable;
-  readonly stderr: Writable;
-  readonly signal: AbortSignal;
-}
 
 export interface CommandRunner {
   /** The exit code: 0 done, 1 refused or failed, 2 usage. Never rejects. */

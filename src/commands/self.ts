@@ -1,8 +1,7 @@
 /** `whoami`, `help`, `ls`, `info`: who one is, what one may read, what there is to say. */
 import { refuse } from '../base/fault.ts';
 import type { Json } from '../base/json.ts';
-import type { Principal } from '../identity/principal.ts';
-import { describeCredential } from '../request/line.ts';
+import { describeCredential, type Principal } from '../identity/principal.ts';
 import { done, type Answer, type Call, type Command } from './command.ts';
 import { shown, synopsis, type Entry } from './find.ts';
 import { matchesGlob } from './glob.ts';

@@ -8,7 +8,7 @@ import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
 import type { Settings } from '../base/settings.ts';
-import { writeFileDurably } from '../git/durable.ts';
+import { writeFileDurably } from '../base/durable.ts';
 import type { Directory } from '../identity/directory.ts';
 import { parseUserName, type UserName } from '../identity/principal.ts';
 import { parsePublicKey } from '../identity/public-key.ts';

@@ -54,3 +54,17 @@ export function parseGroupName(text: string): Parsed<GroupName> {
 export function principalLabel(principal: Principal): string {
   return principal.kind === 'anonymous' ? 'anonymous' : principal.name;
 }
+
+/** `key SHA256:... (laptop)`, `token ci-1`, `local`. */
+export function describeCredential(credential: Credential): string {
+  switch (credential.kind) {
+    case 'key':
+      return `key ${credential.fingerprint} (${credential.tag})`;
+    case 'token':
+      return `token ${credential.name}`;
+    case 'local':
+      return 'local';
+    default:
+      return credential satisfies never;
+  }
+}

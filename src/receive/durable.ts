@@ -1,5 +1,5 @@
 /** The syncing that the commit protocol relies on, behind an interface: a test proves with a deaf one that it matters. */
-import { syncDirectory, syncFile, writeFileDurably } from '../git/durable.ts';
+import { syncDirectory, syncFile, writeFileDurably } from '../base/durable.ts';
 
 export interface Durable {
   /** Bytes and size of a file are on disk. */

@@ -1,6 +1,6 @@
 /** The journal's line about a push. */
 import type { JournalEntry, JournalOutcome, JournalRef } from '../audit/entry.ts';
-import { principalLabel, type Credential, type Principal } from '../identity/principal.ts';
+import { describeCredential, principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import { oneLine } from './report.ts';
 import { mainRefusal, type Update } from './update.ts';
@@ -75,17 +75,4 @@ function credentialOf(principal: Principal): { readonly credential?: string; rea
   if (principal.kind === 'anonymous') return {};
   const asking = principal.asking === undefined ? {} : { asking: principal.asking.name };
   return { credential: describeCredential(principal.credential), ...asking };
-}
-
-function describeCredential(credential: Credential): string {
-  switch (credential.kind) {
-    case 'key':
-      return `key ${credential.fingerprint} (${credential.tag})`;
-    case 'token':
-      return `token ${credential.name}`;
-    case 'local':
-      return 'local';
-    default:
-      return credential satisfies never;
-  }
 }

@@ -5,7 +5,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
-import { syncDirectory, syncFile, writeFileDurably } from '../git/durable.ts';
+import { syncDirectory, syncFile, writeFileDurably } from '../base/durable.ts';
 import type { ObjectFormat } from '../git/oid.ts';
 import type { Refname } from '../git/refname.ts';
 

@@ -9,7 +9,7 @@ import { copyFile, link, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { Fault, ok, refuse, type Parsed } from '../base/fault.ts';
-import { syncDirectory, syncFile } from '../git/durable.ts';
+import { syncDirectory, syncFile } from '../base/durable.ts';
 import { assertOwnEnd, runGitOk } from '../git/run.ts';
 import { isInternalRefname, parseRefname } from '../git/refname.ts';
 import type { GitSpec } from '../git/processes.ts';

@@ -1,6 +1,6 @@
 /** Destroyed repositories: out of reach, whole, until they are restored or purged. */
 import { refuse, type Parsed } from '../base/fault.ts';
-import { moveIntoDurably } from '../git/durable.ts';
+import { moveIntoDurably } from '../base/durable.ts';
 import type { ListOptions, Write } from '../store/store.ts';
 import { attempt } from './attempt.ts';
 import type { Ground } from './ground.ts';

@@ -9,7 +9,7 @@
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Fault } from '../base/fault.ts';
-import { syncDirectory } from '../git/durable.ts';
+import { syncDirectory } from '../base/durable.ts';
 
 export const MOVES = ['create', 'copy', 'destroy', 'restore', 'purge', 'describe', 'head'] as const;
 export type Move = (typeof MOVES)[number];

@@ -5,7 +5,7 @@
  */
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { syncDirectory, moveIntoDurably } from '../git/durable.ts';
+import { syncDirectory, moveIntoDurably } from '../base/durable.ts';
 import { identify, pointHead } from './bare.ts';
 import type { Ground } from './ground.ts';
 import { entriesOf, isPresent, type Mark } from './layout.ts';

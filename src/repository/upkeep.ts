@@ -2,7 +2,7 @@
 
 import { BOUNDS } from '../base/bounds.ts';
 import { ok, refuse, type Parsed } from '../base/fault.ts';
-import { syncDirectory } from '../git/durable.ts';
+import { syncDirectory } from '../base/durable.ts';
 import type { GitSpec } from '../git/processes.ts';
 import { assertOwnEnd } from '../git/run.ts';
 import type { Ground } from './ground.ts';

@@ -1,6 +1,6 @@
 /** The journal line and the log fields of a finished request: pure functions over what was found out. */
 import type { JournalEntry, JournalOutcome, JournalRef } from '../audit/entry.ts';
-import { principalLabel, type Credential, type Principal } from '../identity/principal.ts';
+import { describeCredential, principalLabel, type Principal } from '../identity/principal.ts';
 import { withoutTokens } from '../identity/secret.ts';
 import { printable } from './refusal.ts';
 import type { GitRequest, Outcome, RequestOrigin } from './request.ts';
@@ -130,18 +130,4 @@ function originFields(
 
 function credentialLabel(principal: Principal): string | undefined {
   return principal.kind === 'user' ? describeCredential(principal.credential) : undefined;
-}
-
-/** `key SHA256:... (laptop)`, `token ci-1`, `local`. */
-export function describeCredential(credential: Credential): string {
-  switch (credential.kind) {
-    case 'key':
-      return `key ${credential.fingerprint} (${credential.tag})`;
-    case 'token':
-      return `token ${credential.name}`;
-    case 'local':
-      return 'local';
-    default:
-      return credential satisfies never;
-  }
 }

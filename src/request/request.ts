@@ -33,6 +33,16 @@ export interface GitRequest extends RequestOrigin {
   readonly signal: AbortSignal;
 }
 
+/** One command line, however it arrived. */
+export interface CommandRun {
+  readonly origin: RequestOrigin;
+  readonly argv: readonly string[];
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  readonly signal: AbortSignal;
+}
+
 /** How a request ended. Refused and missing at admission: nothing was written to `output`. */
 export type Outcome =
   | { readonly kind: 'served' }

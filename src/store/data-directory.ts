@@ -10,11 +10,11 @@
  * Only `initialising`: a first start was cut short; its steps are idempotent and run again. Neither, but
  * things that Gatehouse makes: the directory lost its version file, or is half a copy, and is refused.
  */
-import { accessSync, closeSync, constants, fsyncSync, mkdirSync, openSync } from 'node:fs';
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
+import { syncNow, writeFileDurably } from '../base/durable.ts';
 import { Fault, type FaultCode } from '../base/fault.ts';
 import { isRecord, SQLITE_CODES, sqliteCode } from './sqlite-fault.ts';
 
@@ -60,9 +60,9 @@ export async function claimDataDirectory(path: string): Promise<DataDirectory> {
   try {
     // Looked at under the lock: a first start that is under way is not mistaken for a broken one.
     const state = stateOf(directory);
-    if (state === 'new') writeDurably(directory, UNFINISHED_NAME, `gatehouse ${LAYOUT_VERSION}\n`);
+    if (state === 'new') await writeName(directory, UNFINISHED_NAME, `gatehouse ${LAYOUT_VERSION}\n`);
     if (state === 'ready') rmSync(join(directory, UNFINISHED_NAME), { force: true });
-    writeDurably(directory, PID_NAME, `${process.pid} ${startOf(process.pid) ?? '-'}\n`);
+    await writeName(directory, PID_NAME, `${process.pid} ${startOf(process.pid) ?? '-'}\n`);
     return new ClaimedDirectory(directory, state, lock);
   } catch (error) {
     lock.close();
@@ -90,8 +90,8 @@ class ClaimedDirectory implements DataDirectory {
     if (missing.length > 0) {
       throw new Fault('internal', 'data directory finished too early', { context: { missing } });
     }
-    syncPath(this.path);
-    writeDurably(this.path, VERSION_NAME, `gatehouse ${LAYOUT_VERSION}\n`);
+    syncNow(this.path);
+    await writeName(this.path, VERSION_NAME, `gatehouse ${LAYOUT_VERSION}\n`);
     rmSync(join(this.path, UNFINISHED_NAME), { force: true });
     this.#finished = true;
   }
@@ -112,7 +112,7 @@ class ClaimedDirectory implements DataDirectory {
 function makeDirectory(directory: string): void {
   try {
     const made = mkdirSync(directory, { recursive: true, mode: 0o700 });
-    if (made !== undefined) syncPath(dirname(made));
+    if (made !== undefined) syncNow(dirname(made));
     if (!statSync(directory).isDirectory()) throw refusal('usage', directory, 'is not a directory');
     accessSync(directory, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
@@ -225,28 +225,8 @@ function checkVersion(directory: string, name: string): void {
   throw refusal('corrupt', directory, `${what}. Start the newer version`);
 }
 
-/** Written beside its place, synced, renamed, and the name synced: whole or absent after a power cut. */
-function writeDurably(directory: string, name: string, text: string): void {
-  const path = join(directory, name);
-  const unfinished = `${path}.new`;
-  const descriptor = openSync(unfinished, 'w', 0o600);
-  try {
-    writeSync(descriptor, text);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-  renameSync(unfinished, path);
-  syncPath(directory);
-}
-
-function syncPath(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
+function writeName(directory: string, name: string, text: string): Promise<void> {
+  return writeFileDurably(join(directory, name), text, { mode: 0o600 });
 }
 
 function accessFault(error: unknown, directory: string): Fault {

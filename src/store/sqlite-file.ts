@@ -2,9 +2,10 @@
  * The SQLite file of the store: made whole or not at all, recognised or refused. A file that is newer,
  * truncated, unreadable or something else is refused with what to do, and never made anew.
  */
-import { closeSync, existsSync, fsyncSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { syncNow } from '../base/durable.ts';
 import { Fault } from '../base/fault.ts';
 import { isRecord, SQLITE_BUSY_MS, SQLITE_CODES, sqliteFault } from './sqlite-fault.ts';
 
@@ -92,20 +93,11 @@ function createFile(path: string): void {
     } finally {
       database.close();
     }
-    syncPath(unfinished);
+    syncNow(unfinished);
     renameSync(unfinished, path);
-    syncPath(dirname(path));
+    syncNow(dirname(path));
   } catch (error) {
     throw openFault(error, path);
-  }
-}
-
-function syncPath(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }
 

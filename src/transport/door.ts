@@ -2,8 +2,7 @@
 import type { Server } from 'node:net';
 import { formatAddress, type Listen } from '../base/address.ts';
 import { Fault } from '../base/fault.ts';
-import type { Readable, Writable } from 'node:stream';
-import type { GitRequest, Outcome, RequestOrigin } from '../request/request.ts';
+import type { CommandRun, GitRequest, Outcome, RequestOrigin } from '../request/request.ts';
 
 export interface Door {
   /** `HOST:PORT` as bound. */
@@ -29,15 +28,6 @@ export interface DoorMetrics {
   connectionOpened(transport: string): void;
   connectionClosed(transport: string): void;
   login(transport: string, outcome: 'served' | 'refused'): void;
-}
-
-export interface CommandRun {
-  readonly origin: RequestOrigin;
-  readonly argv: readonly string[];
-  readonly stdin: Readable;
-  readonly stdout: Writable;
-  readonly stderr: Writable;
-  readonly signal: AbortSignal;
 }
 
 /** What a door asks of the commands. */

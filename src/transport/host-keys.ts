@@ -6,7 +6,7 @@ import { chmod, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import ssh2, { type ParsedKey } from 'ssh2';
 import { Fault } from '../base/fault.ts';
-import { writeFileDurably } from '../git/durable.ts';
+import { writeFileDurably } from '../base/durable.ts';
 import { fingerprintOf } from './ssh-key.ts';
 
 export interface HostKey {

@@ -1,7 +1,6 @@
 /** The journal line of a client that a door turned away: it never came as far as the walk, which journals the others. */
 import type { JournalEntry } from '../audit/entry.ts';
-import { principalLabel, type Principal } from '../identity/principal.ts';
-import { describeCredential } from '../request/line.ts';
+import { describeCredential, principalLabel, type Principal } from '../identity/principal.ts';
 import { printable } from '../request/refusal.ts';
 import type { RequestOrigin } from '../request/request.ts';
 

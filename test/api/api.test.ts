@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { fastify, type FastifyInstance, type LightMyRequestResponse } from 'fastify';
 import { registerApi } from '../../src/api/api.ts';
-import type { CommandRun } from '../../src/api/commands.ts';
+import type { CommandRun } from '../../src/request/request.ts';
 import { ROUTES } from '../../src/api/routes.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { Fault } from '../../src/base/fault.ts';

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
-import type { CommandRun } from '../../src/api/commands.ts';
+import type { CommandRun } from '../../src/request/request.ts';
 import { connectControl, type ControlCommand } from '../../src/api/control-client.ts';
 import { startControlSocket, type ControlSocket } from '../../src/api/control-server.ts';
 import { encodeFrame, FrameReader, STDIN_CREDIT_BYTES } from '../../src/api/frames.ts';

@@ -633,6 +633,15 @@ describe('policy, audit and upkeep', () => {
     assert.equal((await gate.as('ian', 'audit log')).exit, 1);
   });
 
+  test('audit verify --base takes the rest of an archived journal for the continuation of that line', async () => {
+    const wrong = await gate.as('root1', 'audit verify --base nonsense');
+    assert.equal(wrong.exit, 1);
+    assert.match(wrong.stderr, /a base is SEQ:HASH/);
+    const other = await gate.as('root1', `audit verify --base 7:${'1'.repeat(64)}`);
+    assert.equal(other.exit, 1);
+    assert.match(other.stdout, /the journal is damaged/);
+  });
+
   test('audit log --follow shows new lines until the client is gone', async () => {
     const stop = new AbortController();
     const begun = Promise.withResolvers<void>();

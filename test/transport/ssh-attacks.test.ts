@@ -10,7 +10,7 @@ import { after, before, test } from 'node:test';
 import ssh2, { type Client, type ClientChannel } from 'ssh2';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { person, makeDirectory, makeKey, SILENT } from './kit.ts';
-import type { CommandRun } from '../../src/transport/door.ts';
+import type { CommandRun } from '../../src/request/request.ts';
 import { startSsh, type SshDoor, type SshOptions } from '../../src/transport/ssh.ts';
 
 let directory: AsyncDisposable & { readonly path: string };

@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { Fault } from '../../src/base/fault.ts';
 import type { Principal } from '../../src/identity/principal.ts';
-import type { CommandRun } from '../../src/transport/door.ts';
+import type { CommandRun } from '../../src/request/request.ts';
 import { startSsh, type SshDoor } from '../../src/transport/ssh.ts';
 import { git, GitWalk, makeDirectory, makeKey, makeRepository, person, run, SILENT, type Ran } from './kit.ts';
 

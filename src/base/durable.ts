@@ -3,6 +3,7 @@
  * too; `rename` replaces whole. git's defaults do neither for refs (docs/isolation.md, "Durability").
  */
 import { randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
@@ -13,6 +14,16 @@ export async function syncFile(path: string): Promise<void> {
     await file.sync();
   } finally {
     await file.close();
+  }
+}
+
+/** The same for a file or a directory, and blocks: where a start or a failing disk leaves no time for anything else. */
+export function syncNow(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
   }
 }
 

@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { moveIntoDurably, syncDirectory, syncFile, writeFileDurably } from '../../src/git/durable.ts';
-import { openGround } from './ground.ts';
+import { moveIntoDurably, syncDirectory, syncFile, writeFileDurably } from '../../src/base/durable.ts';
+import { openGround } from '../git/ground.ts';
 
 test('writeFileDurably replaces a file whole and leaves no temporary one', async () => {
   await using ground = await openGround();
@@ -44,7 +44,7 @@ test(
   { skip: hasStrace ? false : 'NOT TESTED: strace is not installed' },
   async () => {
     await using ground = await openGround();
-    const module = new URL('../../src/git/durable.ts', import.meta.url).href;
+    const module = new URL('../../src/base/durable.ts', import.meta.url).href;
     const script = `const { writeFileDurably } = await import(${JSON.stringify(module)}); await writeFileDurably(process.argv[1], 'x');`;
     const trace = join(ground.path, 'trace');
     const argv = ['-f', '-o', trace, '-e', 'trace=fsync,rename,renameat,renameat2', process.execPath];
