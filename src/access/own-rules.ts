@@ -15,10 +15,6 @@ import { problemOf, type Problem } from './problem.ts';
 /** The file name shown for them. */
 export const OWN_RULES = 'own rules';
 
-/** Repositories' rules kept compiled: how many, and characters of their texts. */
-const REMEMBERED_MAX = 500;
-const REMEMBERED_CHARS_MAX = 4 * 1024 * 1024;
-
 const INCLUDES_NOTHING = { kind: 'missing', message: "a repository's own rules include nothing" } as const;
 
 const LIMITS = { rulesMax: 2_000, includesMax: 1 } as const;
@@ -58,7 +54,7 @@ export class OwnRulesCache {
     this.#byText.set(text, compiled);
     this.#chars += text.length;
     for (const oldest of this.#byText.keys()) {
-      if (this.#byText.size <= REMEMBERED_MAX && this.#chars <= REMEMBERED_CHARS_MAX) break;
+      if (this.#byText.size <= BOUNDS.ownRulesCompiledMax && this.#chars <= BOUNDS.ownRulesCompiledCharsMax) break;
       this.#byText.delete(oldest);
       this.#chars -= oldest.length;
     }

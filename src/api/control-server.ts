@@ -31,11 +31,6 @@ export interface ControlSocket {
   close(): Promise<void>;
 }
 
-/** Connections at once; each is one command. */
-const CONNECTIONS_MAX = 64;
-/** How long a client has to send its command, in milliseconds. */
-const HELLO_MS = 10_000;
-
 /**
  * Opens the control socket. The socket of a dead gate is replaced, a living one's is left alone.
  * @throws Fault 'conflict' where another gate answers on it.
@@ -48,7 +43,7 @@ export async function startControlSocket(options: ControlSocketOptions): Promise
     sessions.add(session);
     socket.once('close', () => sessions.delete(session));
   });
-  server.maxConnections = CONNECTIONS_MAX;
+  server.maxConnections = BOUNDS.controlConnectionsMax;
   await listenPrivately(server, options.path);
   return {
     path: options.path,
@@ -120,7 +115,7 @@ class ControlSession {
     this.#stdin = new CreditedInput((bytes) => {
       if (socket.writable) socket.write(encodeFrame('credit', String(bytes)));
     });
-    this.#cancelHello = options.clock.after(HELLO_MS, () => socket.destroy());
+    this.#cancelHello = options.clock.after(BOUNDS.controlHelloMs, () => socket.destroy());
     const onStop = (): void => {
       this.end();
     };

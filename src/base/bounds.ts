@@ -1,6 +1,8 @@
 /**
- * Every limit that is not a setting, in one table with its unit. What a site may want to change is a
- * setting in `gatehouse.toml` (see `base/config.ts`) and has its default there.
+ * Every limit that a client, a person or an operator can meet and that is not a setting, in one table with its unit.
+ * What a site may want to change is a setting in `gatehouse.toml` (see `base/config.ts`) and has its default there.
+ * Limits that tests lower are tables of their own (`ADMISSION_LIMITS`, `HTTP_LIMITS`, `API_LIMITS`,
+ * `DEFAULT_RECEIVE_LIMITS`, `LACE_LIMITS`); numbers that only shape one algorithm (pages, slices, retries) stay with it.
  */
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -47,6 +49,22 @@ export const BOUNDS = {
   confirmationMs: 10 * 60_000,
   /** Running requests at shutdown. */
   drainMs: 10_000,
+  /** After the drain: for requests that were aborted, and before connections that still run are cut. */
+  abortGraceMs: 2_000,
+  closeGraceMs: 3_000,
+  /** Connections at once that have not logged in over SSH, and of these from one address. */
+  sshStrangersMax: 256,
+  sshStrangersPerAddressMax: 128,
+  /** A silent SSH client is asked for a sign of life this often, and given up after so many unanswered questions. */
+  sshKeepAliveMs: 30_000,
+  sshKeepAliveMissesMax: 3,
+  /** Sessions at once on one SSH connection, as OpenSSH's MaxSessions. */
+  sshSessionsMax: 10,
+  /** A client whose packets are smaller would make us send millions of them. RFC 4253, 6.1 asks for 32,768. */
+  sshClientPacketBytesMin: 512,
+  /** Connections at once on the control socket, and how long one has to send its command. */
+  controlConnectionsMax: 64,
+  controlHelloMs: 10_000,
   /** An SSH connection that has not authenticated; failed attempts on one connection. */
   sshAuthMs: 30_000,
   sshAuthAttemptsMax: 20,
@@ -56,6 +74,23 @@ export const BOUNDS = {
   turnedAwayWindowMs: 60_000,
   turnedAwayLinesMax: 600,
   turnedAwayLinesPerAddressMax: 60,
+  /** Bits of an RSA key. */
+  rsaBitsMin: 2_048,
+  rsaBitsMax: 16_384,
+  /** A token's life, where it has an end. */
+  tokenLifeMsMin: 1_000,
+  tokenLifeMsMax: 10 * 366 * 86_400_000,
+  /** Lines that `audit log` shows at once, and lines of git's that `fsck` and `gc` keep. */
+  auditLogLinesMax: 1_000_000,
+  upkeepLinesMax: 10_000,
+  /** Refs of a push written out in its journal line; the rest is counted, and stands in the repository's log. */
+  journalRefsMax: 1_000,
+  /** Upkeep of one repository, from start to end. */
+  gcMs: 6 * 3_600_000,
+  fsckMs: 6 * 3_600_000,
+  countObjectsMs: 5 * 60_000,
+  copyRefsMs: 10 * 60_000,
+  copyPackMs: 4 * 3_600_000,
   /** Keys of one user, groups nested below one another, members shown. */
   keysPerUserMax: 1_000,
   groupDepthMax: 64,
@@ -76,10 +111,10 @@ export const BOUNDS = {
   settingKeyBytesMax: 128,
   settingValueBytesMax: 4 * KIB,
   settingListMax: 1_000,
-  /** Bytes of a repository's own rules. */
-  ownRulesBytesMax: 64 * KIB,
-  /** Own rules held in memory, in repositories. */
+  /** Own rules held in memory, in repositories; held compiled, in texts and their characters. */
   ownRulesHeldMax: 1_000,
+  ownRulesCompiledMax: 500,
+  ownRulesCompiledCharsMax: 4 * MIB,
   /** Bytes of encoded advertisements kept with one snapshot of refs, and of the largest one kept. */
   advertisementCacheBytesMax: 16 * MIB,
   /** Different sets of readable refs remembered with one snapshot. */

@@ -2,6 +2,7 @@
 import { JOURNAL_OUTCOMES, type JournalLine } from '../audit/entry.ts';
 import type { JournalFilter } from '../audit/read.ts';
 import type { VerifyReport } from '../audit/verify.ts';
+import { BOUNDS } from '../base/bounds.ts';
 import { ok, refuse, type Parsed } from '../base/fault.ts';
 import { parseDuration } from '../base/units.ts';
 import { done, type Answer, type Call, type SiteCommand } from './command.ts';
@@ -18,7 +19,6 @@ export interface AuditReader {
 }
 
 const LIMIT_DEFAULT = 100;
-const LIMIT_MAX = 1_000_000;
 
 export const AUDIT_COMMANDS: readonly SiteCommand[] = [
   {
@@ -103,9 +103,11 @@ function queryOf(call: Call): Parsed<Query> {
   const outcome = JOURNAL_OUTCOMES.find((known) => known === outcomeText);
   if (outcomeText !== undefined && outcome === undefined)
     return refuse(`--outcome is one of ${JOURNAL_OUTCOMES.join(', ')}`);
-  const limitText = args.value('--limit') ?? String(times.since === undefined ? LIMIT_DEFAULT : LIMIT_MAX);
+  const limitText =
+    args.value('--limit') ?? String(times.since === undefined ? LIMIT_DEFAULT : BOUNDS.auditLogLinesMax);
   const limit = /^\d{1,7}$/.test(limitText) ? Number(limitText) : 0;
-  if (limit < 1 || limit > LIMIT_MAX) return refuse(`--limit is a number from 1 to ${LIMIT_MAX}`);
+  if (limit < 1 || limit > BOUNDS.auditLogLinesMax)
+    return refuse(`--limit is a number from 1 to ${BOUNDS.auditLogLinesMax}`);
   const [repository, principal, event] = [args.value('--repo'), args.value('--user'), args.value('--event')];
   const filter: JournalFilter = {
     ...times,
@@ -124,7 +126,7 @@ async function showLog(call: Call): Promise<Answer> {
   const show = (line: JournalLine): Promise<void> =>
     call.print(call.json ? `${JSON.stringify(line)}\n` : `${lineText(line)}\n`);
   let lastSeq = 0;
-  if (limit === LIMIT_MAX) {
+  if (limit === BOUNDS.auditLogLinesMax) {
     for await (const line of call.parts.journal.read(filter)) {
       call.signal.throwIfAborted();
       lastSeq = line.seq;

@@ -1,9 +1,8 @@
 /** `gc`, `fsck`, `count-objects`: a repository's upkeep, by its owner or an administrator. */
+import { BOUNDS } from '../base/bounds.ts';
 import type { Upkeep } from '../repository/upkeep.ts';
 import type { Repository } from '../repository/repository.ts';
 import { done, type Answer, type Call, type RepositoryCommand } from './command.ts';
-
-const LINES_MAX = 10_000;
 
 export const UPKEEP_COMMANDS: readonly RepositoryCommand[] = [
   {
@@ -58,7 +57,7 @@ function listen(
 ): { readonly upkeep: Upkeep; readonly lines: readonly string[] } {
   const lines: string[] = [];
   const tell = async (line: string): Promise<void> => {
-    if (lines.length < LINES_MAX) lines.push(line);
+    if (lines.length < BOUNDS.upkeepLinesMax) lines.push(line);
     if (progress) await call.warn(`${line}\n`);
   };
   return { upkeep: { repository, tell, signal: call.signal }, lines };

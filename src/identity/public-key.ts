@@ -26,8 +26,6 @@ export interface PublicKey {
   readonly comment: string;
 }
 
-const RSA_BITS_MIN = 2048;
-const RSA_BITS_MAX = 16_384;
 const COMMENT_LENGTH_MAX = 200;
 const CURVES: ReadonlyMap<string, { readonly bits: number; readonly name: string }> = new Map([
   ['nistp256', { bits: 256, name: 'P-256' }],
@@ -149,10 +147,10 @@ function rsaBits(exponent: Buffer, modulus: Buffer): Parsed<number> | undefined 
   if (bits === undefined || exponentBits === undefined) return undefined;
   const isOdd = (number: Buffer): boolean => ((number.at(-1) ?? 0) & 1) === 1;
   if (!isOdd(modulus) || !isOdd(exponent) || exponentBits < 2 || exponentBits > 64) return undefined;
-  if (bits < RSA_BITS_MIN) {
-    return refuse(`an RSA key of ${bits} bits is too short: at least ${RSA_BITS_MIN}, or ssh-keygen -t ed25519`);
+  if (bits < BOUNDS.rsaBitsMin) {
+    return refuse(`an RSA key of ${bits} bits is too short: at least ${BOUNDS.rsaBitsMin}, or ssh-keygen -t ed25519`);
   }
-  if (bits > RSA_BITS_MAX) return refuse(`an RSA key has at most ${RSA_BITS_MAX} bits`);
+  if (bits > BOUNDS.rsaBitsMax) return refuse(`an RSA key has at most ${BOUNDS.rsaBitsMax} bits`);
   return ok(bits);
 }
 

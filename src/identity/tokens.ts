@@ -44,8 +44,6 @@ export interface IssuedToken {
   readonly token: Token;
 }
 
-const EXPIRY_MS_MIN = 1_000;
-const EXPIRY_MS_MAX = 10 * 366 * 86_400_000;
 /** Compared with where there is no such token, so that every look-up does the same work. */
 const NO_HASH = '0'.repeat(64);
 
@@ -195,6 +193,6 @@ function parseExpiry(text: string | undefined): Parsed<number | undefined> {
   if (text === undefined) return ok(undefined);
   const life = parseDuration(text);
   if (life.kind === 'refused') return life;
-  if (life.value < EXPIRY_MS_MIN) return refuse('a token lives at least a second');
-  return life.value > EXPIRY_MS_MAX ? refuse('a token lives at most ten years: leave the end out') : life;
+  if (life.value < BOUNDS.tokenLifeMsMin) return refuse('a token lives at least a second');
+  return life.value > BOUNDS.tokenLifeMsMax ? refuse('a token lives at most ten years: leave the end out') : life;
 }

@@ -1,4 +1,5 @@
 /** The journal's line about a push. */
+import { BOUNDS } from '../base/bounds.ts';
 import type { JournalEntry, JournalOutcome, JournalRef } from '../audit/entry.ts';
 import { describeCredential, principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -22,9 +23,6 @@ export interface PushLine {
   /** Why the pack could not be taken in; absent, or `ok`, where it could. */
   readonly unpack?: string;
 }
-
-/** Refs written out in one line; of a push of more the rest is counted. The log entry in the repository has them all. */
-const REFS_MAX = 1_000;
 
 export function journalLine({
   repository,
@@ -61,7 +59,7 @@ export function outcomeOf(updates: readonly Update[]): JournalOutcome {
 }
 
 export function journalRefs(updates: readonly Update[]): readonly JournalRef[] {
-  const refs = updates.slice(0, REFS_MAX).map(({ name, oldOid, newOid, refusal }) => ({
+  const refs = updates.slice(0, BOUNDS.journalRefsMax).map(({ name, oldOid, newOid, refusal }) => ({
     name,
     old: oldOid,
     new: newOid,

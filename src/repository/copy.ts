@@ -8,6 +8,7 @@ import { constants, createWriteStream, type WriteStream } from 'node:fs';
 import { copyFile, link, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { BOUNDS } from '../base/bounds.ts';
 import { Fault, ok, refuse, type Parsed } from '../base/fault.ts';
 import { syncDirectory, syncFile } from '../base/durable.ts';
 import { assertOwnEnd, runGitOk } from '../git/run.ts';
@@ -33,8 +34,6 @@ export interface CopyOptions {
   readonly signal?: AbortSignal;
 }
 
-const REFS_MS = 10 * 60_000;
-const PACK_MS = 4 * 3_600_000;
 const PASSES_MAX = 20;
 
 /** Settings that say who may do what are not copied: a copy is its owner's alone until the owner opens it. */
@@ -89,7 +88,7 @@ async function fill(ground: Ground, filling: Filling): Promise<Parsed<void>> {
   }
   if (await isPresent(join(source.path, 'shallow'))) return refuse(`${source.name} is shallow: it cannot be copied`);
   await linkObjects(join(source.path, 'objects'), join(path, 'objects'));
-  const spec = { gitDir: path, writable: [path], deadlineMs: PACK_MS, ...signalOf(options) };
+  const spec = { gitDir: path, writable: [path], deadlineMs: BOUNDS.copyPackMs, ...signalOf(options) };
   await runGitOk(ground.processes, { ...spec, subcommand: 'repack', options: ['-adqn'] });
   await runGitOk(ground.processes, { ...spec, subcommand: 'prune', options: ['--expire=now'] });
   for (const file of await entriesOf(join(path, 'objects', 'pack')))
@@ -105,7 +104,7 @@ async function copyRefs(ground: Ground, filling: Filling): Promise<number> {
     subcommand: 'for-each-ref',
     options: ['--format=%(objectname) %(refname)'],
     gitDir: source.path,
-    deadlineMs: REFS_MS,
+    deadlineMs: BOUNDS.copyRefsMs,
     ...signalOf(options),
   };
   const temporary = join(path, 'packed-refs.new');

@@ -207,8 +207,8 @@ async function ownerRefusal(ground: Ground, owner: string): Promise<Refusal | un
 }
 
 function rulesRefusal(text: string): Refusal | undefined {
-  if (Buffer.byteLength(text) > BOUNDS.ownRulesBytesMax)
-    return refuse(`rules have at most ${BOUNDS.ownRulesBytesMax} bytes`);
+  if (Buffer.byteLength(text) > BOUNDS.repositoryRulesBytesMax)
+    return refuse(`rules have at most ${BOUNDS.repositoryRulesBytesMax} bytes`);
   return text.isWellFormed() && !text.includes('\0') ? undefined : refuse('rules are text in UTF-8 without NUL');
 }
 

@@ -16,9 +16,6 @@ export interface Upkeep {
   readonly signal?: AbortSignal;
 }
 
-const GC_MS = 6 * 3_600_000;
-const FSCK_MS = 6 * 3_600_000;
-const COUNT_MS = 5 * 60_000;
 /** Objects that no ref reaches stay this long: a push that is being checked may be about to need them. */
 const PRUNE = '--prune=2.weeks.ago';
 
@@ -26,14 +23,18 @@ const PRUNE = '--prune=2.weeks.ago';
 export function gc(ground: Ground, upkeep: Upkeep): Promise<Parsed<void>> {
   return inTurn(ground, upkeep, async () => {
     const { path } = upkeep.repository;
-    const before = await run(ground, upkeep, { subcommand: 'count-objects', options: ['-v'], deadlineMs: COUNT_MS });
+    const before = await run(ground, upkeep, {
+      subcommand: 'count-objects',
+      options: ['-v'],
+      deadlineMs: BOUNDS.countObjectsMs,
+    });
     if (before.kind === 'refused') return before;
     // First all refs in packed-refs, and that on disk; only then (in gc) the loose ones go.
     await upkeep.tell('packing refs');
     const packed = await run(ground, upkeep, {
       subcommand: 'pack-refs',
       options: ['--all', '--no-prune'],
-      deadlineMs: GC_MS,
+      deadlineMs: BOUNDS.gcMs,
       writable: [path],
     });
     if (packed.kind === 'refused') return packed;
@@ -42,12 +43,12 @@ export function gc(ground: Ground, upkeep: Upkeep): Promise<Parsed<void>> {
     const collected = await run(ground, upkeep, {
       subcommand: 'gc',
       options: ['--quiet', PRUNE],
-      deadlineMs: GC_MS,
+      deadlineMs: BOUNDS.gcMs,
       writable: [path],
     });
     if (collected.kind === 'refused') return collected;
     for (const directory of ['objects/pack', 'objects', '.']) await syncDirectory(`${path}/${directory}`);
-    return run(ground, upkeep, { subcommand: 'count-objects', options: ['-v'], deadlineMs: COUNT_MS });
+    return run(ground, upkeep, { subcommand: 'count-objects', options: ['-v'], deadlineMs: BOUNDS.countObjectsMs });
   });
 }
 
@@ -57,13 +58,13 @@ export function fsck(ground: Ground, upkeep: Upkeep): Promise<Parsed<void>> {
     run(ground, upkeep, {
       subcommand: 'fsck',
       options: ['--full', '--strict', '--no-dangling', '--no-progress'],
-      deadlineMs: FSCK_MS,
+      deadlineMs: BOUNDS.fsckMs,
     }),
   );
 }
 
 export function countObjects(ground: Ground, upkeep: Upkeep): Promise<Parsed<void>> {
-  return run(ground, upkeep, { subcommand: 'count-objects', options: ['-v'], deadlineMs: COUNT_MS });
+  return run(ground, upkeep, { subcommand: 'count-objects', options: ['-v'], deadlineMs: BOUNDS.countObjectsMs });
 }
 
 export function upkeepTurn(id: string): string {
@@ -81,14 +82,18 @@ async function inTurn(ground: Ground, upkeep: Upkeep, task: () => Promise<Parsed
 /** Tells what git says on both its outputs; a failing exit code is a refusal that quotes the end of it. */
 async function run(ground: Ground, upkeep: Upkeep, spec: Omit<GitSpec, 'gitDir'>): Promise<Parsed<void>> {
   const signal = upkeep.signal === undefined ? {} : { signal: upkeep.signal };
-  const whole: GitSpec = { ...spec, gitDir: upkeep.repository.path, ...signal };
+  const { path } = upkeep.repository;
+  const whole: GitSpec = { ...spec, gitDir: path, ...signal };
+  // Who looks after a repository need not know where on this machine it lies.
+  const tell = (line: string): Promise<void> | void =>
+    upkeep.tell(line.replaceAll(path, '.').slice(0, BOUNDS.commandLineBytesMax));
   await using git = await ground.processes.start(whole);
   git.stdin.end();
   for await (const line of linesOf(git.stdout)) {
-    await upkeep.tell(line.slice(0, BOUNDS.commandLineBytesMax));
+    await tell(line);
   }
   const exit = await git.exit;
   assertOwnEnd(exit, whole);
-  for (const line of exit.stderr.split('\n')) if (line !== '') await upkeep.tell(line);
+  for (const line of exit.stderr.split('\n')) if (line !== '') await tell(line);
   return exit.code === 0 ? ok(undefined) : refuse(`git ${spec.subcommand} ended with ${exit.code}`);
 }

@@ -2,6 +2,7 @@
  * Admission: how many requests run at once, overall and for each principal or anonymous address. What finds
  * no place waits in a bounded queue until a deadline; at shutdown the queue is emptied and what runs drains.
  */
+import { BOUNDS } from '../base/bounds.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { RequestOrigin } from './request.ts';
@@ -31,9 +32,6 @@ export const ADMISSION_LIMITS: AdmissionLimits = {
   waitingPerPrincipalMax: 256,
   waitMs: 60_000,
 };
-
-/** How long requests that were aborted at the end of a drain get to finish, in milliseconds. */
-const ABORT_GRACE_MS = 2_000;
 
 /** One admitted request. Disposing gives the place back. */
 export interface Place extends Disposable {
@@ -111,7 +109,7 @@ export class Admission {
     for (const waiter of this.#waiters) waiter.refuse(closing());
     if (await this.#idle(ms)) return;
     this.#ending.abort(new Fault('aborted', 'drain is over', { publicMessage: CLOSING }));
-    await this.#idle(ABORT_GRACE_MS);
+    await this.#idle(BOUNDS.abortGraceMs);
   }
 
   /** Resolves true when nothing runs, false after `ms`. */

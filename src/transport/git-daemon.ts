@@ -39,8 +39,6 @@ export interface GitDaemonLimits {
 export const GIT_DAEMON_LIMITS: GitDaemonLimits = { requestMs: 10_000, silenceMs: 120_000, lingerMs: 5_000 };
 
 const CLIENTS_MAX = 200;
-/** Beyond the drain, before connections that still run are cut. */
-const CLOSE_GRACE_MS = 3_000;
 
 export async function startGit(options: GitDaemonOptions): Promise<Door> {
   const { clock, clientsMax = CLIENTS_MAX } = options;
@@ -66,7 +64,7 @@ export async function startGit(options: GitDaemonOptions): Promise<Door> {
   return {
     address,
     async close() {
-      const cancel = clock.after(BOUNDS.drainMs + CLOSE_GRACE_MS, () => {
+      const cancel = clock.after(BOUNDS.drainMs + BOUNDS.closeGraceMs, () => {
         for (const socket of connections.keys()) socket.destroy();
       });
       for (const [socket, connection] of connections) if (!connection.serving) socket.destroy();

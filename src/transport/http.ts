@@ -60,8 +60,6 @@ export const HTTP_LIMITS: HttpLimits = {
   checkMs: 5_000,
 };
 
-/** Beyond the drain, before connections that still run are cut. */
-const CLOSE_GRACE_MS = 3_000;
 /** For a client to read why its connection ends. */
 const GARBAGE_LINGER_MS = 1_000;
 
@@ -106,7 +104,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpDoor> {
         });
       });
       open.closeIdleConnections();
-      const cancel = options.clock.after(BOUNDS.drainMs + CLOSE_GRACE_MS, () => {
+      const cancel = options.clock.after(BOUNDS.drainMs + BOUNDS.closeGraceMs, () => {
         open.closeAllConnections();
       });
       await closed;

@@ -24,11 +24,6 @@ export interface SshConnectionParts extends ExecutionParts {
   readonly metrics?: DoorMetrics;
 }
 
-/** Sessions at once on one connection, as OpenSSH's MaxSessions. */
-const SESSIONS_MAX = 10;
-/** A client whose packets are smaller would make us send millions of them. RFC 4253, 6.1 asks for 32,768. */
-const CLIENT_PACKET_BYTES_MIN = 512;
-
 export class SshConnection {
   readonly wire: SshWire;
   readonly #parts: SshConnectionParts;
@@ -92,12 +87,12 @@ export class SshConnection {
       if (typeof reject === 'function') reject();
     });
     client.on('session', (accept, reject) => {
-      if (this.#closing || this.#sessions.size >= SESSIONS_MAX) {
+      if (this.#closing || this.#sessions.size >= BOUNDS.sshSessionsMax) {
         reject();
         return;
       }
       const session = accept();
-      if ((clientPacketBytes(session) ?? 0) < CLIENT_PACKET_BYTES_MIN) {
+      if ((clientPacketBytes(session) ?? 0) < BOUNDS.sshClientPacketBytesMin) {
         this.wire.destroy();
         return;
       }

@@ -29,14 +29,6 @@ export interface SshDoor extends Door {
 }
 
 const CLIENTS_MAX = 1_000;
-/** Connections at once that have not logged in, and of these from one address. */
-const STRANGERS_MAX = 256;
-const STRANGERS_PER_ADDRESS_MAX = 128;
-/** A silent client is asked for a sign of life this often, and given up after so many unanswered questions. */
-const KEEP_ALIVE_MS = 30_000;
-const KEEP_ALIVE_MISSES_MAX = 3;
-/** Beyond the drain, before connections that still run are cut. */
-const CLOSE_GRACE_MS = 3_000;
 
 type Algorithms = NonNullable<ServerConfig['algorithms']>;
 
@@ -74,8 +66,8 @@ export async function startSsh(options: SshOptions): Promise<SshDoor> {
     hostKeys: hostKeys.map((key) => key.privateKey),
     ident: 'Gatehouse',
     algorithms: mutable(SSH_ALGORITHMS),
-    keepaliveInterval: KEEP_ALIVE_MS,
-    keepaliveCountMax: KEEP_ALIVE_MISSES_MAX,
+    keepaliveInterval: BOUNDS.sshKeepAliveMs,
+    keepaliveCountMax: BOUNDS.sshKeepAliveMissesMax,
   });
   server.on('connection', (client, info) => {
     const connection = guests.byId(info.ip);
@@ -134,7 +126,7 @@ class GuestList {
     const { clock, log, metrics, clientsMax = CLIENTS_MAX } = this.#options;
     const address = clientAddress(socket.remoteAddress);
     const fromThere = this.#strangers.get(address) ?? 0;
-    const crowded = this.#strangersCount >= STRANGERS_MAX || fromThere >= STRANGERS_PER_ADDRESS_MAX;
+    const crowded = this.#strangersCount >= BOUNDS.sshStrangersMax || fromThere >= BOUNDS.sshStrangersPerAddressMax;
     if (crowded || this.#connections.size >= clientsMax || this.#onEmpty !== undefined) {
       log.warn({ door: 'ssh', address, clients: this.count, strangers: this.#strangersCount }, 'refuse connection');
       socket.destroy();
@@ -163,7 +155,7 @@ class GuestList {
   async farewell(): Promise<void> {
     const { clock } = this.#options;
     await new Promise<void>((resolve) => {
-      const cancel = clock.after(BOUNDS.drainMs + CLOSE_GRACE_MS, () => {
+      const cancel = clock.after(BOUNDS.drainMs + BOUNDS.closeGraceMs, () => {
         for (const connection of this.#connections.values()) connection.wire.destroy();
         resolve();
       });

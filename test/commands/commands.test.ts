@@ -1,5 +1,7 @@
 /** The vocabulary on a real store: what each command does, for whom, and what it says. */
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { BOUNDS } from '../../src/base/bounds.ts';
@@ -9,6 +11,7 @@ import { parseTime } from '../../src/commands/audit.ts';
 import { matchesGlob } from '../../src/commands/glob.ts';
 import type { Credential, TokenScope } from '../../src/identity/principal.ts';
 import { ADMIN_REPOSITORY } from '../../src/repository/lifecycle.ts';
+import { parseRepositoryName } from '../../src/repository/name.ts';
 import { KEY, lastWord, startHarness, type Harness } from './harness.ts';
 
 let gate: Harness;
@@ -662,6 +665,21 @@ describe('policy, audit and upkeep', () => {
       numbers.map((_, index) => (numbers[0] ?? 0) + index),
       'no line is missing or told twice',
     );
+  });
+
+  test('what git says of a damaged repository does not tell where on this machine it lies', async () => {
+    await gate.as('ian', 'create damaged');
+    const name = parseRepositoryName('damaged');
+    const found = name.kind === 'ok' ? await gate.catalogue.find(name.value) : undefined;
+    assert.ok(found !== undefined);
+    mkdirSync(join(found.path, 'objects', 'aa'));
+    writeFileSync(join(found.path, 'objects', 'aa', 'b'.repeat(38)), 'not an object');
+    writeFileSync(join(found.path, 'refs', 'heads', 'broken'), `aa${'b'.repeat(38)}\n`);
+    const ran = await gate.as('ian', 'fsck damaged');
+    assert.equal(ran.exit, 1);
+    assert.match(ran.stderr, /aab/);
+    assert.ok(!`${ran.stdout}${ran.stderr}`.includes(join(found.path, '..', '..')), ran.stderr);
+    assert.ok(!`${ran.stdout}${ran.stderr}`.includes(found.id), ran.stderr);
   });
 
   test('gc, fsck and count-objects work on an empty repository of either format', async () => {

@@ -195,7 +195,7 @@ test('settings, description, owner, default branch and rules are changed one at 
   assert.equal((await catalogue.find(named('a')))?.rules, 'two\n');
   must(await catalogue.setRules(made, undefined));
   assert.equal((await catalogue.find(named('a')))?.rules, undefined);
-  assert.match(reasonOf(await catalogue.setRules(made, 'x'.repeat(BOUNDS.ownRulesBytesMax + 1))), /at most/);
+  assert.match(reasonOf(await catalogue.setRules(made, 'x'.repeat(BOUNDS.repositoryRulesBytesMax + 1))), /at most/);
   assert.match(reasonOf(await catalogue.setDescription(made, 'a\nb')), /one line/);
   assert.match(reasonOf(await catalogue.setOwner(made, 'a/../b')), /user name/);
 });
