@@ -80,8 +80,9 @@ export const BOUNDS = {
   /** A token's life, where it has an end. */
   tokenLifeMsMin: 1_000,
   tokenLifeMsMax: 10 * 366 * 86_400_000,
-  /** Lines that `audit log` shows at once, and lines of git's that `fsck` and `gc` keep. */
+  /** Lines that `audit log` shows at once, and of these held in memory; lines of git's that `fsck` and `gc` keep. */
   auditLogLinesMax: 1_000_000,
+  auditLogHeldMax: 1_000,
   upkeepLinesMax: 10_000,
   /** Refs of a push written out in its journal line; the rest is counted, and stands in the repository's log. */
   journalRefsMax: 1_000,

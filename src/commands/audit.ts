@@ -133,7 +133,7 @@ async function showLog(call: Call): Promise<Answer> {
       await show(line);
     }
   } else {
-    for (const line of await lastLines(call, filter, limit)) {
+    for await (const line of lastLines(call, filter, limit)) {
       lastSeq = line.seq;
       await show(line);
     }
@@ -148,14 +148,30 @@ async function showLog(call: Call): Promise<Answer> {
   return { kind: 'done' };
 }
 
-async function lastLines(call: Call, filter: JournalFilter, limit: number): Promise<readonly JournalLine[]> {
-  let lines: JournalLine[] = [];
-  for await (const line of call.parts.journal.read(filter)) {
-    call.signal.throwIfAborted();
-    lines.push(line);
-    if (lines.length >= 2 * limit) lines = lines.slice(-limit);
+/** Few lines are held while the journal is read; of many it is read twice, so that memory stays bounded. */
+async function* lastLines(call: Call, filter: JournalFilter, limit: number): AsyncGenerator<JournalLine> {
+  const { journal } = call.parts;
+  if (limit <= BOUNDS.auditLogHeldMax) {
+    let lines: JournalLine[] = [];
+    for await (const line of journal.read(filter)) {
+      call.signal.throwIfAborted();
+      lines.push(line);
+      if (lines.length >= 2 * limit) lines = lines.slice(-limit);
+    }
+    yield* lines.slice(-limit);
+    return;
   }
-  return lines.slice(-limit);
+  let count = 0;
+  for await (const _ of journal.read(filter)) {
+    call.signal.throwIfAborted();
+    count += 1;
+  }
+  let passed = 0;
+  for await (const line of journal.read(filter)) {
+    call.signal.throwIfAborted();
+    passed += 1;
+    if (passed > count - limit) yield line;
+  }
 }
 
 /** One line for a person. */

@@ -210,6 +210,10 @@ async function raiseSpine(config: Config, ground: Ground, stack: AsyncDisposable
     catalogue,
     limits: limitsOf(config),
     agent: AGENT,
+    // A policy that was pushed and could not be applied then is in force as soon as it is.
+    onSettled: async (repository) => {
+      if (repository.name === ADMIN_REPOSITORY) await policy.load(repository);
+    },
   });
   stack.defer(() => receive.close());
   await receive.recover();

@@ -33,6 +33,8 @@ export interface CommitParts {
   readonly log: ReceiveLog;
   readonly clock: Clock;
   readonly logEntriesKept: number;
+  /** A transaction that an earlier push left was applied: what hangs on these refs is to be read again. */
+  readonly onSettled: ((repository: Repository) => Promise<void>) | undefined;
   /** Called at each border between two steps of the protocol. Tests end the process there. */
   readonly onStep: ((step: CommitStep) => void | Promise<void>) | undefined;
 }
@@ -140,6 +142,11 @@ export class Committer {
     if (this.#applied.has(repository.id, state.txid)) return;
     await settle(this.#parts, repository, state);
     this.#applied.add({ id: repository.id, txid: state.txid, version: pending.version });
+    try {
+      await this.#parts.onSettled?.(repository);
+    } catch (error) {
+      this.#parts.log.error({ repository: repository.name, error }, 'fail to follow up a settled push');
+    }
   }
 
   /**

@@ -42,6 +42,8 @@ export interface ReceiveParts {
   readonly agent?: string;
   /** Called after the refs and the journal are on disk, before the client hears. Cannot refuse; what it throws is logged. */
   readonly onCommitted?: (event: CommittedEvent) => void | Promise<void>;
+  /** A push that failed behind its commit point was applied before the next one. What it throws is logged. */
+  readonly onSettled?: (repository: Repository) => Promise<void>;
   /** For tests: another way to sync, to write refs, and a call at each border of the commit protocol. */
   readonly durable?: Durable;
   readonly refWriter?: RefWriter;
@@ -127,6 +129,7 @@ export function createReceive(parts: ReceiveParts): Receive {
     clock: parts.clock,
     logEntriesKept: limits.logEntriesKept,
     onStep: parts.onCommitStep,
+    onSettled: parts.onSettled,
   };
   const committer = new Committer(commitParts);
   const sessionParts = { ...parts, limits, committer, agent: parts.agent ?? 'gatehouse' };

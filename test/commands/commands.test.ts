@@ -636,6 +636,21 @@ describe('policy, audit and upkeep', () => {
     assert.equal((await gate.as('ian', 'audit log')).exit, 1);
   });
 
+  test('audit log shows the last of many lines, too many to hold, in order', async () => {
+    const many = BOUNDS.auditLogHeldMax + 50;
+    for (let count = 0; count < many; count += 1) await gate.as('builder', 'whoami');
+    const wanted = BOUNDS.auditLogHeldMax + 1;
+    const lines = (await gate.admin(`audit log --user builder --limit ${wanted} --json`)).trimEnd().split('\n');
+    assert.equal(lines.length, wanted);
+    const numbers = lines.map((line) => Number(/"seq":(\d+)/.exec(line)?.[1]));
+    assert.deepEqual(
+      numbers,
+      numbers.toSorted((a, b) => a - b),
+    );
+    const last = (await gate.admin('audit log --user builder --limit 1 --json')).trimEnd();
+    assert.equal(Number(/"seq":(\d+)/.exec(last)?.[1]), numbers.at(-1));
+  });
+
   test('audit verify --base takes the rest of an archived journal for the continuation of that line', async () => {
     const wrong = await gate.as('root1', 'audit verify --base nonsense');
     assert.equal(wrong.exit, 1);

@@ -159,3 +159,24 @@ test('askAhead asks about each ref once and lets others have their turn', async 
   await askAhead(names, { clock: { monotonicMs: () => 0 }, mayRead: undefined });
   assert.equal(asked.length, 100);
 });
+
+test('a push that failed behind its commit point is applied before the next one, and told to whoever follows', async (t) => {
+  let stop = true;
+  const settled: string[] = [];
+  const site = await openSite(t, {
+    parts: {
+      onCommitStep: (step) => {
+        if (stop && step === 'committed') throw new Error('the disk is full');
+      },
+      onSettled: async ({ name }) => {
+        settled.push(`${name} ${(await site.refs()).replace(/^[0-9a-f]+ /, '')}`);
+      },
+    },
+  });
+  await push(site, 'main');
+  assert.equal(await site.refs(), '');
+  stop = false;
+  await push(site, 'main:refs/heads/other');
+  assert.deepEqual(settled, ['r refs/heads/main']);
+  assert.match(await site.refs(), /refs\/heads\/main\n[0-9a-f]+ refs\/heads\/other$/);
+});

@@ -48,7 +48,6 @@ export const CLASSES = {
   xdigit: union([isDigit, range(65, 70), range(97, 102)]),
   word: union([isAlnum, single(95)]),
 } as const satisfies Record<string, CharSet>;
-export type ClassName = keyof typeof CLASSES;
 
 /** A set as a table for ASCII, so that matching does not walk closures. */
 export function tabulate(has: CharSet): CharSet {
