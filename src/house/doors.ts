@@ -11,6 +11,7 @@ import { startSsh } from '../transport/ssh.ts';
 import { TurnedAwayBook } from '../transport/turned-away-book.ts';
 import { turnedAway, type TurnedAway } from '../transport/turned-away.ts';
 import type { OpenDoors } from './banner.ts';
+import { unreadyReason } from './readiness.ts';
 import type { Rooms } from './rooms.ts';
 
 export interface Doors {
@@ -67,7 +68,7 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
         log,
         metrics,
         onTurnedAway,
-        unready: () => (isOpen ? unready(rooms) : 'the gate is not open'),
+        unready: () => (isOpen ? unreadyReason(rooms) : 'the gate is not open'),
         register: (app) =>
           registerApi(app, {
             commands,
@@ -102,13 +103,4 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
     await closeAll();
     throw error;
   }
-}
-
-/** Why a balancer should send nobody here. Asking lets a journal whose disk failed try again: nobody else may come. */
-function unready({ walk, journal }: Rooms): string | undefined {
-  if (walk.draining) return 'the gate is closing';
-  const { failure } = journal;
-  if (failure === undefined) return undefined;
-  journal.sync().catch(() => {}); // the next question tells
-  return failure.publicMessage ?? 'the audit journal cannot be written';
 }
