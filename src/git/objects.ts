@@ -1,6 +1,6 @@
 /** Questions about objects, answered by one git process each, with bounded answers. Reads a quarantine too. */
 import { Fault } from '../base/fault.ts';
-import { type Oid } from './oid.ts';
+import { isZeroOid, type Oid } from './oid.ts';
 import type { GitProcesses, GitSpec } from './processes.ts';
 import { runGit, runGitOk } from './run.ts';
 
@@ -145,6 +145,19 @@ export async function isAncestor(place: ObjectPlace, ancestor: Oid, descendant: 
   const { code, stderr } = await runGit(place.processes, spec);
   if (code === 0 || code === 1) return code === 0;
   throw new Fault('process', 'git failed', { context: { subcommand: 'merge-base', code, stderr } });
+}
+
+/**
+ * Whether a merge is among the commits that an update brings; false for a creation, a deletion and what is no history.
+ * @throws Fault `process`.
+ */
+export async function bringsMerge(place: ObjectPlace, from: Oid, to: Oid): Promise<boolean> {
+  if (isZeroOid(from) || isZeroOid(to)) return false;
+  const [old, now] = await factsOf(place, [`${from}^{commit}`, `${to}^{commit}`]);
+  if (old === undefined || now === undefined) return false;
+  const spec = specOf(place, { subcommand: 'rev-list', options: ['--merges', '--max-count=1', '--stdin'] });
+  const output = await runGitOk(place.processes, spec, Buffer.from(`${now.oid}\n^${old.oid}\n`));
+  return output.length > 0;
 }
 
 /** The entries of a tree. `prefix`: only that path, or below it with a final `/`. @throws Fault `process`. */

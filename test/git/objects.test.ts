@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Fault } from '../../src/base/fault.ts';
 import {
+  bringsMerge,
   changedPaths,
   factsOf,
   isAncestor,
@@ -61,6 +62,26 @@ for (const format of ['sha1', 'sha256'] as const) {
     assert.deepEqual(await factsOf(place, []), []);
   });
 }
+
+test('bringsMerge tells whether a merge is among the commits of an update', async () => {
+  await using place = await openPlace();
+  const [first = '', second = ''] = await addCommits(place.gitDir, 2);
+  const tree = await git(place.gitDir, ['rev-parse', `${second}^{tree}`]);
+  const commit = async (...parents: readonly string[]): Promise<Oid> =>
+    (await git(place.gitDir, ['commit-tree', '-m', 'x', ...parents.flatMap((oid) => ['-p', oid]), tree])) as Oid;
+  const side = await commit(first);
+  const merge = await commit(second, side);
+  const after = await commit(merge);
+  const none = '0'.repeat(first.length) as Oid;
+  const blob = (await git(place.gitDir, ['hash-object', '-w', '--stdin'], 'x')) as Oid;
+  assert.equal(await bringsMerge(place, second as Oid, after), true);
+  assert.equal(await bringsMerge(place, merge, after), false);
+  assert.equal(await bringsMerge(place, first as Oid, second as Oid), false);
+  assert.equal(await bringsMerge(place, after, side), false);
+  assert.equal(await bringsMerge(place, none, merge), false);
+  assert.equal(await bringsMerge(place, merge, none), false);
+  assert.equal(await bringsMerge(place, blob, merge), false);
+});
 
 test('a name with a line end cannot ask a second question', async () => {
   await using place = await openPlace();
