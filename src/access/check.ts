@@ -1,5 +1,5 @@
 /** A whole policy looked at: its rules compiled, its scenarios run. The same at a push, a start and `policy check`. */
-import { compilePolicy, scenarioSources, type PolicySources } from './compile.ts';
+import { compilePolicy, ruleFiles, scenarioSources, type PolicySources } from './compile.ts';
 import type { Policy } from './policy.ts';
 import { renderProblem, type Problem } from './problem.ts';
 import { runScenarios, type ScenarioResult } from './scenario/runner.ts';
@@ -14,7 +14,7 @@ export interface PolicyCheck {
 }
 
 export function checkPolicy(sources: PolicySources): PolicyCheck {
-  const rules = [...sources.keys()].filter((path) => path.startsWith('rules/'));
+  const rules = ruleFiles(sources);
   const compiled = compilePolicy(sources);
   if (compiled.kind === 'wrong') return { rules, problems: compiled.problems, warnings: [], scenarios: [] };
   const { policy, warnings } = compiled;

@@ -1,18 +1,21 @@
 /**
- * A policy from its sources: `rules/main.lace` and what it includes. All or nothing; what is wrong comes
- * back as problems with file, line and carets.
+ * A policy from its sources: `rules/main.lace` and what it includes, and `conf/gitolite.conf` where there is one.
+ * All or nothing; what is wrong comes back as problems with file, line and carets.
  */
 import { Buffer } from 'node:buffer';
 import { BOUNDS } from '../base/bounds.ts';
 import { createGitanoHost } from './gitano/host.ts';
 import type { Asked } from './gitano/asked.ts';
 import { SITE_STATES_MAX } from './gitano/pattern-store.ts';
+import { CONF_FOLDER } from './gitolite/conf-policy.ts';
+import { compileSiteConf } from './gitolite/site-conf.ts';
 import { compileLace } from './lace/compiler.ts';
 import type { Loaded, Program } from './lace/language.ts';
 import { LacePolicy } from './lace-policy.ts';
 import { OwnRulesCache } from './own-rules.ts';
 import type { Policy } from './policy.ts';
 import { fileProblem, problemOf, type Problem } from './problem.ts';
+import { SitePolicy } from './site-policy.ts';
 
 /** Path in the policy repository -> text. */
 export type PolicySources = ReadonlyMap<string, string>;
@@ -25,7 +28,11 @@ export type CompiledPolicy =
 
 /** Whether a file of the policy repository belongs to the policy. */
 export function isPolicyPath(path: string): boolean {
-  return /^rules\/[^/]+\.lace$/.test(path) || /^scenarios\/[^/]+\.yarn$/.test(path);
+  return (
+    /^rules\/[^/]+\.lace$/.test(path) ||
+    /^scenarios\/[^/]+\.yarn$/.test(path) ||
+    /^conf\/(?:.+\.conf|gitolite\.toml)$/.test(path)
+  );
 }
 
 export function scenarioSources(sources: PolicySources): ReadonlyMap<string, string> {
@@ -50,8 +57,16 @@ export function compilePolicy(sources: PolicySources): CompiledPolicy {
   const compiled = compileLace(host, POLICY_ENTRY, { text: entry });
   if (compiled.kind === 'wrong') return { kind: 'wrong', problems: [problemOf(compiled.error)] };
   const { program } = compiled;
-  const policy = new LacePolicy({ program, mentions: host.mentions, ownRules });
-  return { kind: 'ok', policy, warnings: warningsOf(program) };
+  const lace = new LacePolicy({ program, mentions: host.mentions, ownRules });
+  const conf = compileSiteConf(sources);
+  if (conf?.kind === 'wrong') return conf;
+  const warnings = [...warningsOf(program), ...(conf?.warnings ?? [])];
+  return { kind: 'ok', policy: conf === undefined ? lace : new SitePolicy(lace, conf.policy), warnings };
+}
+
+/** Files with rules, of either language. */
+export function ruleFiles(sources: PolicySources): readonly string[] {
+  return [...sources.keys()].filter((path) => path.startsWith('rules/') || path.startsWith(CONF_FOLDER));
 }
 
 function loadFrom(sources: PolicySources, ownRules: OwnRulesCache, name: string): Loaded<Asked> {

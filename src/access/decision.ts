@@ -39,6 +39,8 @@ export interface RefUpdateFacts {
   /** Top-level entries of the old and the new tree, likewise. */
   readonly startTree?: readonly string[];
   readonly targetTree?: readonly string[];
+  /** Among the commits that an update of an existing ref brings is a merge. Given only where `Policy.needsFor` asks. */
+  readonly merges?: boolean;
 }
 
 export interface Question {

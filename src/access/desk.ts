@@ -59,7 +59,7 @@ function reportOf(source: string, check: PolicyCheck): DeskReport {
 async function readPolicyDirectory(path: string): Promise<PolicySources> {
   const sources = new Map<string, string>();
   let bytes = 0;
-  for (const folder of ['rules', 'scenarios']) {
+  for (const folder of ['rules', 'scenarios', 'conf']) {
     for (const name of await namesIn(path, folder)) {
       const file = `${folder}/${name}`;
       if (!isPolicyPath(file)) continue;
@@ -78,9 +78,9 @@ async function readPolicyDirectory(path: string): Promise<PolicySources> {
 /** A folder that is not there is empty; a directory that is not there is a mistake. */
 async function namesIn(path: string, folder: string): Promise<readonly string[]> {
   try {
-    return (await readdir(join(path, folder))).toSorted();
+    return (await readdir(join(path, folder), { recursive: folder === 'conf' })).toSorted();
   } catch (cause) {
-    if (folder === 'scenarios') return [];
+    if (folder !== 'rules') return [];
     throw new Fault('missing', 'policy directory cannot be read', {
       cause,
       publicMessage: `there is no directory ${join(path, folder)}`,

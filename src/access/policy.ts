@@ -11,6 +11,8 @@ export interface PolicyNeeds {
   readonly paths: boolean;
   /** Some rule decides per ref what may be read. */
   readonly refReads: boolean;
+  /** Some rule asks whether an update brings merges: `RefUpdateFacts.merges` is wanted. */
+  readonly merges?: boolean;
 }
 
 export interface Explanation {

@@ -42,8 +42,8 @@ export async function readHead(question: TreeQuestion): Promise<string | undefin
 /** @throws Fault where git fails; what is wrong with the files is a value. */
 export async function readPolicyTree(question: TreeQuestion, commit: string): Promise<PolicyTree> {
   const spec = {
-    ...specOf(question, 'ls-tree', ['-z', '-l', '--full-tree']),
-    operands: [commit, 'rules/', 'scenarios/'],
+    ...specOf(question, 'ls-tree', ['-z', '-l', '-r', '--full-tree']),
+    operands: [commit, 'rules/', 'scenarios/', 'conf/'],
   };
   const listed = await runGit(question.processes, spec);
   if (listed.code !== 0) {

@@ -2,7 +2,7 @@
 import type { Decision, Operation, Question, RefUpdateFacts } from '../access/decision.ts';
 import type { Clock } from '../base/clock.ts';
 import { Stint } from '../base/stint.ts';
-import type { ObjectPlace } from '../git/objects.ts';
+import { bringsMerge, type ObjectPlace } from '../git/objects.ts';
 import { isZeroOid } from '../git/oid.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { Repository, RepositoryFacts } from '../repository/repository.ts';
@@ -15,7 +15,7 @@ import type { Update } from './update.ts';
 export interface ReceivePolicy {
   decide(question: Question): Decision;
   /** Whether a rule that governs this repository looks at changed paths: they are computed only then. */
-  needsFor(repository: RepositoryFacts): { readonly paths: boolean };
+  needsFor(repository: RepositoryFacts): { readonly paths: boolean; readonly merges?: boolean };
   /** Another number once another policy is in force; absent: there is never another. */
   readonly revision?: number;
 }
@@ -81,6 +81,10 @@ async function factsOf(update: Update, { policy, place, repository }: DecideOpti
     ...(oldType === undefined ? {} : { oldType }),
     ...(newType === undefined ? {} : { newType }),
   };
-  if (!policy.needsFor(repository).paths) return facts;
-  return { ...facts, ...(await treeFacts(place, oldOid, newOid)) };
+  const needs = policy.needsFor(repository);
+  return {
+    ...facts,
+    ...(needs.paths ? await treeFacts(place, oldOid, newOid) : {}),
+    ...(needs.merges === true ? { merges: await bringsMerge(place, oldOid, newOid) } : {}),
+  };
 }

@@ -3,13 +3,16 @@ import { Meter } from '../meter.ts';
 import type { ConfRule } from './conf.ts';
 import { compilePerl, type PerlPattern } from './perl-pattern.ts';
 import type { ConfRepository, ConfUser, RuleIndex } from './rule-index.ts';
-import { insaneRepository, isRefWord, isTrue, isUserWord } from './words.ts';
+import { ALL, insaneRepository, isRefWord, isTrue, isUserWord } from './words.ts';
 
 /** `R`, `W`, `+`, `C`, `D`, `M`, `^C`, and `W`, `+` with an `M` behind: what is attempted. */
 export type Attempt = 'R' | 'W' | '+' | 'C' | 'D' | 'M' | '^C' | 'WM' | '+M' | 'CM' | 'DM';
 
 /** The ref of a question that is asked before one is known. */
 export const ANY_REF = 'any';
+
+/** In front of a file's name where rules look at names. */
+export const NAME_REF = 'VREF/NAME/';
 
 export interface AccessQuestion {
   readonly repository: ConfRepository;
@@ -74,7 +77,7 @@ export class ConfAccess {
     if (!isTrue(user.name) || !isUserWord(user.name)) return { kind: 'fatal', text: `invalid user '${user.name}'` };
     const insane = insaneRepository(repository.name);
     if (insane !== undefined) return { kind: 'fatal', text: insane };
-    if (!ref.startsWith('VREF/NAME/') && !isRefWord(ref))
+    if (!ref.startsWith(NAME_REF) && !isRefWord(ref))
       return { kind: 'fatal', text: `invalid characters in ref or filename: '${ref}'` };
     const asked = this.#prepare(repository, user, ref);
     const { name, exists } = repository;
@@ -97,6 +100,20 @@ export class ConfAccess {
     const full = ref === ANY_REF || /^(?:refs|VREF)\//.test(ref) ? ref : `refs/heads/${ref}`;
     if (!isRefWord(full)) return { kind: 'fatal', text: 'invalid ref name' };
     return this.access({ ...question, attempt: this.adjust(repository, attempt), ref: full });
+  }
+
+  /** The first of these file names that a NAME rule refuses; what falls through is allowed. */
+  refusedName(
+    { repository, user, attempt }: Omit<AccessQuestion, 'ref'>,
+    names: Iterable<string>,
+  ): Exclude<Access, { kind: 'allowed' }> | undefined {
+    const asked = this.#prepare(repository, user, ANY_REF);
+    if (!asked.rules.some(({ refex }) => refex.startsWith(NAME_REF))) return undefined;
+    for (const name of names) {
+      const answer = this.#decide({ ...asked, ref: `${NAME_REF}${name}`, meter: new Meter() }, attempt);
+      if (answer.kind === 'fatal' || (answer.kind === 'denied' && answer.by === 'refex')) return answer;
+    }
+    return undefined;
   }
 
   /** What the attempt comes down to where the repository is not strict about it. */
@@ -131,10 +148,21 @@ export class ConfAccess {
     return [...new Set(rules.map(({ refex }) => refex).filter((refex) => refex.startsWith('VREF/')))];
   }
 
+  /** The user's rules that would allow the attempt for some ref of its own. */
+  grants(repository: ConfRepository, user: ConfUser, attempt: Attempt): readonly ConfRule[] {
+    const { rules } = this.#prepare(repository, user, ANY_REF);
+    return rules.filter(
+      ({ permission, refex }) =>
+        permission !== '-' && PERMISSIONS[attempt].test(permission) && !refex.startsWith('VREF/'),
+    );
+  }
+
   #prepare(repository: ConfRepository, user: ConfUser, ref: string): Asked {
     const meter = new Meter();
     const memberships = this.#index.repositoryMemberships(repository, meter);
-    const rules = this.#index.rulesFor(memberships, this.#index.userMemberships(user, repository));
+    const applying = this.#index.rulesFor(memberships, this.#index.userMemberships(user, repository));
+    const rules =
+      user.isOutside === true ? applying.filter((rule) => rule.user !== ALL || rule.permission === '-') : applying;
     return {
       repository,
       user: user.name,

@@ -25,6 +25,8 @@ export interface ConfUser {
   readonly name: string;
   /** Groups known outside the conf, with or without `@`. */
   readonly outerGroups?: Iterable<string>;
+  /** Nobody in particular: `@all` refuses them, but grants them nothing. */
+  readonly isOutside?: boolean;
 }
 
 export class RuleIndex {
@@ -84,6 +86,13 @@ export class RuleIndex {
       }
     }
     return rules.sort((a, b) => a.sequence - b.sequence);
+  }
+
+  /** Whether a rule of the repository, for whomever, has such a refex. */
+  hasRefex(memberships: ReadonlySet<string>, isMeant: (refex: string) => boolean): boolean {
+    for (const { rules } of this.#stanzasOf(memberships))
+      for (const list of rules.values()) if (list.some(({ refex }) => isMeant(refex))) return true;
+    return false;
   }
 
   /** Whether some `repo` line is about the repository, `@all` aside. */
