@@ -20,7 +20,10 @@ import {
 const RULES_MAX = 1_000_000;
 const NAMES_MAX = 1_000_000;
 /** Members of all groups: nested groups are expanded, so a few lines can ask for very many. */
-const MEMBERS_MAX = 5_000_000;
+const MEMBERS_MAX = 1_000_000;
+
+/** States of all patterns: some 40 bytes each. */
+const STATES_MAX = 1_000_000;
 
 export function parseConf(lines: readonly ConfLine[], settings: ConfSettings, problems: ConfProblems): Conf {
   const parser = new ConfParser(settings, problems);
@@ -37,6 +40,9 @@ interface OpenStanza extends Stanza {
 /** Carries a fatal message to `line`, and no further. */
 class Fatal extends Error {}
 
+/** One behind which nothing is read any more: what made this conf too large would do it again on the next line. */
+class TooLarge extends Fatal {}
+
 class ConfParser implements Conf {
   readonly groups = new Map<string, Set<string>>();
   readonly stanzas = new Map<string, Stanza[]>();
@@ -44,14 +50,17 @@ class ConfParser implements Conf {
   readonly #settings: ConfSettings;
   readonly #problems: ConfProblems;
   readonly #keys: readonly PerlPattern[];
-  /** `@group member` -> the part of the conf that put it in first. */
-  readonly #origins = new Map<string, string>();
+  /** `@group member`, where a delegated part put it in first. */
+  readonly #delegated = new Set<string>();
   /** Delegated part -> names it may not speak of, each with the line that did. */
   readonly #ignored = new Map<string, { readonly at: ConfLine; readonly names: Set<string> }>();
   readonly #patterns = new Map<string, PerlPattern | undefined>();
   #stanza: OpenStanza | undefined;
   #sequence = 0;
+  #states = 0;
+  #isOver = false;
   #names = 0;
+  #members = 0;
 
   constructor(settings: ConfSettings, problems: ConfProblems) {
     this.#settings = settings;
@@ -65,10 +74,12 @@ class ConfParser implements Conf {
   }
 
   line(line: ConfLine): void {
+    if (this.#isOver) return;
     try {
       this.#line(line);
     } catch (error) {
       if (!(error instanceof Fatal)) throw error;
+      this.#isOver = error instanceof TooLarge;
       this.#problems.die(line, error.message);
     }
   }
@@ -106,13 +117,14 @@ class ConfParser implements Conf {
     for (const member of members) {
       if (known.has(member)) continue;
       known.add(member);
-      this.#origins.set(`${group} ${member}`, line.subconf);
+      this.#members += 1;
+      if (line.subconf !== MASTER) this.#delegated.add(`${group} ${member}`);
     }
-    if (this.#origins.size > MEMBERS_MAX) throw new Fatal(`groups have at most ${MEMBERS_MAX} members in all`);
+    if (this.#members > MEMBERS_MAX) throw new TooLarge(`groups have at most ${MEMBERS_MAX} members in all`);
   }
 
   #expand(words: readonly string[]): string[] {
-    return words.flatMap((word) => {
+    return [...new Set(words)].flatMap((word) => {
       if (!word.startsWith('@') || word === ALL) return [word];
       const members = this.groups.get(word);
       if (members === undefined) throw new Fatal(`undefined group '${word}'`);
@@ -126,7 +138,7 @@ class ConfParser implements Conf {
     const waiting = words.toReversed();
     for (let word = waiting.pop(); word !== undefined; word = waiting.pop()) {
       this.#names += 1;
-      if (this.#names > NAMES_MAX) throw new Fatal(`repo lines have at most ${NAMES_MAX} names in all`);
+      if (this.#names > NAMES_MAX) throw new TooLarge(`repo lines have at most ${NAMES_MAX} names in all`);
       if (this.#mayNot(line, word)) {
         const members = this.groups.get(word);
         if (members === undefined) this.#ignore(line, word);
@@ -154,7 +166,7 @@ class ConfParser implements Conf {
     // Asking about it defines it, as gitolite has it.
     this.groups.set(own, members);
     return ![...members].some((member) => {
-      if (this.#origins.get(`${own} ${member}`) !== MASTER) return false;
+      if (this.#delegated.has(`${own} ${member}`)) return false;
       // Only ever as a pattern: `wild/a{,2}` in the group is not the line `repo wild/a{,2}`.
       return this.#check(`^${member}$`, member)?.find(name, new Meter()) === true;
     });
@@ -227,7 +239,7 @@ class ConfParser implements Conf {
 
   #next(): number {
     this.#sequence += 1;
-    if (this.#sequence > RULES_MAX) throw new Fatal(`a conf has at most ${RULES_MAX} rules`);
+    if (this.#sequence > RULES_MAX) throw new TooLarge(`a conf has at most ${RULES_MAX} rules`);
     return this.#sequence;
   }
 
@@ -236,6 +248,8 @@ class ConfParser implements Conf {
     if (this.#patterns.has(text)) return this.#patterns.get(text);
     const compiled = compilePerl(text);
     if (compiled.kind === 'wrong') throw new Fatal(`bad pattern '${shown}': ${compiled.message}`);
+    this.#states += compiled.pattern.size;
+    if (this.#states > STATES_MAX) throw new TooLarge('the patterns of this conf are too large together');
     this.#patterns.set(text, compiled.pattern);
     return compiled.pattern;
   }

@@ -160,7 +160,10 @@ export class ConfPolicy {
 
   #isNamed(repository: ConfRepository): boolean {
     const { index } = this.#compiled;
-    return index.isNamed(index.repositoryMemberships(repository, new Meter()));
+    const meter = new Meter();
+    const memberships = index.repositoryMemberships(repository, meter);
+    // What cannot be told is the conf's, which then refuses: it must not fall to the other language.
+    return meter.isSpent || index.isNamed(memberships);
   }
 
   /** One that is not there is asked about as if the asker made it. */

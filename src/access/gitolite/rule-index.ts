@@ -29,6 +29,9 @@ export interface ConfUser {
   readonly isOutside?: boolean;
 }
 
+/** Repositories whose memberships are kept. */
+const KNOWN_MAX = 20_000;
+
 export class RuleIndex {
   readonly #conf: Conf;
   readonly #roles: ReadonlySet<string>;
@@ -36,6 +39,9 @@ export class RuleIndex {
   /** Member -> groups. */
   readonly #groupsOf = new Map<string, string[]>();
   readonly #groupPatterns = new PatternTable<readonly string[]>();
+  /** Memberships of repositories asked about lately: they depend on the name and the creator only. */
+  readonly #known = new Map<string, ReadonlySet<string>>();
+  readonly #knownStanzas = new WeakMap<ReadonlySet<string>, ReadonlySet<Stanza>>();
 
   constructor(conf: Conf, roles: ReadonlySet<string>) {
     this.#conf = conf;
@@ -52,7 +58,20 @@ export class RuleIndex {
   }
 
   /** Everything that the repository counts as behind `repo`: its name, `@all`, patterns, groups. */
-  repositoryMemberships({ name, creator, groups = [] }: ConfRepository, meter: Meter): ReadonlySet<string> {
+  repositoryMemberships(repository: ConfRepository, meter: Meter): ReadonlySet<string> {
+    const { name, creator, groups = [] } = repository;
+    if (groups.length > 0) return this.#findMemberships(repository, meter);
+    const key = `${name} ${creator}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const found = this.#findMemberships(repository, meter);
+    if (meter.isSpent) return found;
+    if (this.#known.size >= KNOWN_MAX) this.#known.clear();
+    this.#known.set(key, found);
+    return found;
+  }
+
+  #findMemberships({ name, creator, groups = [] }: ConfRepository, meter: Meter): ReadonlySet<string> {
     const found = new Set([name, ALL]);
     const generic = isTrue(creator) ? genericName(name, creator) : undefined;
     for (const one of generic === undefined ? [name] : [name, generic]) {
@@ -109,8 +128,11 @@ export class RuleIndex {
 
   /** Each once, though a line may name the repository in several ways. */
   #stanzasOf(memberships: ReadonlySet<string>): ReadonlySet<Stanza> {
+    const known = this.#knownStanzas.get(memberships);
+    if (known !== undefined) return known;
     const stanzas = new Set<Stanza>();
     for (const name of memberships) for (const stanza of this.#conf.stanzas.get(name) ?? []) stanzas.add(stanza);
+    this.#knownStanzas.set(memberships, stanzas);
     return stanzas;
   }
 }

@@ -235,3 +235,21 @@ test('a compiled conf never throws, whatever it is made of', () => {
     { numRuns: 300 },
   );
 });
+
+test('a conf that asks for too much is refused soon, and only once', () => {
+  const words = (letter: string, count: number): string =>
+    Array.from({ length: count }, (_, i) => letter + i).join(' ');
+  const nested = Array.from({ length: 500 }, (_, i) => `@g${i} = @a @a`).join('\n');
+  const table = [
+    [`@a = ${words('n', 20_000)}\n${nested}`, 'groups have at most 1000000 members in all'],
+    [`repo a\n${`RW ${words('r', 1_500)} = ${words('u', 1_500)}\n`.repeat(3)}`, 'a conf has at most 1000000 rules'],
+    [
+      Array.from({ length: 1_500 }, (_, i) => `repo x${i}[a-z]{900}`).join('\n'),
+      'the patterns of this conf are too large together',
+    ],
+  ] as const;
+  for (const [text, message] of table) {
+    const result = compilation(text);
+    assert.deepEqual(result.kind === 'wrong' && result.problems.map((problem) => problem.message), [message]);
+  }
+});
