@@ -49,7 +49,7 @@ describe('a gitolite.conf in gatehouse-admin', () => {
     await commitFile(site.admin, tree, 'conf/teams/a.conf', '\n  RW = a!b\n');
     const refused = await pushPolicy();
     assert.equal(refused.code, 1);
-    assert.match(refused.stderr, /conf\/teams\/a\.conf:2: bad user 'a!b'/);
+    assert.match(refused.stderr, /conf\/teams\/a\.conf:2: bad username 'a!b'/);
   });
 
   test('one that is right is in force at once: refs, paths and merges are refused with the line', async () => {

@@ -196,7 +196,7 @@ class ConfParser implements Conf {
     }: { readonly permission: string; readonly refexes: readonly string[]; readonly users: readonly string[] },
   ): void {
     const bad = users.find((user) => !isUserWord(user));
-    if (bad !== undefined) throw new Fatal(`bad user '${bad}'`);
+    if (bad !== undefined) throw new Fatal(`bad username '${bad}'`);
     for (const refex of refexes) {
       if (permission === 'R' && refex !== DEFAULT_REFEX)
         this.#problems.warn(line, `doesn't make sense to supply a ref ('${refex}') for 'R' rule`);

@@ -9,7 +9,7 @@ test('what gitolite dies of is a problem with file, line and its words', () => {
   const table = [
     ['@x = @nosuch', "gitolite.conf:1: undefined group '@nosuch'"],
     ['\nrepo foo!bar', "gitolite.conf:2: bad reponame 'foo!bar'"],
-    ['repo foo\n\n RW = a!b', "gitolite.conf:3: bad user 'a!b'"],
+    ['repo foo\n\n RW = a!b', "gitolite.conf:3: bad username 'a!b'"],
     ['repo foo\nRW a!b = ann', "gitolite.conf:2: bad ref 'refs/heads/a!b'"],
     ['repo foo\nRW @no = ann', "gitolite.conf:2: undefined group '@no'"],
     [
@@ -96,7 +96,7 @@ test('includes are read in place, each file once, and keep their own lines', () 
     'sub/b.conf': '  RW = ann',
     'c.conf': 'R = a!b',
   };
-  assert.equal(fatal(files), "c.conf:1: bad user 'a!b'");
+  assert.equal(fatal(files), "c.conf:1: bad username 'a!b'");
   const site = conf({ ...files, 'c.conf': '' });
   assert.match(asked(site, 'foo', 'bob R master'), /DENIED by refs/);
   assert.equal(asked(site, 'foo', 'ann W'), 'refs/.*');

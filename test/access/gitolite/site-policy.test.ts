@@ -191,7 +191,7 @@ test('explain shows the rules that were tried, in order, with file and line', ()
 });
 
 test('what is wrong with the conf refuses the whole policy, with file, line and the line itself', () => {
-  assert.equal(problems('repo foo\n  RW = a!b'), "conf/gitolite.conf:2: bad user 'a!b'\n    RW = a!b");
+  assert.equal(problems('repo foo\n  RW = a!b'), "conf/gitolite.conf:2: bad username 'a!b'\n    RW = a!b");
   assert.match(
     problems('repo foo\n  - VREF/COUNT/5 = ann'),
     /conf\/gitolite\.conf:2: VREF\/COUNT\/5 cannot be checked here yet/,
