@@ -12,7 +12,9 @@ function readFloors(): ReadonlyMap<string, number> {
   const block = /## Floors[\s\S]*?```\n([\s\S]*?)```/.exec(text)?.[1];
   assert.ok(block, 'ARCHITECTURE.md has a fenced list under "Floors"');
   const lines = block.trim().split('\n');
-  return new Map(lines.flatMap((line, index) => line.split(/\s+/).map((name) => [name, lines.length - index] as const)));
+  return new Map(
+    lines.flatMap((line, index) => line.split(/\s+/).map((name) => [name, lines.length - index] as const)),
+  );
 }
 
 /** Every violation in `files` (path -> text), in words. */
@@ -33,7 +35,12 @@ function violations(floors: ReadonlyMap<string, number>, files: ReadonlyMap<stri
 }
 
 test('imports go down the floors only', () => {
-  const files = new Map(globSync('**/*.ts', { cwd: join(root, 'src') }).map((file) => [file, readFileSync(join(root, 'src', file), 'utf8')]));
+  const files = new Map(
+    globSync('**/*.ts', { cwd: join(root, 'src') }).map((file) => [
+      file,
+      readFileSync(join(root, 'src', file), 'utf8'),
+    ]),
+  );
   assert.ok(files.size > 20, 'the sources were found');
   assert.deepEqual(violations(readFloors(), files), []);
 });
