@@ -57,7 +57,7 @@ export class SpawnedGit implements GitProcess {
   conclude(report: Exclude<Report, { kind: 'started' }>): void {
     if (report.kind === 'failed') {
       this.#finish();
-      this.stdout.destroy();
+      this.#hangUp(new Fault('process', 'git was not started'));
       this.#settle.reject(new Fault('process', 'git could not be started', { context: { reason: report.reason } }));
       return;
     }
@@ -71,7 +71,7 @@ export class SpawnedGit implements GitProcess {
     if (this.#over) return;
     if (this.pid !== undefined) killGroup(this.pid);
     this.#finish();
-    this.stdout.destroy(new Fault('process', 'spawner ended'));
+    this.#hangUp(new Fault('process', 'spawner ended'));
     this.#settle.reject(new Fault('process', 'spawner ended'));
   }
 
@@ -80,6 +80,15 @@ export class SpawnedGit implements GitProcess {
     await this.exit.catch(() => {});
     this.stdin.destroy();
     this.stdout.destroy();
+  }
+
+  /**
+   * Closes both streams: a git whose pid we never heard of, started in the spawner's last moment, cannot be killed. It
+   * ends when its standard input does, or when it next writes.
+   */
+  #hangUp(fault: Fault): void {
+    this.stdin.destroy();
+    this.stdout.destroy(fault);
   }
 
   #finish(): void {

@@ -156,6 +156,20 @@ test('a spawner that dies is replaced; what ran under it faults and is gone', as
     process.kill(open.processes.spawnerPid ?? 0, 'SIGKILL');
     await assert.rejects(last.exit, hasCode('process'));
   }
+  await untilGone(gitDir);
+});
+
+test('a git started in the last moment of its spawner ends, though nobody heard of its pid', async () => {
+  await using ground = await openGround();
+  const gitDir = await repository(ground);
+  for (let round = 0; round < 4; round += 1) {
+    await using open = await openProcesses();
+    const started = await Promise.all(Array.from({ length: 6 }, () => open.processes.start(waiting(gitDir))));
+    // Not waited for: some orders were carried out whose reports never came.
+    setImmediate(() => process.kill(open.processes.spawnerPid ?? 0, 'SIGKILL'));
+    for (const one of started) await assert.rejects(one.exit, hasCode('process'));
+    await untilGone(gitDir);
+  }
 });
 
 test('a gate that is killed takes its spawner and every git with it', async () => {
