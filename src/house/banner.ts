@@ -71,7 +71,7 @@ export function nextSteps(about: Greeted): string {
     ...(urls.ssh === undefined || urls.ssh.includes(' ')
       ? []
       : [`  Policy and scenarios:  git clone ${urls.ssh}/gatehouse-admin`]),
-    ...(urls.http === undefined ? [] : [`  Web and API:           ${urls.http}/ ${urls.http}/api/openapi.json`]),
+    ...(urls.http === undefined ? [] : [`  Web and API:           ${urls.http}/`]),
     `  All commands:          ${program} help`,
     '  Ctrl-C stops the gate.',
   ];

@@ -206,9 +206,24 @@ function addHealth(app: FastifyInstance, { unready, metrics }: HttpOptions): voi
   app.get('/metrics', async (_request, reply) => {
     await reply.type(metrics.contentType).send(await metrics.text());
   });
+  app.get('/', async (request, reply) => {
+    await reply.type('text/plain; charset=utf-8').send(landing(`${request.protocol}://${request.host}`));
+  });
   app.setNotFoundHandler(async (_request, reply) => {
     await reply.code(404).type('text/plain; charset=utf-8').send(spoken('there is no such page'));
   });
+}
+
+/** For a person who opens the door in a browser: the same words for everybody, and nothing of what lies behind. */
+function landing(origin: string): string {
+  return [
+    'This is Gatehouse: one gate for every Git operation.',
+    '',
+    `  Clone           git clone ${origin}/NAME (a token is the password, any user name serves)`,
+    `  Run a command   POST ${origin}/api/v1/commands, described in ${origin}/api/openapi.json`,
+    `  Ready?          ${origin}/readyz`,
+    '',
+  ].join('\n');
 }
 
 function sendText(response: ServerResponse, status: number, reason: string): void {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { CLIENTS, missing, type Client, type Door } from '../support/clients.ts';
 import { addPerson, commitFile, gitOk, sshOk, startSite, url, type Person, type Site } from '../support/gate.ts';
+import { suiteScope } from '../support/workspace.ts';
 
 const FORMATS = ['sha1', 'sha256'] as const;
 
@@ -11,11 +12,11 @@ describe('Git clients', () => {
   let site: Site;
   let alice: Person;
   let token: string;
-  const cleanups: (() => unknown)[] = [];
+  const scope = suiteScope();
 
   before(
     async () => {
-      site = await startSite({ after: (cleanup) => cleanups.push(cleanup as () => unknown) });
+      site = await startSite(scope);
       // ECDSA: the one type of key that every client here can use.
       alice = await addPerson(site, 'alice', { type: 'ecdsa' });
       token =
@@ -27,9 +28,7 @@ describe('Git clients', () => {
     },
     { timeout: 120_000 },
   );
-  after(async () => {
-    for (const cleanup of cleanups.toReversed()) await cleanup();
-  });
+  after(() => scope.close());
 
   async function seed(format: (typeof FORMATS)[number]): Promise<void> {
     await sshOk(alice, site.gate, ['create', `clients/${format}`, '--object-format', format]);

@@ -15,21 +15,21 @@ import {
   type Person,
   type Site,
 } from '../support/gate.ts';
-import { expectRun, run } from '../support/workspace.ts';
+import { suiteScope, expectRun, run } from '../support/workspace.ts';
 
 describe('a gate serves', () => {
   let site: Site;
   let alice: Person;
   let token: string;
   let tree: string;
-  const cleanups: (() => unknown)[] = [];
+  const scope = suiteScope();
   const doors = ['ssh', 'http', 'git'] as const;
   const from = (door: (typeof doors)[number], name = 'rich') =>
     url(site.gate, door, name, door === 'http' ? token : undefined);
 
   before(
     async () => {
-      site = await startSite({ after: (cleanup) => cleanups.push(cleanup as () => unknown) });
+      site = await startSite(scope);
       alice = await addPerson(site, 'alice');
       token =
         /ght_[A-Za-z0-9]+/.exec(
@@ -47,9 +47,7 @@ describe('a gate serves', () => {
     },
     { timeout: 60_000 },
   );
-  after(async () => {
-    for (const cleanup of cleanups.toReversed()) await cleanup();
-  });
+  after(() => scope.close());
 
   for (const door of doors) {
     for (const protocol of ['0', '1', '2']) {

@@ -15,17 +15,18 @@ import {
   type Person,
   type Site,
 } from '../support/gate.ts';
+import { suiteScope } from '../support/workspace.ts';
 
 describe('a gitolite.conf in gatehouse-admin', () => {
   let site: Site;
   let ann: Person;
   let tree: string;
   let work: string;
-  const cleanups: (() => unknown)[] = [];
+  const scope = suiteScope();
 
   before(
     async () => {
-      site = await startSite({ after: (cleanup) => cleanups.push(cleanup as () => unknown) });
+      site = await startSite(scope);
       ann = await addPerson(site, 'ann');
       await sshOk(site.admin, site.gate, ['create', 'lab']);
       tree = join(site.admin.home, 'policy');
@@ -37,9 +38,7 @@ describe('a gitolite.conf in gatehouse-admin', () => {
     },
     { timeout: 60_000 },
   );
-  after(async () => {
-    for (const cleanup of cleanups.toReversed()) await cleanup();
-  });
+  after(() => scope.close());
 
   const pushPolicy = () => git(site.admin, ['push', '-q', 'origin', 'HEAD:main'], tree);
   const push = (...refspecs: string[]) => git(ann, ['push', '-q', url(site.gate, 'ssh', 'lab'), ...refspecs], work);

@@ -20,6 +20,7 @@ import {
   type Person,
   type Site,
 } from '../support/gate.ts';
+import { suiteScope } from '../support/workspace.ts';
 
 interface Cast {
   readonly site: Site;
@@ -111,16 +112,14 @@ const READERS: Readonly<Record<string, readonly string[]>> = {
 
 describe('the people of a site', () => {
   let cast: Cast;
-  const cleanups: (() => unknown)[] = [];
+  const scope = suiteScope();
   before(
     async () => {
-      cast = await raiseSite({ after: (cleanup) => cleanups.push(cleanup as () => unknown) });
+      cast = await raiseSite(scope);
     },
     { timeout: 120_000 },
   );
-  after(async () => {
-    for (const cleanup of cleanups.toReversed()) await cleanup();
-  });
+  after(() => scope.close());
 
   test('each reads what the house ruleset grants, over ssh and http, and nothing else', async () => {
     for (const [name, readers] of Object.entries(READERS)) {

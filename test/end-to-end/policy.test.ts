@@ -17,16 +17,17 @@ import {
   type Person,
   type Site,
 } from '../support/gate.ts';
+import { suiteScope } from '../support/workspace.ts';
 
 describe('the policy in gatehouse-admin', () => {
   let site: Site;
   let ian: Person;
   let tree: string;
-  const cleanups: (() => unknown)[] = [];
+  const scope = suiteScope();
 
   before(
     async () => {
-      site = await startSite({ after: (cleanup) => cleanups.push(cleanup as () => unknown) });
+      site = await startSite(scope);
       ian = await addPerson(site, 'ian');
       await sshOk(site.admin, site.gate, ['create', 'project', 'ian']);
       tree = join(site.admin.home, 'rules');
@@ -34,9 +35,7 @@ describe('the policy in gatehouse-admin', () => {
     },
     { timeout: 60_000 },
   );
-  after(async () => {
-    for (const cleanup of cleanups.toReversed()) await cleanup();
-  });
+  after(() => scope.close());
 
   const push = () => git(site.admin, ['push', url(site.gate, 'ssh', 'gatehouse-admin'), 'HEAD:main'], tree);
   const startOver = () => gitOk(site.admin, ['reset', '-q', '--hard', 'origin/main'], tree);

@@ -14,6 +14,19 @@ export interface Ended {
 /** Where `after` can be asked for: a test, or a whole run of a soak. */
 export type Scope = Pick<TestContext, 'after'>;
 
+/** A scope for what a whole suite shares: hand it to `startSite` in `before`, close it in `after`. */
+export function suiteScope(): Scope & { close(): Promise<void> } {
+  const cleanups: (() => unknown)[] = [];
+  return {
+    after: (cleanup) => {
+      cleanups.push(cleanup as () => unknown);
+    },
+    async close() {
+      for (const cleanup of cleanups.toReversed()) await cleanup();
+    },
+  };
+}
+
 /** A directory of the test's own, removed after it. */
 export function workspace(scope: Scope, name = 'gatehouse-test-'): string {
   const directory = mkdtempSync(join(tmpdir(), name));

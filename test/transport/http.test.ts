@@ -328,6 +328,15 @@ test('health, readiness and metrics are served; not ready is 503 and says why', 
   assert.equal(await (await get('/metrics')).text(), 'gatehouse_up 1\n');
 });
 
+test('the root tells a person in a browser how to clone and where the API is described', async () => {
+  await using own = await open({});
+  const answer = await fetch(`http://${own.door.address}/`);
+  assert.equal(answer.status, 200);
+  const words = await answer.text();
+  assert.ok(words.includes(`git clone http://${own.door.address}/NAME`), words);
+  assert.match(words, /openapi\.json/);
+});
+
 test('a busy house answers 503 and when to come again', async () => {
   const busy: Outcome = { kind: 'faulted', code: 'busy', inBand: false, reason: 'the server is busy: try again later' };
   await using own = await open({ walk: { draining: true, handle: async () => busy } });
