@@ -59,6 +59,5 @@ const SHOWN_MAX = 160;
 
 /** Tabs and control characters become one space each, so that carets stay in place and no escape gets out. */
 export function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex
   return text.replaceAll(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, ' ');
 }

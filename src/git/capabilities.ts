@@ -11,7 +11,6 @@ export type Capabilities = ReadonlyMap<string, readonly string[]>;
 /** Reads a list. Refused: too long, too many, a control character, a word without a name. */
 export function parseCapabilities(text: string): Parsed<Capabilities> {
   if (Buffer.byteLength(text) > CAPABILITY_BYTES_MAX) return refuse('protocol error: capability list is too long');
-  // oxlint-disable-next-line no-control-regex
   if (/[\x00-\x1f\x7f]/.test(text)) return refuse('protocol error: control character in the capability list');
   const words = text.split(' ').filter((word) => word !== '');
   if (words.length > CAPABILITIES_MAX) return refuse('protocol error: too many capabilities');
@@ -29,7 +28,6 @@ export function parseCapabilities(text: string): Parsed<Capabilities> {
 
 /** The list as written on the wire. @throws Fault `internal` where a word could not be read back. */
 export function formatCapabilities(words: readonly string[]): string {
-  // oxlint-disable-next-line no-control-regex
   const wrong = words.find((word) => word === '' || word.startsWith('=') || /[\x00-\x20\x7f]/.test(word));
   if (wrong !== undefined) throw new Fault('internal', 'capability is not one word', { context: { word: wrong } });
   return words.join(' ');

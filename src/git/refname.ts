@@ -7,7 +7,6 @@ declare const refnameBrand: unique symbol;
 export type Refname = string & { readonly [refnameBrand]: true };
 
 // git-check-ref-format(1), rules 4, 5 and 10: control characters, space, and characters with a meaning of their own.
-// oxlint-disable-next-line no-control-regex
 const FORBIDDEN = /[\x00-\x20\x7f~^:?*[\\]|\.\.|@\{|\/\/|\/$|\.$/;
 
 /** The refname in `text`, or undefined where git-check-ref-format would refuse it or it is not below `refs/`. */

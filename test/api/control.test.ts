@@ -14,7 +14,8 @@ import { startControlSocket, type ControlSocket } from '../../src/api/control-se
 import { encodeFrame, FrameReader, STDIN_CREDIT_BYTES } from '../../src/api/frames.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { Fault, ok, refuse } from '../../src/base/fault.ts';
-import { parseUserName, type Principal } from '../../src/identity/principal.ts';
+import { type Principal } from '../../src/identity/principal.ts';
+import { principalNamed } from '../support/principals.ts';
 
 let directory = '';
 before(async () => {
@@ -25,18 +26,7 @@ after(async () => {
 });
 
 function person(name: string): Principal {
-  const parsed = parseUserName(name);
-  assert.ok(parsed.kind === 'ok');
-  const credential = { kind: 'local' } as const;
-  return {
-    kind: 'user',
-    name: parsed.value,
-    account: 'person',
-    email: '',
-    realName: '',
-    groups: new Set(),
-    credential,
-  };
+  return principalNamed(name);
 }
 
 let sockets = 0;

@@ -11,7 +11,6 @@ import { addPerson, git, gitOk, makePerson, ssh, url, type Person } from '../sup
 import { bareOf, besiege, done, makeToken, type Siege } from '../support/siege.ts';
 
 /** What a terminal acts on instead of showing it. */
-// oxlint-disable-next-line no-control-regex
 const OBEYED = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
 
 let siege: Siege;

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Clock } from '../../src/base/clock.ts';
-import { ANONYMOUS, parseUserName, type Principal } from '../../src/identity/principal.ts';
+import { ANONYMOUS, type Principal } from '../../src/identity/principal.ts';
 import { Admission, type AdmissionLimits, type Place } from '../../src/request/admission.ts';
 import type { RequestOrigin, Transport } from '../../src/request/request.ts';
+import { principalNamed } from '../support/principals.ts';
 
 /** Timers that fire when told. */
 class HandClock implements Clock {
@@ -41,18 +42,7 @@ class HandClock implements Clock {
 }
 
 function user(name: string): Principal {
-  const parsed = parseUserName(name);
-  assert.ok(parsed.kind === 'ok');
-  const credential = { kind: 'local' } as const;
-  return {
-    kind: 'user',
-    name: parsed.value,
-    account: 'person',
-    email: '',
-    realName: '',
-    groups: new Set(),
-    credential,
-  };
+  return principalNamed(name);
 }
 
 function from(principal: Principal, address = '10.0.0.1', transport: Transport = 'ssh'): RequestOrigin {

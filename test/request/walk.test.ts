@@ -13,23 +13,14 @@ import type { Repository } from '../../src/repository/repository.ts';
 import type { GitRequest, Outcome } from '../../src/request/request.ts';
 import { createWalk, type Walk } from '../../src/request/walk.ts';
 import type { WalkParts } from '../../src/request/walk-parts.ts';
+import { principalNamed } from '../support/principals.ts';
 
 function ada(scopes?: readonly TokenScope[]): Principal {
-  const parsed = parseUserName('ada');
-  assert.ok(parsed.kind === 'ok');
   const credential =
     scopes === undefined
       ? ({ kind: 'key', fingerprint: 'SHA256:abc', tag: 'laptop' } as const)
       : ({ kind: 'token', id: 't', name: 'ci-1', scopes } as const);
-  return {
-    kind: 'user',
-    name: parsed.value,
-    account: 'person',
-    email: '',
-    realName: '',
-    groups: new Set(),
-    credential,
-  };
+  return principalNamed('ada', credential);
 }
 
 function repository(text: string): Repository {

@@ -11,7 +11,7 @@ import { encodePkt } from '../../src/git/pkt-line.ts';
 import type { Door } from '../../src/transport/door.ts';
 import { startGit, type GitDaemonOptions } from '../../src/transport/git-daemon.ts';
 import { parseGitRequest, REQUEST_BYTES_MAX } from '../../src/transport/git-request.ts';
-import { git, GitWalk, makeDirectory, makeRepository, SILENT } from './kit.ts';
+import { git, GitWalk, makeDirectory, makeRepository, SILENT, pourUntilGone } from './kit.ts';
 
 let directory: AsyncDisposable & { readonly path: string };
 let door: Door;
@@ -177,20 +177,11 @@ test('a client that falls silent in mid-conversation is given up, and the walk h
 
 test('a client that stops reading holds little memory', async () => {
   const written = Promise.withResolvers<number>();
-  const chunk = Buffer.alloc(65_536, 1);
   await using own = await open({
     limits: { silenceMs: 200 },
     walk: {
       draining: false,
-      handle: async ({ output, signal }) => {
-        let bytes = 0;
-        while (!signal.aborted) {
-          bytes += chunk.length;
-          if (!output.write(chunk)) await once(output, 'drain', { signal }).catch(() => {});
-        }
-        written.resolve(bytes);
-        return { kind: 'faulted', code: 'aborted', inBand: true, reason: 'lost' };
-      },
+      handle: async (request) => await pourUntilGone(request, written.resolve),
     },
   });
   const socket = dial(own.door.address);

@@ -9,7 +9,18 @@ import { deflateSync, gzipSync } from 'node:zlib';
 import { systemClock } from '../../src/base/clock.ts';
 import type { GitRequest, Outcome } from '../../src/request/request.ts';
 import { startHttp, type HttpDoor, type HttpOptions } from '../../src/transport/http.ts';
-import { git, GitWalk, makeDirectory, makeRepository, person, run, SILENT, UNCOUNTED, type Ran } from './kit.ts';
+import {
+  git,
+  GitWalk,
+  makeDirectory,
+  makeRepository,
+  person,
+  run,
+  SILENT,
+  UNCOUNTED,
+  type Ran,
+  pourUntilGone,
+} from './kit.ts';
 
 let directory: AsyncDisposable & { readonly path: string };
 let door: HttpDoor;
@@ -464,20 +475,11 @@ test('a client that goes away in mid-body aborts the request, and its end does n
 
 test('a client that stops reading holds little memory and is given up in the end', async () => {
   const written = Promise.withResolvers<number>();
-  const chunk = Buffer.alloc(65_536, 1);
   await using own = await open({
     limits: { silenceMs: 200 },
     walk: {
       draining: false,
-      handle: async ({ output, signal }) => {
-        let bytes = 0;
-        while (!signal.aborted) {
-          bytes += chunk.length;
-          if (!output.write(chunk)) await once(output, 'drain', { signal }).catch(() => {});
-        }
-        written.resolve(bytes);
-        return { kind: 'faulted', code: 'aborted', inBand: true, reason: 'the connection was lost' };
-      },
+      handle: async (request) => await pourUntilGone(request, written.resolve),
     },
   });
   const socket = dial(own.door.address);

@@ -1,13 +1,15 @@
 /** What the doors' tests share: a directory of their own, real keys and clients, and a walk that runs git itself. */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { finished, pipeline } from 'node:stream/promises';
-import { parseUserName, type Principal } from '../../src/identity/principal.ts';
+import type { Principal } from '../../src/identity/principal.ts';
 import type { GitRequest, Outcome } from '../../src/request/request.ts';
 import type { DoorLog, DoorMetrics } from '../../src/transport/door.ts';
+import { principalNamed } from '../support/principals.ts';
 
 export interface Ran {
   readonly code: number;
@@ -79,18 +81,7 @@ export async function makeRepository(directory: string, name: string): Promise<s
 }
 
 export function person(name: string): Principal {
-  const parsed = parseUserName(name);
-  assert.ok(parsed.kind === 'ok');
-  const credential = { kind: 'key', fingerprint: 'SHA256:x', tag: 'laptop' } as const;
-  return {
-    kind: 'user',
-    name: parsed.value,
-    account: 'person',
-    email: '',
-    realName: '',
-    groups: new Set(),
-    credential,
-  };
+  return principalNamed(name, { kind: 'key', fingerprint: 'SHA256:x', tag: 'laptop' });
 }
 
 /** A key pair made by ssh-keygen: path of the private half, and the wire form of the public one. */
@@ -171,3 +162,15 @@ export class GitWalk {
 export const SILENT: DoorLog = { debug: () => {}, info: () => {}, warn: () => {} };
 
 export const UNCOUNTED: DoorMetrics = { connectionOpened: () => {}, connectionClosed: () => {}, login: () => {} };
+
+/** Answers without end, at the client's pace, until it is given up; then tells how many bytes the door took. */
+export async function pourUntilGone({ output, signal }: GitRequest, done: (bytes: number) => void): Promise<Outcome> {
+  const chunk = Buffer.alloc(65_536, 1);
+  let bytes = 0;
+  while (!signal.aborted) {
+    bytes += chunk.length;
+    if (!output.write(chunk)) await once(output, 'drain', { signal }).catch(() => {});
+  }
+  done(bytes);
+  return { kind: 'faulted', code: 'aborted', inBand: true, reason: 'the connection was lost' };
+}

@@ -86,7 +86,6 @@ export function expandForPerson(template: Template, asked: Asked): string {
   const text = template.parts
     .map((part) => (typeof part === 'string' ? part : entriesOf(part(asked)).join(', ') || '(none)'))
     .join('');
-  // oxlint-disable-next-line no-control-regex
   return text.replaceAll(/[\x00-\x1f\x7f]/g, ' ').slice(0, 1_000);
 }
 

@@ -16,7 +16,6 @@ const LETTERS: Readonly<Record<string, string>> = {
 export function quotePath(path: string): string {
   if (/^[\x20-\x7e]*$/.test(path) && !/["\\]/.test(path)) return path;
   const bytes = Buffer.from(path, 'utf8').toString('latin1');
-  // oxlint-disable-next-line no-control-regex
   const quoted = bytes.replaceAll(/[^\x20-\x7e]|["\\]/g, (c) => {
     const letter = LETTERS[c];
     return `\\${letter ?? c.charCodeAt(0).toString(8).padStart(3, '0')}`;
