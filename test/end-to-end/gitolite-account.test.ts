@@ -96,6 +96,7 @@ function converse(name: string, programs: Programs): void {
       const topic = ok(await account.git('bob', ['push', 'origin', 'HEAD:topic'], { cwd: tree }));
       assert.match(topic.stderr, /\[new branch\]\s+HEAD -> topic/);
       const rewound = await cloned('bob', 'lab', 'lab-bob');
+      ok(await account.git('bob', ['reset', '-q', '--hard', 'origin/main'], { cwd: rewound }));
       await commit(rewound, 'b');
       const main = await account.git('bob', ['push', 'origin', 'HEAD:main'], { cwd: rewound });
       assert.equal(main.code, 1);
