@@ -77,5 +77,14 @@ export interface Decision {
   readonly reason: string;
   /** `rules/house.lace:41`, or undefined where no rule decided (default, crash). */
   readonly rule?: string;
+  /** Where a gitolite conf decided: what was attempted, and gitolite's own words for the answer. */
+  readonly native?: NativeAnswer;
   readonly trace: readonly TraceStep[];
+}
+
+export interface NativeAnswer {
+  /** `R`, `W`, `+`, `C`, `D`, `^C`, with `M` behind it where merges are checked. */
+  readonly attempt: string;
+  /** The refex that allows it, or `W refs/heads/main foo alice DENIED by fallthru`, or what is fatal. */
+  readonly text: string;
 }

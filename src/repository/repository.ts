@@ -14,6 +14,19 @@ export interface RepositoryFacts {
   readonly settings: Readonly<Record<string, SettingValue>>;
   /** The owner's own rules (Lace text), if any. */
   readonly rules?: string;
+  /** A repository of a gitolite site, which the site's conf governs. */
+  readonly conf?: ConfFacts;
+}
+
+/** What lies with a repository of a gitolite site; of one that is not there, what would. */
+export interface ConfFacts {
+  /** gl-creator; of a repository that is not there, who asks. Empty: nobody known. */
+  readonly creator: string;
+  /** The text of gl-perms. */
+  readonly permissions: string;
+  readonly groups: readonly string[];
+  /** Whom the conf calls those who come without a name, by transport. */
+  readonly anonymousUser?: string;
 }
 
 export interface Repository extends RepositoryFacts {

@@ -18,6 +18,7 @@ export const KINDS = [
   'repository-owner', // owner/id: what a user owns, destroyed ones included
   'repository-state', // by id: {generation, txid}, the commit point of pushes
   'repository-rules', // by id: the owner's own rules
+  'site-repository', // by id: a repository of a gitolite site, where it was seen last
   'pending', // by id: committed, perhaps not yet applied
   'graveyard', // by id: destroyed repositories
   'policy', // the last good policy

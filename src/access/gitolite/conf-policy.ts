@@ -1,7 +1,15 @@
 /** The conf as a policy of the gate: its questions in gitolite's words, and gitolite's answers for people. */
 import type { Principal } from '../../identity/principal.ts';
 import type { RepositoryFacts } from '../../repository/repository.ts';
-import type { ChangedPaths, Decision, Operation, Question, RefUpdateFacts, TraceStep } from '../decision.ts';
+import type {
+  ChangedPaths,
+  Decision,
+  NativeAnswer,
+  Operation,
+  Question,
+  RefUpdateFacts,
+  TraceStep,
+} from '../decision.ts';
 import { explainDecision } from '../explain.ts';
 import { Meter } from '../meter.ts';
 import type { Explanation, PolicyNeeds } from '../policy.ts';
@@ -51,11 +59,11 @@ export class ConfPolicy {
 
   /** Whether it governs the repository, whoever asks. */
   governsRepository(repository: RepositoryFacts): boolean {
-    return this.#isNamed(this.#repository(repository, undefined));
+    return this.#isNamed(this.#repository(repository));
   }
 
   needsFor(repository: RepositoryFacts): PolicyNeeds {
-    const about = this.#repository(repository, undefined);
+    const about = this.#repository(repository);
     const { index, access } = this.#compiled;
     const paths = index.hasRefex(index.repositoryMemberships(about, new Meter()), (refex) =>
       refex.startsWith(NAME_REF),
@@ -73,12 +81,12 @@ export class ConfPolicy {
     if (narrowed !== undefined) return refused(narrowed);
     const { principal, repository } = question;
     if (repository === undefined) return refused('no repository is asked about');
-    if (question.operation === 'create-repository' && repository.owner !== userOf(principal).name)
+    if (question.operation === 'create-repository' && repository.owner !== userOf(principal, repository).name)
       return refused('you create repositories for yourself; an administrator creates them for others');
     const asked: Asked = {
       question,
       repository: this.#repository(repository, principal),
-      user: userOf(principal),
+      user: userOf(principal, repository),
     };
     const attempt = this.#attemptOf(asked);
     const ref = question.operation === 'read' ? ANY_REF : (question.ref?.refname ?? ANY_REF);
@@ -125,15 +133,16 @@ export class ConfPolicy {
     return ref?.merges === true && this.#compiled.access.hasOption(repository, 'MERGE_CHECK');
   }
 
-  #told(asked: Asked, attempt: Attempt, answer: Access): Pick<Decision, 'kind' | 'reason' | 'rule'> {
-    if (answer.kind === 'fatal') return { kind: 'refused', reason: printable(`${ENTRY}: ${answer.text}`) };
+  #told(asked: Asked, attempt: Attempt, answer: Access): Told {
+    const native = { attempt, text: answer.text };
+    if (answer.kind === 'fatal') return { kind: 'refused', reason: printable(`${ENTRY}: ${answer.text}`), native };
     const { rule } = answer;
     const where = rule === undefined ? ENTRY : placeOf(rule);
     if (answer.kind === 'allowed')
-      return { kind: 'allowed', reason: printable(`${answer.rule.permission} ${answer.text}`), rule: where };
+      return { kind: 'allowed', reason: printable(`${answer.rule.permission} ${answer.text}`), rule: where, native };
     const [what = '', by = ''] = answer.text.split(/ (?=DENIED by )/);
     const reason = printable(`${where}: ${by} (${what}); ${this.#granted(asked, attempt)}`);
-    return { kind: 'refused', reason, ...(rule === undefined ? {} : { rule: where }) };
+    return { kind: 'refused', reason, native, ...(rule === undefined ? {} : { rule: where }) };
   }
 
   /** Where the user may do what was refused here. */
@@ -167,11 +176,16 @@ export class ConfPolicy {
   }
 
   /** One that is not there is asked about as if the asker made it. */
-  #repository({ id, name, owner, settings }: RepositoryFacts, principal: Principal | undefined): ConfRepository {
+  #repository({ id, name, owner, settings, conf }: RepositoryFacts, principal?: Principal): ConfRepository {
     const exists = id !== '';
+    if (conf !== undefined) return { name, exists, ...conf };
     const asker = principal?.kind === 'user' ? principal.name : '';
     return { name, exists, creator: exists ? owner : asker, permissions: permissionsOf(settings, this.#roles) };
   }
+}
+
+interface Told extends Pick<Decision, 'kind' | 'reason' | 'rule'> {
+  readonly native: NativeAnswer;
 }
 
 /** A decision whose trace is made when somebody reads it. */
@@ -179,11 +193,13 @@ class ConfDecision implements Decision {
   readonly kind: 'allowed' | 'refused';
   readonly reason: string;
   readonly rule?: string;
+  readonly native: NativeAnswer;
   readonly #makeTrace: () => readonly TraceStep[];
 
-  constructor(told: Pick<Decision, 'kind' | 'reason' | 'rule'>, makeTrace: () => readonly TraceStep[]) {
+  constructor(told: Told, makeTrace: () => readonly TraceStep[]) {
     this.kind = told.kind;
     this.reason = told.reason;
+    this.native = told.native;
     if (told.rule !== undefined) this.rule = told.rule;
     this.#makeTrace = makeTrace;
   }
@@ -208,8 +224,8 @@ interface Asked {
 }
 
 /** `@all` gives the anonymous user nothing: the gate's open doors would otherwise publish what is meant for every account. */
-function userOf(principal: Principal): ConfUser {
-  if (principal.kind === 'anonymous') return { name: ANONYMOUS_USER, isOutside: true };
+function userOf(principal: Principal, { conf }: RepositoryFacts): ConfUser {
+  if (principal.kind === 'anonymous') return { name: conf?.anonymousUser ?? ANONYMOUS_USER, isOutside: true };
   return { name: principal.name, outerGroups: principal.groups };
 }
 
