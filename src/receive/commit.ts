@@ -10,7 +10,7 @@ import { Fault } from '../base/fault.ts';
 import type { RefSnapshot } from '../git/ref-cache.ts';
 import type { Repository } from '../repository/repository.ts';
 import { Turns } from '../repository/turns.ts';
-import type { Store, Stored, TransactResult } from '../store/store.ts';
+import type { Kind, Store, Stored, TransactResult } from '../store/store.ts';
 import { Applied } from './applied.ts';
 import { Attempt } from './attempt.ts';
 import type { Durable } from './durable.ts';
@@ -201,7 +201,7 @@ export class Committer {
     try {
       result = await this.#parts.store.transact({
         checks: [
-          { kind: 'repository', key: id, version: 'any' },
+          { kind: recordKind(repository), key: id, version: 'any' },
           { kind: 'repository-state', key: id, version: stored?.version ?? 0 },
         ],
         writes: [
@@ -218,7 +218,7 @@ export class Committer {
     }
     if (result.kind === 'committed') return result.version;
     attempt.mayBeCommitted = false;
-    if (result.check.kind === 'repository') {
+    if (result.check.kind === recordKind(repository)) {
       throw new Fault('missing', 'repository is gone', { publicMessage: 'the repository is gone' });
     }
     throw new Fault('conflict', 'another gate commits to this repository', { context: { id } });
@@ -251,6 +251,11 @@ export class Committer {
       this.#parts.log.warn({ repository: repository.name, error }, 'fail to prune the log');
     }
   }
+}
+
+/** What is in the store as long as the repository is there. */
+function recordKind({ conf }: Repository): Kind {
+  return conf === undefined ? 'repository' : 'site-repository';
 }
 
 interface Prepared {

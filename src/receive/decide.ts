@@ -51,8 +51,17 @@ export async function decideUpdates(updates: readonly Update[], options: DecideO
     const operation = OPERATION_OF[update.kind];
     const ref = await factsOf(update, options);
     const decision = policy.decide({ principal, operation, repository, ref, variables, together });
-    if (decision.kind === 'refused') update.refuse(decision.reason, decision.rule);
+    const { reason, rule, native } = decision;
+    update.native = native;
+    if (decision.kind === 'allowed') continue;
+    const report = native === undefined ? {} : { report: hookDeclined(reason) };
+    update.refuse(reason, { ...(rule === undefined ? {} : { rule }), ...report });
   }
+}
+
+/** Clients, and those who read what they print, know these words from git, behind whose update hook gitolite decides. */
+export function hookDeclined(reason: string): string {
+  return `hook declined (${reason})`;
 }
 
 /** Asks about each ref once, in stints; the predicate remembers what it answered. */

@@ -21,8 +21,8 @@ import type { PackInput } from './pack-input.ts';
 import type { PushRequest } from './push-request.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { Standing } from './receive.ts';
-import type { Push, PushContents, Step } from './step.ts';
-import { applyVerdicts, failTogether, refUpdates, refuseAll, type Update } from './update.ts';
+import type { Push, PushContents, RefUpdate, Step, Verdict } from './step.ts';
+import { applyVerdicts, failTogether, refUpdate, refUpdates, refuseAll, type Update } from './update.ts';
 
 export interface PipelineParts {
   readonly processes: GitProcesses;
@@ -56,6 +56,7 @@ export interface Judged {
 export class Pipeline {
   readonly #parts: PipelineParts;
   readonly #candidate: Candidate;
+  #packBytes = 0;
   #objectDirectory: string | undefined;
   /** What the decisions were made on. */
   #decidedOn = '';
@@ -76,10 +77,15 @@ export class Pipeline {
       if (refused !== undefined) return { unpack: refused, objectDirectory: undefined };
     }
     const place = this.#place();
+    this.#packBytes = input.bytes;
     await classifyUpdates(updates, place);
+    await this.#runSteps((step, push) => step.before?.(push));
     this.#decidedOn = this.#groundsOf(this.#candidate);
-    await decideUpdates(updates, { ...this.#parts, ...this.#candidate, place });
-    await this.#runSteps(input.bytes);
+    await this.#decide(this.#candidate);
+    await this.#runSteps((step, push) => {
+      this.#pushes.set(step, push);
+      return step.check(push);
+    });
     if (request.abilities.atomic) failTogether(updates);
     return { unpack: 'ok', objectDirectory: this.#objectDirectory };
   }
@@ -90,8 +96,21 @@ export class Pipeline {
    */
   async decideAgain(standing: Standing): Promise<void> {
     if (this.#groundsOf(standing) === this.#decidedOn) return;
-    const { updates } = this.#candidate;
+    await this.#decide(standing);
+  }
+
+  /** Asks the policy about what is alive; the client hears at once what a gitolite conf refuses, in gitolite's words. */
+  async #decide(standing: Standing): Promise<void> {
+    const { updates, tell } = this.#candidate;
+    const asked = updates.filter((update) => update.isAlive);
     await decideUpdates(updates, { ...this.#parts, ...this.#candidate, ...standing, place: this.#place() });
+    for (const update of asked) {
+      const seen = update.isAlive ? undefined : refUpdate(update);
+      if (seen?.native === undefined) continue;
+      const push = this.#pushOf([]);
+      for (const step of this.#parts.steps) await step.refused?.(push, { ...seen, native: seen.native });
+      tell(`FATAL: ${seen.native.text}\nerror: hook declined to update ${seen.refname}\n`);
+    }
   }
 
   #groundsOf({ principal, repository }: Standing): string {
@@ -151,30 +170,34 @@ export class Pipeline {
     return { readable: readableTips(snapshot, mayRead), sent };
   }
 
-  async #runSteps(packBytes: number): Promise<void> {
+  async #runSteps(ask: (step: Step, push: Push) => Promise<readonly Verdict[]> | undefined): Promise<void> {
     const { steps, log } = this.#parts;
-    const { updates, repository, principal, request, requestId, signal, tell } = this.#candidate;
+    const { updates, requestId } = this.#candidate;
     for (const step of steps) {
       const alive = refUpdates(updates);
       if (alive.length === 0) return;
-      const push: Push = {
-        requestId,
-        principal,
-        repository,
-        updates: alive,
-        options: request.options,
-        objectDirectory: this.#objectDirectory,
-        packBytes,
-        contents: this.#contents,
-        tell,
-        signal,
-      };
-      const verdicts = await step.check(push);
+      const verdicts = (await ask(step, this.#pushOf(alive))) ?? [];
       applyVerdicts(updates, verdicts);
-      this.#pushes.set(step, push);
       if (verdicts.length > 0)
         log.info({ request: requestId, step: step.name, refused: verdicts.length }, 'refuse updates');
     }
+  }
+
+  #pushOf(updates: readonly RefUpdate[]): Push {
+    const { repository, principal, request, requestId, signal, tell } = this.#candidate;
+    return {
+      requestId,
+      principal,
+      repository,
+      updates,
+      options: request.options,
+      atomic: request.abilities.atomic,
+      objectDirectory: this.#objectDirectory,
+      packBytes: this.#packBytes,
+      contents: this.#contents,
+      tell,
+      signal,
+    };
   }
 
   /** Tells every step that saw the push what of it was committed. */
@@ -182,6 +205,18 @@ export class Pipeline {
     for (const [step, push] of this.#pushes) {
       const updates = push.updates.filter(({ refname }) => committed.has(refname));
       if (updates.length > 0) await step.committed?.(push, updates);
+    }
+  }
+
+  /** Tells them once more, when nobody else waits for this push. Never throws. */
+  async finish(committed: ReadonlySet<string>): Promise<void> {
+    for (const [step, push] of this.#pushes) {
+      const updates = push.updates.filter(({ refname }) => committed.has(refname));
+      try {
+        if (updates.length > 0) await step.done?.({ ...push, objectDirectory: undefined }, updates);
+      } catch (error) {
+        this.#parts.log.error({ request: push.requestId, step: step.name, error }, 'fail to follow up a push');
+      }
     }
   }
 

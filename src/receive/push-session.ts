@@ -163,6 +163,7 @@ export class PushSession {
     else await this.#announce(committed, request);
     // Nothing is left by the time the client hears.
     await quarantine?.[Symbol.asyncDispose]();
+    if (committed !== undefined) await pipeline.finish(new Set(committed.updates.map(({ refname }) => refname)));
     if (this.#conversation.mode === 'rpc') await this.#input.drain({ bytesMax: TAIL_BYTES_MAX, ms: TAIL_MS });
     await this.#sendReport(judged.unpack, updates);
     return this.#report(updates, true);

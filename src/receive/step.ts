@@ -2,6 +2,7 @@
  * A step of the push pipeline: one question about a whole push. A step lives on the floor that owns its
  * knowledge; `house.ts` lists the steps in order. A step never throws to refuse: it returns verdicts.
  */
+import type { NativeAnswer } from '../access/decision.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Refname } from '../git/refname.ts';
 import type { Principal } from '../identity/principal.ts';
@@ -16,6 +17,13 @@ export interface RefUpdate {
   readonly newOid: Oid;
   /** Known from the `classify` step on. */
   readonly kind: UpdateKind;
+  /** What a gitolite conf answered; undefined before the policy was asked, and where another language decides. */
+  readonly native?: NativeAnswer;
+}
+
+/** An update that a gitolite conf refused. */
+export interface NativeRefusal extends RefUpdate {
+  readonly native: NativeAnswer;
 }
 
 /** The facts about a push's objects that steps judge. */
@@ -37,6 +45,8 @@ export interface Push {
   /** Only updates nobody has refused so far. */
   readonly updates: readonly RefUpdate[];
   readonly options: readonly string[];
+  /** All of its updates happen, or none. */
+  readonly atomic: boolean;
   /** The quarantine's object directory; undefined where the push brings no pack. */
   readonly objectDirectory: string | undefined;
   readonly packBytes: number;
@@ -51,10 +61,16 @@ export interface Verdict {
   readonly refname: Refname;
   readonly reason: string;
   readonly rule?: string;
+  /** What the client's report says instead of the reason: words that clients know from git. */
+  readonly report?: string;
 }
 
 export interface Step {
   readonly name: string;
+  /** As `check`, before the policy is asked: what git asks before its update hook. */
+  before?(push: Push): Promise<readonly Verdict[]>;
+  /** Told of what a gitolite conf refused, before the client is. `push` has no updates. @throws Fault as `check`. */
+  refused?(push: Push, refusal: NativeRefusal): Promise<void>;
   /** @throws Fault where the question cannot be answered: the whole push fails, nothing changes. */
   check(push: Push): Promise<readonly Verdict[]>;
   /**
@@ -62,4 +78,9 @@ export interface Step {
    * this repository commits. `push` is the object that `check` saw. What it throws is logged: the push stands.
    */
   committed?(push: Push, updates: readonly RefUpdate[]): Promise<void>;
+  /**
+   * Called when the push is over but for the client's report, which waits for it; other pushes do not. What it throws is
+   * logged.
+   */
+  done?(push: Push, updates: readonly RefUpdate[]): Promise<void>;
 }

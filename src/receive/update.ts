@@ -1,4 +1,5 @@
 /** One ref update on its way through the pipeline, from the command to its fate. */
+import type { NativeAnswer } from '../access/decision.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Refname } from '../git/refname.ts';
 import type { RefFate } from './report.ts';
@@ -7,6 +8,8 @@ import type { RefUpdate, UpdateKind, Verdict } from './step.ts';
 export interface Refused {
   readonly reason: string;
   readonly rule?: string;
+  /** What the client's report says instead of the reason. */
+  readonly report?: string;
   /** Not for its own sake. */
   readonly isDragged?: true;
 }
@@ -20,6 +23,7 @@ export class Update {
   kind: UpdateKind | undefined;
   oldType: string | undefined;
   newType: string | undefined;
+  native: NativeAnswer | undefined;
   #refusal: Refused | undefined;
 
   constructor(command: {
@@ -35,8 +39,12 @@ export class Update {
   }
 
   /** The first refusal stands. */
-  refuse(reason: string, rule?: string): void {
-    this.#refusal ??= rule === undefined ? { reason } : { reason, rule };
+  refuse(reason: string, { rule, report }: Pick<Refused, 'rule' | 'report'> = {}): void {
+    this.#refusal ??= {
+      reason,
+      ...(rule === undefined ? {} : { rule }),
+      ...(report === undefined ? {} : { report }),
+    };
   }
 
   /** Refuses it because of another update of its atomic push. */
@@ -53,22 +61,29 @@ export class Update {
   }
 
   get fate(): RefFate {
-    return { name: this.name, reason: this.#refusal?.reason };
+    return { name: this.name, reason: this.#refusal?.report ?? this.#refusal?.reason };
   }
 }
 
 /** What a step sees: updates that nobody has refused and whose kind is known. */
 export function refUpdates(updates: readonly Update[]): readonly RefUpdate[] {
   const alive: RefUpdate[] = [];
-  for (const { isAlive, refname, kind, oldOid, newOid } of updates) {
-    if (isAlive && refname !== undefined && kind !== undefined) alive.push({ refname, oldOid, newOid, kind });
+  for (const update of updates) {
+    const seen = update.isAlive ? refUpdate(update) : undefined;
+    if (seen !== undefined) alive.push(seen);
   }
   return alive;
 }
 
+/** Undefined for what is no ref, or was never classified. */
+export function refUpdate({ refname, kind, oldOid, newOid, native }: Update): RefUpdate | undefined {
+  if (refname === undefined || kind === undefined) return undefined;
+  return { refname, oldOid, newOid, kind, ...(native === undefined ? {} : { native }) };
+}
+
 export function applyVerdicts(updates: readonly Update[], verdicts: readonly Verdict[]): void {
   const byName = new Map(updates.map((update) => [update.name, update]));
-  for (const { refname, reason, rule } of verdicts) byName.get(refname)?.refuse(reason, rule);
+  for (const { refname, reason, ...more } of verdicts) byName.get(refname)?.refuse(reason, more);
 }
 
 /** An atomic push with one refused ref is refused as a whole; each of the others says because of which. */
@@ -84,6 +99,6 @@ export function mainRefusal(updates: readonly Update[]): Refused | undefined {
   return refusals.find(({ isDragged }) => isDragged !== true) ?? refusals[0];
 }
 
-export function refuseAll(updates: readonly Update[], reason: string, rule?: string): void {
-  for (const update of updates) update.refuse(reason, rule);
+export function refuseAll(updates: readonly Update[], reason: string): void {
+  for (const update of updates) update.refuse(reason);
 }
