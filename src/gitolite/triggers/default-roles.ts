@@ -1,0 +1,25 @@
+/** `set-default-roles`: a repository that somebody makes starts with the roles that `option default.roles*` lists. */
+import { join } from 'node:path';
+import { writeFileDurably } from '../../base/durable.ts';
+import { configOf } from '../options.ts';
+import { askerOf } from '../run.ts';
+import { repositoryPath } from './place.ts';
+import type { BuiltInTrigger } from './trigger.ts';
+
+const CREATING = ['R', 'W', 'perms-c', 'create', 'fork'];
+
+export const DEFAULT_ROLES: BuiltInTrigger = {
+  name: 'set-default-roles',
+  async run(run, { args: [repository = '', , attempt = ''] }) {
+    if (!CREATING.includes(attempt)) return;
+    const config = await configOf(run, repository);
+    const creator = askerOf(run) ?? '';
+    const lines = [...config]
+      .filter(([key]) => /gitolite-options.default.roles/.test(key))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, value]) =>
+        `${value}\n`.replace(/(\s)CREATOR(\s|$)/, (_all, before, behind) => before + creator + behind),
+      );
+    await writeFileDurably(join(repositoryPath(run, repository), 'gl-perms'), lines.join(''));
+  },
+};
