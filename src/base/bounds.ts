@@ -33,6 +33,10 @@ export const BOUNDS = {
   collectedOutputBytesMax: 64 * MIB,
   /** A command's standard input (keys, rules, scenarios). */
   commandInputBytesMax: 1 * MIB,
+  /** Bytes read of a note that lies on a gitolite site: a message of the day, why it is down. */
+  siteNoteBytesMax: 64 * KIB,
+  /** A gitolite site's fetch from another host, before a client's request goes on. */
+  siteFetchMs: 5 * 60_000,
   /** A command line received over SSH. */
   commandLineBytesMax: 8 * KIB,
   /** Words of one command. */
@@ -63,8 +67,10 @@ export const BOUNDS = {
   /** A client whose packets are smaller would make us send millions of them. RFC 4253, 6.1 asks for 32,768. */
   sshClientPacketBytesMin: 512,
   /** Connections at once on the control socket, and how long one has to send its command. */
-  controlConnectionsMax: 64,
+  controlConnectionsMax: 1_024,
   controlHelloMs: 10_000,
+  /** Words and variables of one call of a gitolite site's programs, together. */
+  siteCallBytesMax: 2 * MIB,
   /** An SSH connection that has not authenticated; failed attempts on one connection. */
   sshAuthMs: 30_000,
   sshAuthAttemptsMax: 20,
