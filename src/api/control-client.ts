@@ -132,10 +132,14 @@ class ClientConnection implements ControlConnection {
       case 'exit':
         this.#exit = exitCodeOf(frame.payload);
         return undefined;
+      case 'accepted':
+      case 'foreign':
       case 'run':
+      case 'part':
+      case 'site':
       case 'stdin':
       case 'cancel':
-        throw new Fault('bad-input', 'gate sent a client frame', { context: { type: frame.type } });
+        throw new Fault('bad-input', 'gate sent a frame out of place', { context: { type: frame.type } });
       default:
         return frame.type satisfies never;
     }

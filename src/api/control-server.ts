@@ -4,15 +4,18 @@
  */
 import { chmod, lstat, rm } from 'node:fs/promises';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
-import { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { BOUNDS } from '../base/bounds.ts';
 import { newId, type Clock } from '../base/clock.ts';
 import { badInput, Fault, publicMessageOf, type Parsed } from '../base/fault.ts';
 import type { CommandDoor } from './commands.ts';
+import { DIED_EXIT } from '../gitolite/words.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { RequestOrigin } from '../request/request.ts';
-import { encodeFrame, FrameReader, sliceFrames, STDIN_CREDIT_BYTES, type Frame } from './frames.ts';
+import { encodeFrame, FrameReader, type Frame } from './frames.ts';
+import { CreditedInput, FrameOutput } from './frame-streams.ts';
+import { parseSiteCall, type SiteDoor } from './site-call.ts';
 
 export interface ControlSocketOptions {
   /** Absolute path of the socket. */
@@ -20,6 +23,8 @@ export interface ControlSocketOptions {
   readonly commands: CommandDoor;
   /** Whom a local command acts as: the administrator. `--as USER` is the command `as USER`, asked of policy and journaled. */
   readonly principal: () => Promise<Parsed<Principal>>;
+  /** Where this gate serves a gitolite site: its programs. */
+  readonly site?: SiteDoor;
   readonly clock: Clock;
   /** Aborted when running commands must end. */
   readonly signal?: AbortSignal;
@@ -27,6 +32,10 @@ export interface ControlSocketOptions {
 
 export interface ControlSocket {
   readonly path: string;
+  /** Connections that are open. */
+  readonly open: number;
+  /** When the last one closed, by the monotonic clock; the start where none did. */
+  readonly lastClosedMs: number;
   /** No new connections, running commands are aborted, the file is removed. */
   close(): Promise<void>;
 }
@@ -38,15 +47,25 @@ export interface ControlSocket {
 export async function startControlSocket(options: ControlSocketOptions): Promise<ControlSocket> {
   await clearStale(options.path);
   const sessions = new Set<ControlSession>();
+  let lastClosedMs = options.clock.monotonicMs();
   const server = createServer((socket) => {
     const session = new ControlSession(socket, options);
     sessions.add(session);
-    socket.once('close', () => sessions.delete(session));
+    socket.once('close', () => {
+      sessions.delete(session);
+      lastClosedMs = options.clock.monotonicMs();
+    });
   });
   server.maxConnections = BOUNDS.controlConnectionsMax;
   await listenPrivately(server, options.path);
   return {
     path: options.path,
+    get open() {
+      return sessions.size;
+    },
+    get lastClosedMs() {
+      return lastClosedMs;
+    },
     async close() {
       const closed = new Promise<void>((resolve) => {
         server.close(() => {
@@ -106,6 +125,8 @@ class ControlSession {
   readonly #frames = new FrameReader();
   readonly #abort = new AbortController();
   readonly #stdin: CreditedInput;
+  readonly #parts: Buffer[] = [];
+  #partBytes = 0;
   #running = false;
   #cancelHello: () => void;
 
@@ -130,7 +151,7 @@ class ControlSession {
       options.signal?.removeEventListener('abort', onStop);
       this.#cancelHello();
       this.#abort.abort(new Fault('aborted', 'control client went away'));
-      this.#stdin.finish();
+      this.#stdin.cut();
     });
   }
 
@@ -151,10 +172,16 @@ class ControlSession {
   #handle(frame: Frame): void {
     switch (frame.type) {
       case 'run':
-        if (this.#running) throw badInput('one connection carries one command');
-        this.#running = true;
-        this.#cancelHello();
+        this.#begin();
         void this.#run(frame.payload);
+        return;
+      case 'part':
+        this.#gather(frame.payload);
+        return;
+      case 'site':
+        this.#gather(frame.payload);
+        this.#begin();
+        void this.#runSite(Buffer.concat(this.#parts.splice(0)));
         return;
       case 'stdin':
         this.#stdin.accept(frame.payload);
@@ -162,6 +189,8 @@ class ControlSession {
       case 'cancel':
         this.#abort.abort(new Fault('aborted', 'command was cancelled', { publicMessage: 'cancelled' }));
         return;
+      case 'accepted':
+      case 'foreign':
       case 'credit':
       case 'stdout':
       case 'stderr':
@@ -170,6 +199,41 @@ class ControlSession {
       default:
         frame.type satisfies never;
     }
+  }
+
+  #begin(): void {
+    if (this.#running) throw badInput('one connection carries one command');
+    this.#running = true;
+    this.#cancelHello();
+  }
+
+  #gather(part: Buffer): void {
+    if (this.#running) throw badInput('one connection carries one command');
+    this.#partBytes += part.length;
+    if (this.#partBytes > BOUNDS.siteCallBytesMax) throw badInput('too many arguments or variables');
+    this.#parts.push(part);
+  }
+
+  /** A program of the site. Standard input flows once it is asked for: the caller's next command may want it. */
+  async #runSite(payload: Buffer): Promise<void> {
+    const { site } = this.#options;
+    const stdout = new FrameOutput(this.#socket, 'stdout');
+    const stderr = new FrameOutput(this.#socket, 'stderr');
+    let exit = DIED_EXIT;
+    try {
+      const call = parseSiteCall(payload);
+      const isOurs = site !== undefined && (await site.serves(call.env['HOME'] ?? ''));
+      if (!isOurs || this.#abort.signal.aborted) {
+        if (this.#socket.writable) this.#socket.end(encodeFrame('foreign'));
+        return;
+      }
+      this.#socket.write(encodeFrame('accepted'));
+      this.#stdin.hold();
+      exit = await site.invoke({ ...call, stdin: this.#stdin, stdout, stderr, signal: this.#abort.signal });
+    } catch (error) {
+      stderr.write(`FATAL: ${publicMessageOf(error, 'control')}\n`);
+    }
+    await this.#finish(exit, [stdout, stderr]);
   }
 
   async #run(payload: Buffer): Promise<void> {
@@ -233,77 +297,4 @@ function parseHello(payload: Buffer): { readonly argv: readonly string[]; readon
   const as = 'as' in hello ? hello.as : undefined;
   if (as !== undefined && typeof as !== 'string') throw badInput('the user to act as is a string');
   return { argv: words, as };
-}
-
-/** Standard input that gives credit back as the command reads. */
-class CreditedInput extends Readable {
-  readonly #giveCredit: (bytes: number) => void;
-  #unread = 0;
-  #owed = 0;
-  #over = false;
-
-  constructor(giveCredit: (bytes: number) => void) {
-    super({ highWaterMark: STDIN_CREDIT_BYTES });
-    this.#giveCredit = giveCredit;
-  }
-
-  accept(chunk: Buffer): void {
-    if (this.#over) return;
-    if (chunk.length === 0) {
-      this.finish();
-      return;
-    }
-    this.#unread += chunk.length;
-    if (this.#unread > STDIN_CREDIT_BYTES) throw badInput('more standard input than credit');
-    this.#owed += chunk.length;
-    // While the stream asks for more, what it took counts as read; else `_read` settles it.
-    if (this.push(chunk)) this.#settle();
-  }
-
-  finish(): void {
-    if (this.#over) return;
-    this.#over = true;
-    if (!this.destroyed) this.push(null);
-  }
-
-  override _read(): void {
-    this.#settle();
-  }
-
-  #settle(): void {
-    if (this.#owed === 0) return;
-    const bytes = this.#owed;
-    this.#owed = 0;
-    this.#unread -= bytes;
-    this.#giveCredit(bytes);
-  }
-}
-
-/** An output as frames; a write is done when the socket has taken it. */
-class FrameOutput extends Writable {
-  readonly #socket: Socket;
-  readonly #type: 'stdout' | 'stderr';
-
-  constructor(socket: Socket, type: 'stdout' | 'stderr') {
-    super();
-    this.#socket = socket;
-    this.#type = type;
-    // Without a listener a client that goes away would end the process.
-    this.on('error', () => {});
-    socket.once('close', () => this.destroy());
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    if (!this.#socket.writable) {
-      done(new Fault('aborted', 'control client went away'));
-      return;
-    }
-    let taken = true;
-    for (const frame of sliceFrames(this.#type, chunk)) taken = this.#socket.write(frame);
-    if (taken) done();
-    else
-      this.#socket.once('drain', () => {
-        done();
-      });
-  }
 }

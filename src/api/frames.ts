@@ -8,6 +8,10 @@ import { badInput } from '../base/fault.ts';
 export const FRAME_TYPES = {
   /** Client, first: JSON `{argv, as?}`. */
   run: 0x52,
+  /** Client, first: an invocation of a gitolite site's programs, in as many `part` frames as it takes (`site-call.ts`). */
+  part: 0x50,
+  /** Client: the invocation's last part. */
+  site: 0x53,
   /** Client: standard input; an empty one ends it. */
   stdin: 0x49,
   /** Client: stop the command. */
@@ -16,6 +20,10 @@ export const FRAME_TYPES = {
   credit: 0x57,
   stdout: 0x4f,
   stderr: 0x45,
+  /** Server, once, of a site's program: it runs here. A client that does not read this may ask another gate. */
+  accepted: 0x41,
+  /** Server, last, in place of `accepted`: this gate does not serve that account (any more). */
+  foreign: 0x46,
   /** Server, last: JSON `{exit}`. */
   exit: 0x58,
 } as const;
