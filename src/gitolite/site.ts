@@ -17,6 +17,8 @@ export interface SiteConf {
 export interface SiteRepository extends ConfRepository {
   /** Absolute, ending in `.git`. */
   readonly path: string;
+  /** Its update hook is gitolite's. Where it is not, nobody has access: somebody else's hands were in there. */
+  readonly isHooked: boolean;
 }
 
 export interface Site {

@@ -19,6 +19,8 @@ export interface ConfRepository {
   readonly permissions: string;
   /** Groups that lie with the repository itself, with or without `@`. */
   readonly groups?: readonly string[];
+  /** Roles that its permissions may give; absent: those that the conf was compiled with. */
+  readonly roles?: ReadonlySet<string>;
 }
 
 export interface ConfUser {
@@ -89,8 +91,8 @@ export class RuleIndex {
     const found = new Set([name, ALL, ...(this.#groupsOf.get(name) ?? [])]);
     for (const group of outerGroups) found.add(withAt(group));
     if (repository?.exists !== true) return found;
-    const { permissions, creator } = repository;
-    const roles = rolesOf({ permissions, creator, user: name, groups: found, known: this.#roles });
+    const { permissions, creator, roles: known = this.#roles } = repository;
+    const roles = rolesOf({ permissions, creator, user: name, groups: found, known });
     return roles.size === 0 ? found : new Set([...found, ...roles]);
   }
 

@@ -1,0 +1,103 @@
+/** `gitolite compile`: the conf is read and put in force, and what it names is made. */
+import { compileConf, type CompiledConf } from '../access/gitolite/compile-conf.ts';
+import { isPlainWord } from '../access/gitolite/words.ts';
+import type { Problem } from '../access/problem.ts';
+import { Stint } from '../base/stint.ts';
+import { readSources } from './conf-sources.ts';
+import { createNamed } from './create-repository.ts';
+import { repositoryPath, SENTINEL_FILE, statOf, writeText } from './disk.ts';
+import { glWarn } from './gl-log.ts';
+import { hookRepository, resetHooks } from './hooks.ts';
+import { keepInForce } from './in-force.ts';
+import { trigger } from './run-triggers.ts';
+import type { Rc } from './rc.ts';
+import type { Run } from './run.ts';
+import { applyTemplates } from './template-data.ts';
+import { dies } from './words.ts';
+
+export interface CompileParts {
+  /** Decisions are made by it from here on. */
+  putInForce(compiled: CompiledConf): void;
+}
+
+/** @throws `dies` in gitolite's words; then what was in force stays. */
+export async function compileSite(run: Run, parts: CompileParts): Promise<void> {
+  const { rc } = run;
+  const sources = readSources(rc);
+  const result = compileConf({ ...sources, folder: 'conf/' });
+  for (const { message } of result.warnings) await glWarn(run, message);
+  if (result.kind === 'wrong') throw dies(result.problems[0] === undefined ? 'the conf is wrong' : fatalOf(result.problems[0]));
+  const made = await makeNamed(run, result.compiled);
+  parts.putInForce(result.compiled);
+  keepInForce(rc, sources);
+  const creating = { ...run, rc: withoutCompileTriggers(rc) };
+  for (const name of made) await trigger(creating, 'POST_CREATE', [name]);
+  await applyTemplates(run);
+}
+
+/** Gitolite's words, then where it is. */
+function fatalOf({ file, line, message, text }: Problem): string {
+  const said = message.replace(/^(git config '.*' not allowed); .*$/s, '$1\ncheck GIT_CONFIG_KEYS in the rc file');
+  return line === 0 ? said : `${said}\n${file}:${line}: ${text}`;
+}
+
+/** The names of new ones. */
+async function makeNamed(run: Run, { conf }: CompiledConf): Promise<readonly string[]> {
+  const { rc } = run;
+  const made: string[] = [];
+  const stint = new Stint();
+  let isReset = false;
+  for (const { name, isOwnLine } of namedRepositories(conf)) {
+    const path = repositoryPath(rc, name);
+    if (statOf(`${path}/${SENTINEL_FILE}`)?.isFile() === true) continue;
+    if (!isReset) resetHooks(rc);
+    isReset = true;
+    if (statOf(path)?.isDirectory() === true) hookRepository(rc, name);
+    else {
+      made.push(name);
+      await createNamed(run, name);
+    }
+    if (isOwnLine) writeText(`${path}/${SENTINEL_FILE}`, SENTINEL, rc);
+    if (stint.isOver) await stint.rest();
+  }
+  return made;
+}
+
+/** Perl reads it as true, should gitolite come back before it compiles. */
+const SENTINEL = '1;\n';
+
+interface Named {
+  readonly name: string;
+  /** Behind `repo` itself, not by way of a group. */
+  readonly isOwnLine: boolean;
+}
+
+/** Each repository that the conf names and says something about, sorted; patterns are nobody's name. */
+function namedRepositories({ stanzas, groups }: CompiledConf['conf']): readonly Named[] {
+  const named = new Map<string, boolean>();
+  for (const [key, list] of stanzas) {
+    const hasRules = list.some(({ rules }) => rules.size > 0);
+    if (!hasRules && !list.some(({ settings }) => settings.length > 0)) continue;
+    if (!key.startsWith('@')) named.set(key, true);
+    else if (hasRules && key !== '@all')
+      for (const member of groups.get(key) ?? []) if (!named.has(member)) named.set(member, false);
+  }
+  return [...named]
+    .filter(([name]) => isPlainWord(name) && !/^@|EXTCMD\//.test(name))
+    .map(([name, isOwnLine]) => ({ name, isOwnLine }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** What runs at POST_COMPILE need not run for each new repository before. */
+function withoutCompileTriggers(rc: Rc): Rc {
+  const compile = rc.values['POST_COMPILE'];
+  const create = rc.values['POST_CREATE'];
+  if (!Array.isArray(compile) || !Array.isArray(create)) return rc;
+  const kept = create.filter((line) => !compile.includes(line));
+  const lines = kept.filter((line) => typeof line === 'string');
+  return {
+    ...rc,
+    values: { ...rc.values, POST_CREATE: kept },
+    triggers: new Map([...rc.triggers, ['POST_CREATE', lines]]),
+  };
+}

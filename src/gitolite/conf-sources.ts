@@ -1,0 +1,81 @@
+/** What a compile reads: the conf's files, groups from directories of keys, and the settings that decisions depend on. */
+import { readdirSync, readFileSync, type Dirent } from 'node:fs';
+import { join } from 'node:path';
+import { SUGARS, type ConfSettings } from '../access/gitolite/conf-settings.ts';
+import { BOUNDS } from '../base/bounds.ts';
+import { statOf } from './disk.ts';
+import type { Rc } from './rc.ts';
+import { dies } from './words.ts';
+
+const FILES_MAX = 20_000;
+const DEPTH_MAX = 40;
+
+export interface SiteSources {
+  /** Path, relative to `conf/` -> text. */
+  readonly files: ReadonlyMap<string, string>;
+  readonly settings: ConfSettings;
+}
+
+/** @throws `dies` where there is no conf, or more of it than a site may have. */
+export function readSources(rc: Rc): SiteSources {
+  const folder = `${rc.adminBase}/conf`;
+  const files = new Map<string, string>();
+  let bytes = 0;
+  for (const path of filesBelow(folder, '.conf')) {
+    bytes += statOf(join(folder, path))?.size ?? 0;
+    if (bytes > BOUNDS.policyBytesMax) throw dies(`a conf has at most ${BOUNDS.policyBytesMax} bytes`);
+    files.set(path, readFileSync(join(folder, path), 'utf8'));
+  }
+  if (!files.has('gitolite.conf')) throw dies('open gitolite.conf failed: No such file or directory\n');
+  return { files, settings: settingsOf(rc) };
+}
+
+export function settingsOf(rc: Rc): ConfSettings {
+  const sugar = SUGARS.filter((name) => rc.sugar.includes(name));
+  return {
+    ...(rc.hostname === undefined ? {} : { hostname: rc.hostname }),
+    configKeys: rc.configKeys,
+    safeConfig: rc.safeConfig,
+    roles: rc.roles,
+    sugar,
+    keyGroups: sugar.includes('keysubdirs-as-groups') ? keyGroupsOf(rc) : new Map(),
+    hasOuterGroups: rc.groupListProgram !== undefined,
+  };
+}
+
+/** The folder in which a key lies is a group of its users; keys that lie in `keydir` itself are in none. */
+function keyGroupsOf(rc: Rc): ReadonlyMap<string, readonly string[]> {
+  const groups = new Map<string, string[]>();
+  for (const path of filesBelow(`${rc.adminBase}/keydir`, '.pub')) {
+    const [, group, user] = /([^/]+)\/([^/]+?)(?:@[^./]+)?\.pub$/.exec(path) ?? [];
+    if (group === undefined || user === undefined || group === 'keydir') continue;
+    const users = groups.get(group) ?? [];
+    groups.set(group, users);
+    users.push(user);
+  }
+  return groups;
+}
+
+/** Relative paths, sorted. Links are followed. */
+export function filesBelow(top: string, ending: string): readonly string[] {
+  const found: string[] = [];
+  const walk = (folder: string, depth: number): void => {
+    for (const entry of entriesOf(join(top, folder))) {
+      const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
+      const stat = entry.isSymbolicLink() ? statOf(join(top, path)) : entry;
+      if (stat?.isDirectory() === true && depth < DEPTH_MAX) walk(path, depth + 1);
+      else if (stat?.isFile() === true && path.endsWith(ending)) found.push(path);
+      if (found.length > FILES_MAX) throw dies(`more than ${FILES_MAX} files in '${top}'`);
+    }
+  };
+  walk('', 0);
+  return found.sort();
+}
+
+function entriesOf(path: string): readonly Dirent[] {
+  try {
+    return readdirSync(path, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+}

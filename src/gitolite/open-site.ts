@@ -1,0 +1,97 @@
+/** Opens the site of an account. What is in force is remembered; everything else is read from the files when it is asked for. */
+import { compileConf, type CompiledConf } from '../access/gitolite/compile-conf.ts';
+import { ConfPolicy } from '../access/gitolite/conf-policy.ts';
+import type { Clock } from '../base/clock.ts';
+import type { GitProcesses } from '../git/processes.ts';
+import { compileSite } from './compile.ts';
+import { readInForce } from './in-force.ts';
+import { RepositoryFiles } from './disk.ts';
+import { PhysicalRepositories } from './physical.ts';
+import type { Rc, ReadRc } from './rc.ts';
+import type { Env, Run } from './run.ts';
+import type { Site, SiteConf, SiteRepository } from './site.ts';
+import { settingsOf, type SiteSources } from './conf-sources.ts';
+
+export interface SiteOptions {
+  /** HOME of the account, absolute. */
+  readonly home: string;
+  readonly readRc: ReadRc;
+  readonly clock: Clock;
+  readonly processes: GitProcesses;
+}
+
+export function openSite(options: SiteOptions): Site {
+  return new OpenSite(options);
+}
+
+class OpenSite implements Site {
+  readonly home: string;
+  readonly #readRc: ReadRc;
+  readonly #files = new RepositoryFiles();
+  readonly #physical = new PhysicalRepositories();
+  #current: SiteConf | undefined;
+  /** The conf's directory that `#current` comes from: settings may move it. */
+  #from = '';
+  #loading: Promise<SiteConf> | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor({ home, readRc }: SiteOptions) {
+    this.home = home;
+    this.#readRc = readRc;
+  }
+
+  rc(env: Env): Promise<Rc> {
+    return this.#readRc(this.home, env);
+  }
+
+  get current(): SiteConf | undefined {
+    return this.#current;
+  }
+
+  async conf(rc: Rc): Promise<SiteConf> {
+    if (this.#current !== undefined && this.#from === rc.adminBase) return this.#current;
+    this.#loading ??= this.#load(rc).finally(() => {
+      this.#loading = undefined;
+    });
+    return this.#loading;
+  }
+
+  async compile(run: Run): Promise<void> {
+    const turn = this.#turn.then(() =>
+      compileSite(run, {
+        putInForce: (compiled) => this.#putInForce(run.rc, compiled),
+      }),
+    );
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  repository(rc: Rc, name: string): Promise<SiteRepository> {
+    return Promise.resolve(this.#files.read(rc, name));
+  }
+
+  physical(rc: Rc, options?: { readonly anew?: boolean }): Promise<readonly string[]> {
+    return this.#physical.list(rc, options);
+  }
+
+  async #load(rc: Rc): Promise<SiteConf> {
+    const sources = readInForce(rc);
+    const result = sources === undefined ? undefined : compileConf({ ...sources, folder: 'conf/' });
+    return this.#putInForce(rc, result?.kind === 'ok' ? result.compiled : emptyConf(rc));
+  }
+
+  #putInForce(rc: Rc, compiled: CompiledConf): SiteConf {
+    const revision = (this.#current?.revision ?? 0) + 1;
+    this.#current = { compiled, policy: new ConfPolicy(compiled, rc.roles), revision };
+    this.#from = rc.adminBase;
+    return this.#current;
+  }
+}
+
+/** Allows nothing. */
+function emptyConf(rc: Rc): CompiledConf {
+  const sources: SiteSources = { files: new Map([['gitolite.conf', '']]), settings: settingsOf(rc) };
+  const result = compileConf(sources);
+  if (result.kind === 'wrong') throw new Error('an empty conf does not compile');
+  return result.compiled;
+}
