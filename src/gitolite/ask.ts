@@ -49,7 +49,7 @@ export async function repositoryOf(run: Run, name: string): Promise<SiteReposito
 }
 
 /** With the groups that the site's own program knows. */
-export async function userOf(run: Run, name: string): Promise<ConfUser> {
+export async function siteUser(run: Run, name: string): Promise<ConfUser> {
   return { name, outerGroups: await outerGroupsOf(run, name) };
 }
 
@@ -71,7 +71,7 @@ async function answer(run: Run, question: SiteQuestion, put: (asked: AskedQuesti
     return { kind: 'denied', text, by: 'fallthru', steps: [] };
   }
   if (repository.permissions !== '') await warnOfPermissions(run, repository);
-  return put({ ...question, repository, user: await userOf(run, question.user) });
+  return put({ ...question, repository, user: await siteUser(run, question.user) });
 }
 
 /** Lines of the permissions that give nothing are said to do so each time, as gitolite has it. */

@@ -26,7 +26,8 @@ export async function compileSite(run: Run, parts: CompileParts): Promise<void> 
   const sources = readSources(rc);
   const result = compileConf({ ...sources, folder: 'conf/' });
   for (const { message } of result.warnings) await glWarn(run, message);
-  if (result.kind === 'wrong') throw dies(result.problems[0] === undefined ? 'the conf is wrong' : fatalOf(result.problems[0]));
+  if (result.kind === 'wrong')
+    throw dies(result.problems[0] === undefined ? 'the conf is wrong' : fatalOf(result.problems[0]));
   const made = await makeNamed(run, result.compiled);
   parts.putInForce(result.compiled);
   keepInForce(rc, sources);

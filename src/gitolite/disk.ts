@@ -1,6 +1,16 @@
 /** What a site keeps in each repository: who made it, whom it lets in, which groups it is in. The files are the truth. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, lstatSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync, type Stats } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  type Stats,
+} from 'node:fs';
 import { insaneRepository } from '../access/gitolite/words.ts';
 import type { Rc } from './rc.ts';
 import type { SiteRepository } from './site.ts';

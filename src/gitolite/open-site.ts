@@ -17,7 +17,7 @@ export interface SiteOptions {
   readonly home: string;
   readonly readRc: ReadRc;
   readonly clock: Clock;
-  readonly processes: GitProcesses;
+  readonly processes?: GitProcesses;
 }
 
 export function openSite(options: SiteOptions): Site {

@@ -30,7 +30,11 @@ function filledIn(value: string, { name, creator }: { readonly name: string; rea
 /** Keys that the pattern, a Perl expression, matches somewhere. @throws `dies` where it is no pattern. */
 export async function configMatching(
   run: Run,
-  { name, pattern, isEmptyToo = false }: { readonly name: string; readonly pattern: string; readonly isEmptyToo?: boolean },
+  {
+    name,
+    pattern,
+    isEmptyToo = false,
+  }: { readonly name: string; readonly pattern: string; readonly isEmptyToo?: boolean },
 ): Promise<ReadonlyMap<string, string>> {
   const compiled = compilePerl(pattern);
   if (compiled.kind === 'wrong') throw dies(`bad pattern '${pattern}': ${compiled.message}`);
