@@ -13,11 +13,11 @@ export const ALIAS: BuiltInTrigger = {
   async run(run, { args: [user = '@all'] }) {
     const command = run.env['SSH_ORIGINAL_COMMAND'] ?? '';
     const repository = GIT_COMMAND.exec(command)?.[1];
-    if (repository === undefined) return;
+    if (repository === undefined) return undefined;
     const named = repository.replace(/\.git$/, '');
     const aliases = tableOf(run.rc.values['REPO_ALIASES']);
     const target = targetOf(aliases, named, user);
-    if (target === '' || target === '0' || target === named) return;
+    if (target === '' || target === '0' || target === named) return undefined;
     if (target.startsWith(MOVED)) throw dies(`please use '${target.slice(MOVED.length)}' instead of '${named}'`);
     const told = (textOf(aliases['WARNING']) ?? `'%old' is an alias for '%new'`)
       .replaceAll('%new', () => target)

@@ -1,9 +1,8 @@
 /** `set-default-roles`: a repository that somebody makes starts with the roles that `option default.roles*` lists. */
 import { join } from 'node:path';
-import { writeFileDurably } from '../../base/durable.ts';
 import { configOf } from '../options.ts';
 import { askerOf } from '../run.ts';
-import { repositoryPath } from './place.ts';
+import { repositoryPath, writeText } from '../disk.ts';
 import type { BuiltInTrigger } from './trigger.ts';
 
 const CREATING = ['R', 'W', 'perms-c', 'create', 'fork'];
@@ -20,6 +19,6 @@ export const DEFAULT_ROLES: BuiltInTrigger = {
       .map(([, value]) =>
         `${value}\n`.replace(/(\s)CREATOR(\s|$)/, (_all, before, behind) => before + creator + behind),
       );
-    await writeFileDurably(join(repositoryPath(run, repository), 'gl-perms'), lines.join(''));
+    writeText(join(repositoryPath(run.rc, repository), 'gl-perms'), lines.join(''), { umask: run.rc.umask });
   },
 };

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Run } from '../run.ts';
 import { readSmallFile } from '../small-file.ts';
-import { repositoryPath } from './place.ts';
+import { repositoryPath } from '../disk.ts';
 import type { BuiltInTrigger } from './trigger.ts';
 
 const FILE = 'gl-motd';
@@ -11,7 +11,7 @@ export const MOTD: readonly BuiltInTrigger[] = [
   { name: 'Motd::input', run: (run) => show(run, run.rc.adminBase) },
   {
     name: 'Motd::pre_git',
-    run: (run, { args: [repository = ''] }) => show(run, repositoryPath(run, repository)),
+    run: (run, { args: [repository = ''] }) => show(run, repositoryPath(run.rc, repository)),
   },
 ];
 

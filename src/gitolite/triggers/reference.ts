@@ -1,8 +1,7 @@
 /** `create-with-reference`: a new repository borrows the objects of those that `option reference.repo*` lists. */
 import { join } from 'node:path';
-import { writeFileDurably } from '../../base/durable.ts';
 import { configOf } from '../options.ts';
-import { repositoryPath } from './place.ts';
+import { repositoryPath, writeText } from '../disk.ts';
 import type { BuiltInTrigger } from './trigger.ts';
 
 export const REFERENCE: BuiltInTrigger = {
@@ -14,7 +13,9 @@ export const REFERENCE: BuiltInTrigger = {
       .filter(([key]) => key.startsWith('gitolite-options.reference.repo'))
       .flatMap(([, value]) => value.split(/\s+/).filter((name) => name !== ''));
     if (names.length === 0) return;
-    const lines = [...new Set(names)].map((name) => `${join(repositoryPath(run, name), 'objects')}\n`);
-    await writeFileDurably(join(repositoryPath(run, repository), 'objects/info/alternates'), lines.join(''));
+    const lines = [...new Set(names)].map((name) => `${join(repositoryPath(run.rc, name), 'objects')}\n`);
+    writeText(join(repositoryPath(run.rc, repository), 'objects/info/alternates'), lines.join(''), {
+      umask: run.rc.umask,
+    });
   },
 };

@@ -9,7 +9,7 @@ import { runProgram } from '../programs.ts';
 import type { Run } from '../run.ts';
 import { readSmallFile } from '../small-file.ts';
 import { dies } from '../words.ts';
-import { repositoryPath } from './place.ts';
+import { repositoryPath } from '../disk.ts';
 import type { BuiltInTrigger } from './trigger.ts';
 
 export const REPOSITORY_UMASK: readonly BuiltInTrigger[] = [
@@ -20,7 +20,7 @@ export const REPOSITORY_UMASK: readonly BuiltInTrigger[] = [
       const umask = await umaskOf(run, repository);
       if (umask === undefined) return;
       await tellGit(run, repository);
-      await applyTo(repositoryPath(run, repository), umask);
+      await applyTo(repositoryPath(run.rc, repository), umask);
     },
   },
 ];
@@ -35,7 +35,7 @@ async function umaskOf(run: Run, repository: string): Promise<number | undefined
 /** The marker beside git's own setting tells ours from one that somebody made by hand. */
 async function tellGit(run: Run, repository: string): Promise<void> {
   const umask = await umaskOf(run, repository);
-  const path = repositoryPath(run, repository);
+  const path = repositoryPath(run.rc, repository);
   const config = await readSmallFile(join(path, 'config'));
   if (config === undefined) return;
   const marked = /^\s*sharedUmask = ([0-7]+)$/m.exec(config)?.[1];

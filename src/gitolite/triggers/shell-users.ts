@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileDurably } from '../../base/durable.ts';
+import { writeText } from '../disk.ts';
 import { glLog } from '../gl-log.ts';
 import { runProgram } from '../programs.ts';
 import { scalarOf } from '../rc-value.ts';
@@ -49,7 +49,7 @@ async function allowShells(run: Run, own: readonly string[]): Promise<void> {
     const line = new RegExp(`/gitolite-shell ${RegExp.escape(user)}([" ].*?),no-pty `, 'g');
     text = text.replace(line, (_all, between) => `/gitolite-shell -s ${user}${between} `);
   }
-  await writeFileDurably(path, text, { mode: 0o600 });
+  writeText(path, text, { umask: run.rc.umask, mode: 0o600 });
 }
 
 /** Names behind `Shell` in the settings, or the name of a file that lists them, then names. */

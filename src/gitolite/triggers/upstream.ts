@@ -7,7 +7,7 @@ import { runProgram } from '../programs.ts';
 import type { Run } from '../run.ts';
 import { isAbsent } from '../small-file.ts';
 import { ends } from '../words.ts';
-import { repositoryPath } from './place.ts';
+import { repositoryPath } from '../disk.ts';
 import type { BuiltInTrigger } from './trigger.ts';
 
 const MINUTE_MS = 60_000;
@@ -19,7 +19,7 @@ export const UPSTREAM: BuiltInTrigger = {
     const [repository = ''] = point === undefined ? args.slice(1) : args;
     const url = await optionOf(run, repository, 'upstream.url');
     if (url === undefined || url === '') return;
-    const path = repositoryPath(run, repository);
+    const path = repositoryPath(run.rc, repository);
     if (args[0] !== 'fetch' || point !== undefined) {
       const minutes = Number(await optionOf(run, repository, 'upstream.nice'));
       if (minutes > 0 && (await isFresh(run, path, minutes))) return;
