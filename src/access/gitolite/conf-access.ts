@@ -116,6 +116,16 @@ export class ConfAccess {
     return undefined;
   }
 
+  /** `access` for one ref after another, of a repository that is there: what does not depend on the ref is looked up once. */
+  asker({ repository, user, attempt }: Omit<AccessQuestion, 'ref'>): (ref: string) => Access {
+    const asked = this.#prepare(repository, user, ANY_REF);
+    return (ref) => {
+      if (!ref.startsWith(NAME_REF) && !isRefWord(ref))
+        return { kind: 'fatal', text: `invalid characters in ref or filename: '${ref}'` };
+      return this.#decide({ ...asked, ref, meter: new Meter() }, attempt);
+    };
+  }
+
   /** What the attempt comes down to where the repository is not strict about it. */
   adjust(repository: ConfRepository, attempt: Attempt): Attempt {
     if (attempt === 'C' && !this.hasOption(repository, 'CREATE_IS_C')) return 'W';

@@ -65,7 +65,9 @@ export class ConfPolicy {
   needsFor(repository: RepositoryFacts): PolicyNeeds {
     const about = this.#repository(repository);
     const { index, access } = this.#compiled;
-    const paths = index.hasRefex(index.repositoryMemberships(about, new Meter()), (refex) =>
+    // On a site of its own virtual refs are checked together, in the order of the rules (gitolite/steps/update-step.ts).
+    const isElsewhere = repository.conf !== undefined;
+    const paths = !isElsewhere && index.hasRefex(index.repositoryMemberships(about, new Meter()), (refex) =>
       refex.startsWith(NAME_REF),
     );
     return { paths, refReads: false, merges: access.hasOption(about, 'MERGE_CHECK') };
@@ -226,6 +228,8 @@ interface Asked {
 /** `@all` gives the anonymous user nothing: the gate's open doors would otherwise publish what is meant for every account. */
 function userOf(principal: Principal, { conf }: RepositoryFacts): ConfUser {
   if (principal.kind === 'anonymous') return { name: conf?.anonymousUser ?? ANONYMOUS_USER, isOutside: true };
+  // Groups of the house are no groups of a site that has its own.
+  if (conf !== undefined && principal.credential.kind !== 'shell') return { name: principal.name };
   return { name: principal.name, outerGroups: principal.groups };
 }
 
