@@ -43,6 +43,8 @@ export interface Rc {
   readonly triggers: ReadonlyMap<TriggerPoint, readonly string[]>;
   /** GROUPLIST_PGM. */
   readonly groupListProgram: string | undefined;
+  /** What the file puts into %ENV: site programs find it there. */
+  readonly env: Env;
   /** Settings that gitolite knows and we do not act upon, and lines that were not understood: `file:line: what`. */
   readonly notUnderstood: readonly string[];
 }

@@ -1,0 +1,94 @@
+/**
+ * The log of a site, which its tools read: a line an event, tab-separated, behind time and transaction id. Where it goes is
+ * the site's to say (LOG_DEST): the log file, syslog, and for updates a file in the repository.
+ */
+import { appendFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { scalarOf } from './rc-value.ts';
+import type { Rc } from './rc.ts';
+import type { Env, Run } from './run.ts';
+
+/** Appends one line. A log that cannot be written ends nothing: the journal has what happened too. */
+export async function glLog(run: Run, ...fields: readonly string[]): Promise<void> {
+  const destination = scalarOf(run.rc.values['LOG_DEST']);
+  const text = fields.join('\t').replaceAll(/[\n\r]+/g, '<<newline>>');
+  const line = `${timeOf(run.clock.now())}\t${run.env['GL_TID'] ?? '0'}\t${text}\n`;
+  if (destination.includes('repo-log') && fields[0] === 'update') await append(run, repositoryLog(run), line);
+  if (destination.includes('syslog')) {
+    await sendToSyslog(run, text);
+    if (!destination.includes('normal')) return;
+  }
+  const file = run.env['GL_LOGFILE'];
+  if (file !== undefined && file !== '') await append(run, file, line);
+}
+
+/** A line of the extra detail that LOG_EXTRA switches on: its fields joined with commas behind a tab. */
+export async function glExtra(run: Run, ...fields: readonly string[]): Promise<void> {
+  if (run.rc.values['LOG_EXTRA'] !== undefined) await glLog(run, `\t${fields.join(',')}`);
+}
+
+/** `WARNING: text` on standard error, and in the log. */
+export async function glWarn(run: Run, text: string): Promise<void> {
+  await glLog(run, 'warn', text);
+  await run.warn(`WARNING: ${text}\n`);
+}
+
+/** LOG_TEMPLATE with the date in it, in local time. */
+export function logFileOf(rc: Rc, now: number): string {
+  const { year, month, day } = localTime(now);
+  return scalarOf(rc.values['LOG_TEMPLATE']).replaceAll('%y', year).replaceAll('%m', month).replaceAll('%d', day);
+}
+
+/** What an invocation adds to its caller's environment: what site programs, and gitolite's own, find there. */
+export function siteEnv(rc: Rc, env: Env, { tid, now }: { readonly tid: number; readonly now: number }): Env {
+  const path = rc.env['PATH'] ?? env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
+  return {
+    ...env,
+    ...rc.env,
+    HOME: rc.home,
+    PATH: path.startsWith(`${rc.binDirectory}:`) ? path : `${rc.binDirectory}:${path}`,
+    GL_BINDIR: rc.binDirectory,
+    GL_LIBDIR: join(rc.binDirectory, 'lib'),
+    GL_REPO_BASE: rc.repositoryBase,
+    GL_ADMIN_BASE: rc.adminBase,
+    GL_TID: env['GL_TID'] || String(tid),
+    GL_LOGFILE: env['GL_LOGFILE'] || logFileOf(rc, now),
+  };
+}
+
+function repositoryLog(run: Run): string {
+  return join(run.rc.repositoryBase, `${run.env['GL_REPO'] ?? ''}.git`, 'gl-log');
+}
+
+/** Before a site is set up there is no directory for its log: then there is none. */
+async function append(run: Run, file: string, line: string): Promise<void> {
+  try {
+    await appendFile(file, line);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
+    await run.warn(`WARNING: the log ${file} cannot be written: ${String(error)}\n`);
+  }
+}
+
+async function sendToSyslog(_run: Run, _text: string): Promise<void> {}
+
+interface LocalTime {
+  readonly year: string;
+  readonly month: string;
+  readonly day: string;
+}
+
+function localTime(now: number): LocalTime {
+  const date = new Date(now);
+  return { year: String(date.getFullYear()), month: two(date.getMonth() + 1), day: two(date.getDate()) };
+}
+
+function timeOf(now: number): string {
+  const date = new Date(now);
+  const { year, month, day } = localTime(now);
+  return `${year}-${month}-${day}.${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+function two(number: number): string {
+  return String(number).padStart(2, '0');
+}

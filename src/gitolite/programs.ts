@@ -1,0 +1,229 @@
+/**
+ * A site's own programs: commands, triggers, virtual refs, sugar. They get the environment of the invocation and what they
+ * say goes where the invocation's goes; each is ended with it.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { access, constants, stat } from 'node:fs/promises';
+import { constants as osConstants } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { BOUNDS } from '../base/bounds.ts';
+import { Fault } from '../base/fault.ts';
+import { readChunk, writeAll } from '../git/stream.ts';
+import { glExtra } from './gl-log.ts';
+import type { Rc } from './rc.ts';
+import type { Env, Run } from './run.ts';
+
+export type ProgramKind = 'commands' | 'triggers' | 'VREF' | 'syntactic-sugar';
+
+export interface ProgramSpec {
+  /** Absolute, or a name that is looked up in the PATH of the environment. */
+  readonly file: string;
+  readonly args: readonly string[];
+  /** Default: the invocation's. */
+  readonly cwd?: string;
+  /** Over the invocation's. */
+  readonly env?: Env;
+  /** `inherit`: the invocation's. Default: none. */
+  readonly stdin?: string | Uint8Array | Readable | 'inherit' | 'none';
+  /** `show` (default): the invocation's standard output; `stderr`: its standard error; `collect`: returned. */
+  readonly stdout?: 'show' | 'collect' | 'stderr';
+  readonly timeoutMs?: number;
+  /** Reads all that the account reads, writes nothing but `writable` and a temporary directory of its own. */
+  readonly confined?: boolean;
+  /** Where a confined program may write. */
+  readonly writable?: readonly string[];
+}
+
+export interface ProgramEnd {
+  /** The exit code; 128 + signal where a signal ended it. */
+  readonly code: number;
+  /** What was collected, else empty. */
+  readonly stdout: string;
+}
+
+const KILL_AFTER_MS = 2_000;
+/** A program that left something behind which holds its output open is not waited for longer than this. */
+const LINGER_MS = 200;
+
+/** The site's own before what came with the server; undefined where there is none that can be run. */
+export async function findProgram(rc: Rc, kind: ProgramKind, name: string): Promise<string | undefined> {
+  if (name === '' || name.includes('\0') || name.split('/').includes('..')) return undefined;
+  for (const top of [rc.localCode, rc.binDirectory]) {
+    if (top === undefined) continue;
+    const path = join(top, kind, name);
+    if (await isRunnable(path)) return path;
+  }
+  return undefined;
+}
+
+/** @throws Fault `process` where it cannot be started or says more than is collected, `timeout`, `aborted`. */
+export async function runProgram(run: Run, spec: ProgramSpec): Promise<ProgramEnd> {
+  run.signal.throwIfAborted();
+  await glExtra(run, 'system', spec.file, ...spec.args);
+  const child = await start(run, spec);
+  using ending = endWith(run, child, spec.timeoutMs);
+  const output = spec.stdout === 'collect' ? collected() : undefined;
+  const show = spec.stdout === 'stderr' ? run.warn : run.print;
+  const over = new AbortController();
+  const fed = feed(run, child, spec.stdin, over.signal);
+  const exited = exitOf(child);
+  await Promise.all([
+    pump(child.stdout, exited, output?.add ?? ((chunk) => show.call(run, chunk))),
+    pump(child.stderr, exited, (chunk) => run.warn(chunk)),
+  ]);
+  const code = await exited;
+  over.abort();
+  await fed;
+  if (ending.reason !== undefined) {
+    throw new Fault(ending.reason, 'site program was ended', { context: { file: spec.file } });
+  }
+  if (code !== 0) await glExtra(run, 'system() failed', spec.file, ...spec.args, `-> ${code << 8}`);
+  return { code, stdout: output?.text() ?? '' };
+}
+
+async function isRunnable(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.X_OK);
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
+  }
+}
+
+async function start(run: Run, spec: ProgramSpec): Promise<ChildProcess> {
+  const child = spawn(spec.file, spec.args, {
+    cwd: spec.cwd ?? run.cwd,
+    env: { ...run.env, ...spec.env },
+    // A process group of its own: its whole tree is ended at once.
+    detached: true,
+    stdio: [(spec.stdin ?? 'none') === 'none' ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (cause) => {
+      reject(new Fault('process', 'site program cannot be started', { cause, context: { file: spec.file } }));
+    });
+  });
+  child.on('error', () => {});
+  return child;
+}
+
+/** Ends the program with the invocation or at its deadline. */
+function endWith(
+  run: Run,
+  child: ChildProcess,
+  timeoutMs: number | undefined,
+): Disposable & { readonly reason: 'aborted' | 'timeout' | undefined } {
+  let reason: 'aborted' | 'timeout' | undefined;
+  let cancelKill = (): void => {};
+  const end = (why: 'aborted' | 'timeout'): void => {
+    reason ??= why;
+    signalTree(child, 'SIGTERM');
+    cancelKill = run.clock.after(KILL_AFTER_MS, () => {
+      signalTree(child, 'SIGKILL');
+    });
+  };
+  const abort = (): void => {
+    end('aborted');
+  };
+  run.signal.addEventListener('abort', abort, { once: true });
+  const cancelDeadline =
+    timeoutMs === undefined
+      ? (): void => {}
+      : run.clock.after(timeoutMs, () => {
+          end('timeout');
+        });
+  return {
+    get reason() {
+      return reason;
+    },
+    [Symbol.dispose]: () => {
+      run.signal.removeEventListener('abort', abort);
+      cancelDeadline();
+      cancelKill();
+    },
+  };
+}
+
+function signalTree({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // Already gone.
+  }
+}
+
+function exitOf(child: ChildProcess): Promise<number> {
+  return new Promise((resolve) => {
+    child.once('exit', (code, signal) => {
+      resolve(code ?? 128 + (signal === null ? 0 : osConstants.signals[signal]));
+    });
+  });
+}
+
+/** Until the stream ends, or the program has ended and nothing more comes. */
+async function pump(
+  stream: Readable | null,
+  exited: Promise<number>,
+  take: (chunk: Buffer) => Promise<void>,
+): Promise<void> {
+  if (stream === null) return;
+  let linger: NodeJS.Timeout | undefined;
+  let hasExited = false;
+  const wait = (): void => {
+    linger = setTimeout(() => stream.destroy(), LINGER_MS);
+  };
+  void exited.then(() => {
+    hasExited = true;
+    wait();
+  });
+  try {
+    for await (const chunk of stream) {
+      clearTimeout(linger);
+      await take(chunk as Buffer);
+      if (hasExited) wait();
+    }
+  } catch (error) {
+    if (!hasExited || !stream.destroyed) throw error;
+  } finally {
+    clearTimeout(linger);
+  }
+}
+
+function collected(): { add(chunk: Buffer): Promise<void>; text(): string } {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  return {
+    add: (chunk) => {
+      bytes += chunk.length;
+      chunks.push(chunk);
+      if (bytes <= BOUNDS.collectedOutputBytesMax) return Promise.resolve();
+      return Promise.reject(new Fault('process', 'site program said too much', { context: { bytes } }));
+    },
+    text: () => Buffer.concat(chunks).toString('utf8'),
+  };
+}
+
+/** A program may stop reading when it knows enough: its exit code tells. What it did not read stays with the invocation. */
+async function feed(run: Run, child: ChildProcess, given: ProgramSpec['stdin'], signal: AbortSignal): Promise<void> {
+  const { stdin } = child;
+  if (stdin === null) return;
+  stdin.on('error', () => {});
+  const input = given === 'inherit' ? run.stdin : given;
+  if (!(input instanceof Readable)) {
+    stdin.end(input);
+    return;
+  }
+  try {
+    for (;;) {
+      const chunk = await readChunk(input, signal);
+      if (chunk === undefined) break;
+      await writeAll(stdin, chunk, signal);
+    }
+  } catch {
+    // The program ended, or our own client broke off: then the invocation's signal says so.
+  }
+  stdin.end();
+}
