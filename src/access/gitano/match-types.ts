@@ -5,7 +5,7 @@
  */
 import { didYouMean } from '../../base/nearest.ts';
 import { wrong, type MatchFailure, type MatchType, type Test } from '../lace/language.ts';
-import type { Automaton } from '../pattern/nfa.ts';
+import type { Automaton } from '../pattern/automaton.ts';
 import type { Asked } from './asked.ts';
 import type { PatternKind, PatternStore } from './pattern-store.ts';
 import { entriesOf, expandAll, parseTemplate, type Template } from './template.ts';

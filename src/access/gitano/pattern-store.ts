@@ -3,7 +3,8 @@
  * be large. Patterns with variables inside are built when their values are known and kept for a while.
  */
 import { parseLuaPattern, quoteLua } from '../pattern/lua-pattern.ts';
-import { buildPattern, type Automaton, type Pattern } from '../pattern/nfa.ts';
+import type { Automaton } from '../pattern/automaton.ts';
+import { buildPattern, type Pattern } from '../pattern/nfa.ts';
 import { parsePcre, quotePcre } from '../pattern/pcre.ts';
 
 export type PatternKind = 'pattern' | 'pcre';

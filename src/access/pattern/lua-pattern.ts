@@ -21,7 +21,7 @@ const LETTERS: Readonly<Record<string, CharSet>> = {
 };
 
 const START: Node = { kind: 'assert', holds: (_text, index) => index === 0, isStart: true };
-const END: Node = { kind: 'assert', holds: (text, index) => index === text.length };
+const END: Node = { kind: 'assert', holds: (text, index) => index === text.length, isEnd: true };
 
 export function parseLuaPattern(text: string): PatternNode {
   if (text.length > PATTERN_CHARS_MAX)

@@ -59,6 +59,10 @@ const ASSERTIONS: Readonly<Record<string, Holds>> = {
   B: (text, index) => !atWordEdge(text, index),
 };
 
+function assertion(holds: Holds): Node {
+  return { kind: 'assert', holds, isStart: holds === atStart, isEnd: holds === atEnd || holds === atEndOrLastNewline };
+}
+
 interface Counts {
   readonly min: number;
   readonly max: number;
@@ -130,7 +134,7 @@ class PcreParser {
           ? { kind: 'assert', holds: atLineStart }
           : { kind: 'assert', holds: atStart, isStart: true };
       case '$':
-        return { kind: 'assert', holds: this.#flags.m ? atLineEnd : atEndOrLastNewline };
+        return this.#flags.m ? { kind: 'assert', holds: atLineEnd } : assertion(atEndOrLastNewline);
       case '\\':
         return this.#escape();
       case '*':
@@ -230,7 +234,7 @@ class PcreParser {
     if (c === 'E') return undefined;
     if (Object.hasOwn(ASSERTIONS, c)) {
       const holds = ASSERTIONS[c];
-      if (holds !== undefined) return { kind: 'assert', holds, isStart: holds === atStart };
+      if (holds !== undefined) return assertion(holds);
     }
     if (c === 'N') return { kind: 'set', has: notNewline };
     return this.#set(this.#escapedSet(c));

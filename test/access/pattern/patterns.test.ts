@@ -203,3 +203,35 @@ test('a spent meter ends a search', () => {
   assert.equal(pattern.automaton.find('a'.repeat(1_000), meter), false);
   assert.equal(meter.isSpent, true);
 });
+
+test('a pattern finds the same by its table, in a new one and in one that is filled in, and by walking', () => {
+  fc.assert(
+    fc.property(regexPart, fc.array(word, { minLength: 1, maxLength: 6 }), (source, texts) => {
+      const pattern = pcre(source);
+      // An assertion about neighbours that always holds: with it there is no table.
+      const walked = pcre(`(?:${source})(?:\\b|\\B)`);
+      if (pattern.kind === 'wrong' || walked.kind === 'wrong') return; // too large
+      for (const text of [
+        ...texts,
+        ...texts,
+        ...texts.map((one) => `${one}\n`),
+        ...texts.map((one) => `${one}\u00e9b`),
+      ])
+        assert.equal(finds(pattern, text), finds(walked, text), `/${source}/ on ${JSON.stringify(text)}`);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test('a pattern whose table would grow without end stays within its steps', () => {
+  // The letter nine before the end: as many sets of states as there are words of that length.
+  const pattern = pcre('(?:a|b)*a(?:a|b){9}c');
+  assert.ok(pattern.kind === 'ok');
+  const letters = Array.from({ length: 20_000 }, (_none, i) =>
+    (Math.imul(i, 2_654_435_761) >>> 16) % 2 === 0 ? 'a' : 'b',
+  );
+  const meter = new Meter();
+  assert.equal(pattern.automaton.find(letters.join(''), meter), false);
+  assert.equal(meter.isSpent, false);
+  assert.equal(pattern.automaton.find(`${letters.join('')}a${'b'.repeat(9)}c`, new Meter()), true);
+});
