@@ -122,6 +122,21 @@ export const SETTINGS = {
     flag: '--admin-key',
     meaning: "public keys of that administrator; default: the caller's ~/.ssh/id_*.pub",
   },
+  gitoliteHome: {
+    key: 'gitolite.home',
+    type: 'path',
+    default: '',
+    flag: '--gitolite',
+    meaning: 'HOME of the account whose gitolite site is served from where it lies; default: none',
+  },
+  gitoliteBrokenConf: {
+    key: 'gitolite.broken-conf',
+    type: 'choice',
+    default: 'accept',
+    choices: ['accept', 'refuse'],
+    meaning:
+      'a push to gitolite-admin whose conf is wrong: taken with a FATAL line while the old conf stays in force, as gitolite does, or refused',
+  },
   packBytesMax: {
     key: 'push.pack-bytes-max',
     type: 'bytes',

@@ -19,7 +19,7 @@ import { RefCache } from '../git/ref-cache.ts';
 import { startGitProcesses, type ConfinedGitProcesses } from '../git/spawner.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import { Directory } from '../identity/directory.ts';
-import type { UserName } from '../identity/principal.ts';
+import type { Principal, UserName } from '../identity/principal.ts';
 import { checkUser } from '../identity/user-record.ts';
 import { createReceive, type Receive } from '../receive/receive.ts';
 import { createPolicyStep } from '../receive/steps/policy-candidate.ts';
@@ -27,6 +27,8 @@ import { createSizeStep } from '../receive/steps/size-limits.ts';
 import { DEFAULT_RECEIVE_LIMITS, type ReceiveLimits } from '../receive/limits.ts';
 import { Catalogue } from '../repository/catalogue.ts';
 import { ADMIN_REPOSITORY } from '../repository/lifecycle.ts';
+import { GovernedPolicy } from '../gitolite/site-policy.ts';
+import { parseRepositoryName } from '../repository/name.ts';
 import { createWalk, type Walk } from '../request/walk.ts';
 import { claimDataDirectory, type DataDirectory } from '../store/data-directory.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
@@ -35,6 +37,7 @@ import { createUpload } from '../upload/upload.ts';
 import { ensureAdminRepository, headBranch } from './admin-repository.ts';
 import type { OpenDoors, Urls } from './banner.ts';
 import { ensureAdministrator } from './first-start.ts';
+import { composeCatalogue, composeDirectory, openSiteRoom, readSiteSettings, type SiteRoom } from './site-room.ts';
 
 export interface Rooms {
   readonly log: Log;
@@ -43,6 +46,12 @@ export interface Rooms {
   readonly catalogue: Catalogue;
   readonly policy: PolicyHolder;
   readonly walk: Walk;
+  /** The gitolite site that this gate serves, where it serves one. */
+  readonly site?: Pick<SiteRoom, 'site' | 'newRun' | 'runs'> & {
+    /** @throws `dies` where this is no user's name. */
+    shellPrincipal(user: string): Principal;
+    readonly walk: Walk;
+  };
   /** For what never comes as far as the walk. */
   readonly journal: Pick<OpenJournal, 'record' | 'failure' | 'sync'>;
   readonly commands: CommandRunner;
@@ -68,8 +77,16 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
   await using stack = new AsyncDisposableStack();
   const ground = await layGround(config, stack);
   const spine = await raiseSpine(config, ground, stack);
+  const { site: siteRoom, ...parts } = spine;
   const walk = createWalk({
-    ...spine,
+    ...parts,
+    ...(siteRoom === undefined
+      ? {}
+      : {
+          directory: composeDirectory(spine.directory, siteRoom),
+          policy: spine.governed,
+          site: siteRoom.visits(async (name) => isRepositoryOf(spine.catalogue, name)),
+        }),
     journal: ground.journal,
     log: ground.log,
     clock: systemClock,
@@ -105,6 +122,9 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
     catalogue,
     policy,
     walk,
+    ...(siteRoom === undefined
+      ? {}
+      : { site: { ...siteRoom, walk, shellPrincipal: (user: string) => siteRoom.users.principal(user) } }),
     journal,
     commands,
     administrator,
@@ -124,6 +144,11 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
   };
 }
 
+async function isRepositoryOf(catalogue: Catalogue, text: string): Promise<boolean> {
+  const name = parseRepositoryName(text);
+  return name.kind === 'ok' && (await catalogue.find(name.value)) !== undefined;
+}
+
 function houseEntry(event: 'start' | 'stop', reason: string): JournalEntry {
   const request = newId(systemClock);
   return { event, outcome: 'served', request, transport: 'local', address: 'local', principal: 'gatehouse', reason };
@@ -136,6 +161,7 @@ interface Ground {
   readonly store: Store;
   readonly journal: OpenJournal;
   readonly processes: ConfinedGitProcesses;
+  readonly siteSettings: Awaited<ReturnType<typeof readSiteSettings>>;
 }
 
 /** What everything stands on: the directory, the store, the journal, and git. */
@@ -143,6 +169,7 @@ async function layGround(config: Config, stack: AsyncDisposableStack): Promise<G
   const { dataDirectory, settings } = config;
   const log = createLog({ level: settings.logLevel as LogLevel });
   const metrics = createMetrics();
+  const siteSettings = await readSiteSettings(config);
   const data = await claimDataDirectory(dataDirectory);
   stack.defer(() => data.release());
   const isReady = data.state === 'ready';
@@ -163,7 +190,7 @@ async function layGround(config: Config, stack: AsyncDisposableStack): Promise<G
   });
   stack.defer(() => processes.close());
   log.info({ confinement: processes.confinement.describe() }, 'confine git');
-  return { data, log, metrics, store, journal, processes };
+  return { data, log, metrics, store, journal, processes, siteSettings };
 }
 
 interface Spine {
@@ -173,6 +200,9 @@ interface Spine {
   readonly catalogue: Catalogue;
   readonly directory: Directory;
   readonly policy: PolicyHolder;
+  /** `policy`, and the conf of the site for what lies there. */
+  readonly governed: PolicyHolder | GovernedPolicy;
+  readonly site: SiteRoom | undefined;
   readonly receive: Receive;
   readonly administrator: UserName;
   readonly isFirst: boolean;
@@ -197,17 +227,21 @@ async function raiseSpine(config: Config, ground: Ground, stack: AsyncDisposable
   await catalogue.recover();
   await directory.recover();
   const policy = new PolicyHolder({ store, processes, log, clock });
+  const { siteSettings } = ground;
+  const site =
+    siteSettings && openSiteRoom(config.settings.gitoliteHome, siteSettings.readRc, { store, processes, clock, log });
+  const governed = site === undefined ? policy : new GovernedPolicy(policy, site.site);
   const receive = createReceive({
     processes,
     refs,
     store,
-    policy,
+    policy: governed,
     steps: stepsOf(config, policy),
     journal: ground.journal,
     log,
     metrics,
     clock,
-    catalogue,
+    catalogue: site === undefined ? catalogue : composeCatalogue(catalogue, site.catalogue),
     limits: limitsOf(config),
     agent: AGENT,
     // A policy that was pushed and could not be applied then is in force as soon as it is.
@@ -224,7 +258,7 @@ async function raiseSpine(config: Config, ground: Ground, stack: AsyncDisposable
     { administrator, principal: principal ?? { kind: 'anonymous' }, files: houseFiles() },
   );
   await policy.load(admin);
-  return { processes, refs, catalogue, directory, policy, receive, administrator, isFirst: made };
+  return { processes, refs, catalogue, directory, policy, governed, site, receive, administrator, isFirst: made };
 }
 
 function limitsOf({ settings }: Config): ReceiveLimits {

@@ -114,6 +114,9 @@ export class Directory {
         return this.tokens.holder(credential.id);
       case 'local':
         return Promise.resolve(name);
+      case 'shell':
+        // Users of a gitolite site are no accounts of the house: gitolite/site-users.ts knows them.
+        return Promise.resolve(undefined);
       default:
         return Promise.resolve(credential satisfies never);
     }

@@ -13,7 +13,9 @@ export type TokenScope = (typeof TOKEN_SCOPES)[number];
 export type Credential =
   | { readonly kind: 'key'; readonly fingerprint: string; readonly tag: string }
   | { readonly kind: 'token'; readonly id: string; readonly name: string; readonly scopes: readonly TokenScope[] }
-  | { readonly kind: 'local' };
+  | { readonly kind: 'local' }
+  /** Vouched for by whoever called: an sshd or a web server; or, with a fingerprint, a key of a gitolite site's keydir. */
+  | { readonly kind: 'shell'; readonly fingerprint?: string };
 
 export type Principal =
   | { readonly kind: 'anonymous' }
@@ -64,6 +66,8 @@ export function describeCredential(credential: Credential): string {
       return `token ${credential.name}`;
     case 'local':
       return 'local';
+    case 'shell':
+      return credential.fingerprint === undefined ? 'shell' : `keydir ${credential.fingerprint}`;
     default:
       return credential satisfies never;
   }

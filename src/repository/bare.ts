@@ -2,7 +2,7 @@
  * The files of a bare repository, written by us: what `git init --bare` makes (gitrepository-layout(5)) without its
  * samples, some milliseconds faster than a process, and on disk when it returns.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, realpath, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
 import { syncDirectory, syncFile, writeFileDurably } from '../base/durable.ts';
@@ -48,6 +48,32 @@ export async function identify(path: string, identity: Identity): Promise<void> 
   const text = await readFile(file, 'utf8');
   const wanted = withoutSection(text, 'gatehouse') + identityText(identity);
   if (wanted !== text) await writeFileDurably(file, wanted);
+}
+
+/** What a repository that is not of our making says: its id, where it got one, and how its objects are named. */
+export interface Mark {
+  readonly id: string | undefined;
+  /** Undefined: a format that we do not know. */
+  readonly objectFormat: ObjectFormat | undefined;
+}
+
+/** @throws what reading throws: without a configuration it is no repository. */
+export async function readMark(path: string): Promise<Mark> {
+  const text = await readFile(join(path, 'config'), 'utf8');
+  const id = valueOf(text, 'gatehouse', 'id');
+  const format = valueOf(text, 'extensions', 'objectformat') ?? 'sha1';
+  return {
+    id: id !== undefined && /^[0-9a-f]{32}$/.test(id) ? id : undefined,
+    objectFormat: format === 'sha1' || format === 'sha256' ? format : undefined,
+  };
+}
+
+/** Writes the id into the configuration of a repository that is not of our making; every other line stays. */
+export async function writeMark(path: string, id: string): Promise<void> {
+  const file = await realpath(join(path, 'config'));
+  const { mode } = await stat(file);
+  const text = withoutSection(await readFile(file, 'utf8'), 'gatehouse');
+  await writeFileDurably(file, `${text}[gatehouse]\n\tid = ${id}\n`, { mode: mode & 0o777 });
 }
 
 /** What the configuration says, or undefined where it says nothing of us. */

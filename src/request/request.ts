@@ -1,5 +1,6 @@
 /** What a transport hands to the walk, and what comes back. A transport differs in these few lines only. */
 import type { Readable, Writable } from 'node:stream';
+import type { Run } from '../gitolite/run.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { GitService } from '../git/service.ts';
 
@@ -31,6 +32,10 @@ export interface GitRequest extends RequestOrigin {
   readonly output: Writable;
   /** Aborted when the client is gone or the drain at shutdown is over. */
   readonly signal: AbortSignal;
+  /** For people, where the transport has such a way beside Git's. */
+  readonly stderr?: Writable;
+  /** The invocation of a gitolite site's shell that it came by. */
+  readonly run?: Run;
 }
 
 /** One command line, however it arrived. */
@@ -46,9 +51,21 @@ export interface CommandRun {
 /** How a request ended. Refused and missing at admission: nothing was written to `output`. */
 export type Outcome =
   | { readonly kind: 'served' }
-  /** The repository does not exist or may not be read: one answer for both (`request/walk.ts`). */
-  | { readonly kind: 'missing'; readonly reason: string }
+  /**
+   * The repository does not exist or may not be read: one answer for both (`request/walk.ts`). `native`: gitolite's own
+   * words, where its conf decided: `R any foo alice DENIED by fallthru`.
+   */
+  | { readonly kind: 'missing'; readonly reason: string; readonly native?: string }
   /** The repository may be read, but not this. */
-  | { readonly kind: 'refused'; readonly reason: string }
-  /** `inBand`: the client already got an error in the protocol; nothing more can be said. */
-  | { readonly kind: 'faulted'; readonly reason: string; readonly code: string; readonly inBand: boolean };
+  | { readonly kind: 'refused'; readonly reason: string; readonly native?: string }
+  /**
+   * `inBand`: the client already got an error in the protocol; nothing more can be said. `cause`: what was thrown, where
+   * a site's shell has words of its own for it.
+   */
+  | {
+      readonly kind: 'faulted';
+      readonly reason: string;
+      readonly code: string;
+      readonly inBand: boolean;
+      readonly cause?: unknown;
+    };

@@ -8,7 +8,7 @@ import type { Principal } from '../identity/principal.ts';
 import type { RepositoryName } from '../repository/name.ts';
 import type { Repository, RepositoryFacts } from '../repository/repository.ts';
 import type { AdmissionLimits } from './admission.ts';
-import type { RequestOrigin } from './request.ts';
+import type { GitRequest, RequestOrigin } from './request.ts';
 
 /** What the walk asks of the policy. */
 export interface WalkPolicy {
@@ -53,6 +53,29 @@ export interface WalkReceive {
   }>;
 }
 
+/** A gitolite site beside the house's own repositories (`gitolite/visits.ts`). */
+export interface WalkSite {
+  /** Undefined: the house answers. @throws Fault where what a user of the site asks for is no name. */
+  begin(request: GitRequest, principal: Principal): Promise<WalkVisit | undefined>;
+}
+
+/** A request for a repository of the site. */
+export interface WalkVisit {
+  readonly name: RepositoryName;
+  /** Undefined: it is not there. */
+  readonly repository: Repository | undefined;
+  /** What is asked about: what is there, or what its asker would make. */
+  readonly facts: RepositoryFacts;
+  /** The repository as it is by now. */
+  look(): Promise<Repository | undefined>;
+  create(): Promise<void>;
+  /** Triggers that see the decision, and may refuse by a fault. */
+  decided(answer: string): Promise<void>;
+  /** Right before Git; disposed when Git has ended. */
+  begin(): Promise<Disposable>;
+  end(): Promise<void>;
+}
+
 /** Who asks, and about what. */
 export interface Standing {
   readonly principal: Principal;
@@ -78,6 +101,7 @@ export interface WalkParts {
     byId(id: string): Promise<Repository | undefined>;
   };
   readonly policy: WalkPolicy;
+  readonly site?: WalkSite;
   readonly upload: WalkUpload;
   readonly receive: WalkReceive;
   /** `failure`: why nothing can be written now. Then nothing that changes anything is begun. */

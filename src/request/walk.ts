@@ -2,10 +2,11 @@
  * The one walk of every request: admit, find the repository, decide, serve, journal. Read `#walk` first; a
  * transport only translates what comes back. Commands take the same walk with another tail (`command`).
  */
-import type { Decision, Question } from '../access/decision.ts';
+import type { Decision, Operation, Question } from '../access/decision.ts';
 import type { JournalEntry, JournalOutcome } from '../audit/entry.ts';
 import type { Conversation } from '../git/service.ts';
 import { ok, refuse, type Parsed } from '../base/fault.ts';
+import type { Principal } from '../identity/principal.ts';
 import { parseRequestedName } from '../repository/name.ts';
 import type { Repository } from '../repository/repository.ts';
 import { Admission } from './admission.ts';
@@ -13,7 +14,7 @@ import { commandLine, gitLine, type Findings } from './line.ts';
 import { outcomeOf } from './outcome.ts';
 import type { GitRequest, Outcome, RequestOrigin } from './request.ts';
 import { missingReason, phantomOf, scopeRefusal } from './refusal.ts';
-import type { Standing, WalkParts } from './walk-parts.ts';
+import type { Standing, WalkParts, WalkVisit } from './walk-parts.ts';
 
 /** How a command ended, for its line in the journal. */
 export interface CommandEnd {
@@ -104,19 +105,47 @@ class OneWalk implements Walk {
 
   /** The walk itself: every access decision about Git traffic is made here and in `policy`. */
   async #walk(request: GitRequest, signal: AbortSignal, findings: Findings): Promise<Outcome> {
-    const { catalogue, directory, journal, upload, receive } = this.#parts;
+    const { directory, journal, upload, receive } = this.#parts;
     const { service } = request;
     const principal = await directory.current(request.principal);
     if (principal === undefined) return { kind: 'refused', reason: NOT_ACCEPTED };
 
-    const operation = service === 'receive-pack' ? 'write' : 'read';
+    const operation = operationOf(request);
     const scope = scopeRefusal(principal, operation);
     if (scope !== undefined) return { kind: 'refused', reason: scope };
 
+    const visit = await this.#parts.site?.begin(request, principal);
+    const admitted =
+      visit === undefined
+        ? await this.#admit(request, principal, findings)
+        : await this.#admitToSite(request, { principal, visit, findings });
+    if (admitted.kind !== 'ok') return admitted;
+    const found = admitted.value;
+    // A push that could not be journaled is not begun: its commit point would come before the journal says no.
+    if (operation === 'write' && journal.failure !== undefined) throw journal.failure;
+
+    using _ = await visit?.begin();
+    // From here on the client is told of errors in the protocol, by the part that serves.
+    findings.serving = true;
+    const conversation: Conversation = { ...wireOf(request), signal };
+    const mayRead = this.#parts.policy.readableRefs(principal, found);
+    const confirm = (): Promise<Parsed<Standing>> => this.#confirm(request, found, visit);
+    const origin = { ...originOf(request), principal };
+    findings.report =
+      service === 'receive-pack'
+        ? await receive.serve(conversation, { repository: found, principal, origin, mayRead, confirm })
+        : await upload.serve(conversation, { repository: found, service, mayRead });
+    await visit?.end();
+    return { kind: 'served' };
+  }
+
+  /** The repository of the house that is asked for, where the principal may do with it what is asked. */
+  async #admit(request: GitRequest, principal: Principal, findings: Findings): Promise<Admitted> {
     // What is not there gets the same questions as what is, so that neither words nor time tell them apart.
+    const operation = operationOf(request);
     const name = parseRequestedName(request.requestedPath);
     if (name.kind === 'ok') findings.repository = name.value;
-    const found = name.kind === 'ok' ? await catalogue.find(name.value) : undefined;
+    const found = name.kind === 'ok' ? await this.#parts.catalogue.find(name.value) : undefined;
     const phantom = phantomOf(name, principal);
     const reading = this.#decide(request, { principal, operation: 'read', repository: found ?? phantom });
     if (found === undefined || reading.kind === 'refused') {
@@ -125,26 +154,32 @@ class OneWalk implements Walk {
       const mayCreate = operation === 'write' && name.kind === 'ok' && creating.kind === 'allowed';
       return { kind: 'missing', reason: missingReason(request.requestedPath, name, mayCreate) };
     }
+    if (operation === 'read') return ok(found);
+    const writing = this.#decide(request, { principal, operation: 'write', repository: found });
+    findings.rule = writing.rule;
+    return writing.kind === 'refused' ? { kind: 'refused', reason: writing.reason } : ok(found);
+  }
 
-    if (operation === 'write') {
-      const writing = this.#decide(request, { principal, operation: 'write', repository: found });
-      findings.rule = writing.rule;
-      if (writing.kind === 'refused') return { kind: 'refused', reason: writing.reason };
-      // A push that could not be journaled is not begun: its commit point would come before the journal says no.
-      if (journal.failure !== undefined) throw journal.failure;
+  /** The same for a repository of the site, as gitolite's shell does it: made where that is allowed, one question. */
+  async #admitToSite(request: GitRequest, { principal, visit, findings }: SiteAsked): Promise<Admitted> {
+    const ask = (operation: Operation): Decision =>
+      this.#decide(request, { principal, operation, repository: visit.facts });
+    findings.repository = visit.name;
+    if (visit.repository === undefined && ask('create-repository').kind === 'allowed') {
+      if (this.#parts.journal.failure !== undefined) throw this.#parts.journal.failure;
+      await visit.create();
     }
-
-    // From here on the client is told of errors in the protocol, by the part that serves.
-    findings.serving = true;
-    const conversation: Conversation = { ...wireOf(request), signal };
-    const mayRead = this.#parts.policy.readableRefs(principal, found);
-    const confirm = (): Promise<Parsed<Standing>> => this.#confirm(request, found);
-    const origin = { ...originOf(request), principal };
-    findings.report =
-      service === 'receive-pack'
-        ? await receive.serve(conversation, { repository: found, principal, origin, mayRead, confirm })
-        : await upload.serve(conversation, { repository: found, service, mayRead });
-    return { kind: 'served' };
+    const operation = operationOf(request);
+    const decision = ask(operation);
+    findings.rule = decision.rule;
+    const { reason, native } = decision;
+    await visit.decided(native?.text ?? reason);
+    const { repository } = visit;
+    if (decision.kind === 'allowed' && repository !== undefined) return ok(repository);
+    const own = native === undefined ? {} : { native: native.text };
+    const mayRead = repository !== undefined && operation !== 'read' && ask('read').kind === 'allowed';
+    if (mayRead) return { kind: 'refused', reason, ...own };
+    return { kind: 'missing', reason: missingReason(request.requestedPath, ok(visit.name), false), ...own };
   }
 
   #decide(request: RequestOrigin, question: Question): Decision {
@@ -152,13 +187,14 @@ class OneWalk implements Walk {
   }
 
   /** The questions about a push once more, with everything as it is now. */
-  async #confirm(request: GitRequest, { id, name }: Repository): Promise<Parsed<Standing>> {
+  async #confirm(request: GitRequest, { id, name, conf }: Repository, visit?: WalkVisit): Promise<Parsed<Standing>> {
     const { catalogue, directory } = this.#parts;
     const principal = await directory.current(request.principal);
     if (principal === undefined) return refuse(NOT_ACCEPTED);
-    const repository = await catalogue.byId(id);
-    if (repository === undefined) return refuse(`${name} was destroyed meanwhile`);
-    for (const operation of ['read', 'write'] as const) {
+    const repository = visit === undefined ? await catalogue.byId(id) : await visit.look();
+    if (repository === undefined || (visit !== undefined && repository.id !== id))
+      return refuse(`${name} was destroyed meanwhile`);
+    for (const operation of conf === undefined ? (['read', 'write'] as const) : (['write'] as const)) {
       const decision = this.#decide(request, { principal, operation, repository });
       if (decision.kind === 'refused') return refuse(decision.reason);
     }
@@ -171,7 +207,8 @@ class OneWalk implements Walk {
       return await this.#walk(request, signal, findings);
     } catch (error) {
       findings.error = error;
-      return outcomeOf(error, { requestId: request.id, inBand: findings.serving === true });
+      const outcome = outcomeOf(error, { requestId: request.id, inBand: findings.serving === true });
+      return request.run === undefined ? outcome : { ...outcome, cause: error };
     }
   }
 
@@ -248,6 +285,20 @@ class OneWalk implements Walk {
     if (error === undefined) log.info(fields, 'finish request');
     else log.warn({ ...fields, error }, 'fail request');
   }
+}
+
+type Admitted =
+  | { readonly kind: 'ok'; readonly value: Repository }
+  | Extract<Outcome, { readonly kind: 'missing' | 'refused' }>;
+
+interface SiteAsked {
+  readonly principal: Principal;
+  readonly visit: WalkVisit;
+  readonly findings: Findings;
+}
+
+function operationOf({ service }: GitRequest): 'read' | 'write' {
+  return service === 'receive-pack' ? 'write' : 'read';
 }
 
 function wireOf(request: GitRequest): Omit<Conversation, 'signal'> {

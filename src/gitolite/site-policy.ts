@@ -1,0 +1,78 @@
+/**
+ * The policy of a house that serves a gitolite site: what lies on the site is the conf's to decide, everything else is
+ * decided as in a house without one.
+ */
+import type { Decision, Question } from '../access/decision.ts';
+import type { Explanation, Policy, PolicyNeeds } from '../access/policy.ts';
+import type { Principal } from '../identity/principal.ts';
+import type { RepositoryFacts } from '../repository/repository.ts';
+import type { Site } from './site.ts';
+
+export class GovernedPolicy implements Policy {
+  readonly #house: Policy & { readonly revision: number };
+  readonly #site: Pick<Site, 'current'>;
+
+  constructor(house: Policy & { readonly revision: number }, site: Pick<Site, 'current'>) {
+    this.#house = house;
+    this.#site = site;
+  }
+
+  get needs(): PolicyNeeds {
+    return this.#house.needs;
+  }
+
+  /** Another number once either policy is another. */
+  get revision(): number {
+    return this.#house.revision + (this.#site.current?.revision ?? 0);
+  }
+
+  needsFor(repository: RepositoryFacts): PolicyNeeds {
+    if (repository.conf === undefined) return this.#house.needsFor(repository);
+    return this.#site.current?.policy.needsFor(repository) ?? { paths: false, refReads: false };
+  }
+
+  decide(question: Question): Decision {
+    const { repository, operation } = question;
+    if (repository?.conf === undefined) return this.#house.decide(question);
+    const conf = this.#site.current?.policy;
+    if (conf === undefined) return refused('the conf of the site is not in force');
+    if (repository.conf.isUnhooked === true) return unhooked(question, repository);
+    if (NOT_ITS_OWN.has(operation)) return refused(`${repository.name} is changed by the commands of its site`);
+    try {
+      return conf.decide(question);
+    } catch (error) {
+      const what = error instanceof Error ? error.name : 'unknown failure';
+      return refused(`the conf could not be evaluated (${what})`);
+    }
+  }
+
+  explain(question: Question): Explanation {
+    const conf = this.#site.current?.policy;
+    if (question.repository?.conf === undefined || conf === undefined) return this.#house.explain(question);
+    return conf.explain(question);
+  }
+
+  /** The conf knows no refs that some readers may not see. */
+  readableRefs(principal: Principal, repository: RepositoryFacts): ((refname: string) => boolean) | undefined {
+    return repository.conf === undefined ? this.#house.readableRefs(principal, repository) : undefined;
+  }
+}
+
+const NOT_ITS_OWN = new Set<Question['operation']>([
+  'configure',
+  'administer',
+  'rename-repository',
+  'destroy-repository',
+]);
+
+/** In gitolite's words, which speak of no rule. */
+function unhooked({ principal, operation }: Question, { name, conf }: RepositoryFacts): Decision {
+  const user = principal.kind === 'user' ? principal.name : (conf?.anonymousUser ?? 'daemon');
+  const attempt = operation === 'read' ? 'R' : 'W';
+  const reason = `${name} has no update hook: the site never set it up (gitolite setup does)`;
+  return { ...refused(reason), native: { attempt, text: `${attempt} any ${name} ${user} DENIED by fallthru` } };
+}
+
+function refused(reason: string): Decision {
+  return { kind: 'refused', reason, trace: [] };
+}

@@ -1,0 +1,136 @@
+/**
+ * A gitolite site in the house: opened from its account's home, and everything that the walk, the doors and the commands
+ * need of it. Where no home is set there is none, and nothing here runs.
+ */
+import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
+import type { Log } from '../audit/log.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Config } from '../base/config.ts';
+import type { GitProcesses } from '../git/processes.ts';
+import { siteUser } from '../gitolite/ask.ts';
+import { createNewRun, type NewRun } from '../gitolite/new-run.ts';
+import { openSite } from '../gitolite/open-site.ts';
+import type { Rc, ReadRc } from '../gitolite/rc.ts';
+import { createRcReader } from '../gitolite/rc-file.ts';
+import type { Env, Run } from '../gitolite/run.ts';
+import { Runs } from '../gitolite/runs.ts';
+import { SiteCatalogue } from '../gitolite/site-catalogue.ts';
+import type { Site } from '../gitolite/site.ts';
+import { isSiteUser, SiteUsers } from '../gitolite/site-users.ts';
+import { Visits, type VisitRequest } from '../gitolite/visits.ts';
+import type { Directory } from '../identity/directory.ts';
+import type { RepositorySource } from '../receive/recovery.ts';
+import type { Catalogue } from '../repository/catalogue.ts';
+import type { Store } from '../store/store.ts';
+
+/** Where `gitolite` and `gitolite-shell` lie. */
+const BIN_DIRECTORY = join(import.meta.dirname, '..', '..', 'bin');
+
+export interface SiteRoom {
+  readonly site: Site;
+  readonly runs: Runs;
+  readonly newRun: NewRun;
+  readonly users: SiteUsers;
+  readonly catalogue: SiteCatalogue;
+  /** For requests of the house's own doors, and those that come by the site's shell. */
+  visits(isHouses: (name: string) => Promise<boolean>): Visits;
+}
+
+export interface SiteRoomParts {
+  readonly store: Store;
+  readonly processes: GitProcesses;
+  readonly clock: Clock;
+  readonly log: Pick<Log, 'info'>;
+}
+
+/** Takes the site's umask for everything that is made from here on; undefined: the house serves no site. */
+export async function readSiteSettings({ settings }: Config): Promise<{ readonly readRc: ReadRc } | undefined> {
+  if (settings.gitoliteHome === '') return undefined;
+  const readRc = createRcReader({ binDirectory: BIN_DIRECTORY });
+  const { umask } = await readRc(settings.gitoliteHome, {});
+  // The data directory is 0700 of its own: what is made in repositories is for whom the site says.
+  process.umask(umask);
+  return { readRc };
+}
+
+export function openSiteRoom(home: string, readRc: ReadRc, parts: SiteRoomParts): SiteRoom {
+  const { store, processes, clock, log } = parts;
+  const site = openSite({ home, readRc, clock, processes });
+  const rc = (): Promise<Rc> => site.rc({});
+  const newRun = createNewRun({ site, clock });
+  const catalogue = new SiteCatalogue({ site, rc, store, clock, log: (text, fields) => log.info(fields, text) });
+  const runs = new Runs();
+  const users = new SiteUsers({
+    outerGroups: async (user) => {
+      const run = await newRun(quietOptions(home, new AbortController().signal));
+      return [...((await siteUser(run, user)).outerGroups ?? [])];
+    },
+    keyHolder: async () => undefined,
+  });
+  return {
+    site,
+    runs,
+    newRun,
+    users,
+    catalogue,
+    visits: (isHouses) =>
+      new Visits({
+        catalogue,
+        runs,
+        isHouses,
+        newRun: (request, env) => ownDoorRun(newRun, { home, request, env }),
+      }),
+  };
+}
+
+/** Who is who: users of the conf as well. */
+export function composeDirectory(house: Directory, { users }: SiteRoom): Pick<Directory, 'current'> {
+  return { current: (principal) => (isSiteUser(principal) ? users.current(principal) : house.current(principal)) };
+}
+
+/** For recovery: the house's repositories, and those of the site that were ever seen. */
+export function composeCatalogue(house: Catalogue, site: SiteCatalogue): RepositorySource {
+  return {
+    byId: async (id) => (await house.byId(id)) ?? site.byId(id),
+    async list({ after, limit = 500 }) {
+      const page = { ...(after === undefined ? {} : { after }), limit };
+      const both = [...(await house.list(page)), ...(await site.list(page))];
+      both.sort((a, b) => (a.name < b.name ? -1 : 1));
+      const last = both[limit - 1]?.name;
+      // Two of one name stay together: the next page starts behind the name.
+      return last === undefined ? both : both.filter(({ name }, index) => index < limit || name === last);
+    },
+  };
+}
+
+/** An invocation that nobody called: what it says goes to the client where the door has a way, else nowhere. */
+function ownDoorRun(
+  newRun: NewRun,
+  { home, request, env }: { readonly home: string; readonly request: VisitRequest; readonly env: Env },
+): Promise<Run> {
+  const { stderr, signal } = request;
+  const quiet = quietOptions(home, signal);
+  const said = stderr ?? quiet.stderr;
+  return newRun({ ...quiet, env: { ...quiet.env, ...env }, stdout: said, stderr: said });
+}
+
+function quietOptions(home: string, signal: AbortSignal): Parameters<NewRun>[0] {
+  const nowhere = new Writable({
+    write(_chunk, _encoding, done) {
+      done();
+    },
+  });
+  return { env: houseEnv(), cwd: home, stdin: Readable.from([]), stdout: nowhere, stderr: nowhere, signal };
+}
+
+/** Of the gate's own environment only what programs cannot do without. */
+export function houseEnv(): Env {
+  const kept = ['PATH', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
+  return Object.fromEntries(
+    kept.flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
