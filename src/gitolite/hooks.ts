@@ -62,8 +62,8 @@ export function resetHooks(rc: Rc): void {
 }
 
 /** Links the hooks into a repository: the site's own first, so that gitolite's stand where both are. */
-export function hookRepository(rc: Rc, name: string): void {
-  const hooks = `${repositoryPath(rc, name)}/hooks`;
+export function hookRepository(rc: Rc, name: string, path: string = repositoryPath(rc, name)): void {
+  const hooks = `${path}/hooks`;
   makeDirectory(hooks, rc);
   if (rc.localCode !== undefined) linkAll(`${rc.localCode}/hooks/common`, hooks);
   linkAll(`${rc.adminBase}/hooks/common`, hooks);
