@@ -14,10 +14,13 @@ import { nextSteps, readyLine, urlsOf, type Urls } from './house/banner.ts';
 import { openRooms, type Rooms } from './house/rooms.ts';
 import { awaitStop } from './house/signals.ts';
 import { startControlSocket, type ControlSocket } from './api/control-server.ts';
+import { isOnDemand, watchOnDemand } from './house/on-demand.ts';
+import { siteDoor } from './house/site-door.ts';
 
 export interface House {
   readonly rooms: Rooms;
   readonly doors: Doors;
+  readonly control: ControlSocket;
   /** Lines for a person, behind the ready line. */
   readonly greeting: string;
   /** No new requests; running ones get up to `BOUNDS.drainMs`; then everything is closed. */
@@ -40,7 +43,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   const stopping = new AbortController();
   const socket = await controlPath(config.dataDirectory);
   stack.defer(() => socket[Symbol.asyncDispose]());
-  const control = await startControl(rooms, socket.path, stopping.signal);
+  const control = await startControl(rooms, { path: socket.path, config, signal: stopping.signal });
   stack.defer(() => control.close());
   const doors = await openDoors(rooms, config);
   stack.defer(() => doors.close());
@@ -50,6 +53,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   return {
     rooms,
     doors,
+    control,
     greeting: nextSteps({
       urls,
       program,
@@ -70,11 +74,16 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   };
 }
 
-function startControl(rooms: Rooms, path: string, signal: AbortSignal): Promise<ControlSocket> {
+async function startControl(
+  rooms: Rooms,
+  { path, config, signal }: { readonly path: string; readonly config: Config; readonly signal: AbortSignal },
+): Promise<ControlSocket> {
+  const site = rooms.site && (await siteDoor({ site: rooms.site, dataDirectory: config.dataDirectory }));
   return startControlSocket({
     path,
     commands: rooms.commands,
     principal: () => localPrincipal(rooms),
+    ...(site === undefined ? {} : { site }),
     clock: systemClock,
     signal,
   });
@@ -101,9 +110,25 @@ export async function serveHouse(options: HouseOptions): Promise<number> {
   open = house;
   process.stdout.write(readyLine(house.doors.addresses));
   process.stdout.write(house.greeting);
-  await stop.asked;
+  if (isOnDemand(process.env)) {
+    const { dataDirectory, settings } = options.config;
+    const { control, rooms } = house;
+    using end = await watchOnDemand(
+      { dataDirectory, idleMs: settings.gitoliteIdle, control, walk: rooms.walk, clock: systemClock },
+      vanish,
+    );
+    await Promise.race([stop.asked, end.idle]);
+  } else {
+    await stop.asked;
+  }
   await house.close();
   return 0;
+}
+
+/** Nothing is closed: what lies at the names that this gate knows may be the next one's. */
+function vanish(): never {
+  process.kill(process.pid, 'SIGKILL');
+  throw new Fault('internal', 'gate outlived its end');
 }
 
 /** A certificate that does not fit leaves the old one in place; the log says so. */

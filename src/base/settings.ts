@@ -137,6 +137,13 @@ export const SETTINGS = {
     meaning:
       'a push to gitolite-admin whose conf is wrong: taken with a FATAL line while the old conf stays in force, as gitolite does, or refused',
   },
+  gitoliteIdle: {
+    key: 'gitolite.idle-end',
+    type: 'duration',
+    default: '10m',
+    min: 0,
+    meaning: 'a gate that a call of gitolite or gitolite-shell started ends when nobody asked for so long; 0s: never',
+  },
   packBytesMax: {
     key: 'push.pack-bytes-max',
     type: 'bytes',

@@ -1,0 +1,60 @@
+/**
+ * A gate that nobody started by hand: a launcher did, because none ran. It ends when nobody has asked for anything for a
+ * while, and at once when its data directory is not its own any more (removed, or removed and made anew).
+ */
+import { stat } from 'node:fs/promises';
+import type { Clock } from '../base/clock.ts';
+
+export interface OnDemandParts {
+  readonly dataDirectory: string;
+  /** 0: never for idleness. */
+  readonly idleMs: number;
+  readonly clock: Clock;
+  readonly control: { readonly open: number; readonly lastClosedMs: number };
+  readonly walk: { readonly running: number };
+}
+
+export interface OnDemandEnd extends Disposable {
+  /** Nobody asks any more. */
+  readonly idle: Promise<void>;
+}
+
+const LOOK_MS = 500;
+
+/** Set by a launcher in the environment of the gate that it starts. */
+export function isOnDemand(env: Readonly<Record<string, string | undefined>>): boolean {
+  return env['GATEHOUSE_ON_DEMAND'] === '1';
+}
+
+/** The directory as it is now: to tell it from another of the same name. Undefined: there is none. */
+export async function placeOf(directory: string): Promise<string | undefined> {
+  try {
+    const { dev, ino } = await stat(directory);
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Watches until disposed. `onLost` is called once where the directory is lost: what is written from then on is lost or,
+ * worse, lands in the directory of the next gate.
+ */
+export async function watchOnDemand(parts: OnDemandParts, onLost: () => void): Promise<OnDemandEnd> {
+  const { clock, control, walk, idleMs } = parts;
+  const place = await placeOf(parts.dataDirectory);
+  const { promise: idle, resolve } = Promise.withResolvers<void>();
+  const look = async (): Promise<void> => {
+    if ((await placeOf(parts.dataDirectory)) !== place) onLost();
+    const isQuiet = control.open === 0 && walk.running === 0 && clock.monotonicMs() - control.lastClosedMs >= idleMs;
+    if (isQuiet && idleMs > 0) resolve();
+    else cancel = clock.after(LOOK_MS, () => void look());
+  };
+  let cancel = clock.after(LOOK_MS, () => void look());
+  return {
+    idle,
+    [Symbol.dispose]: () => {
+      cancel();
+    },
+  };
+}

@@ -1,0 +1,35 @@
+/** The programs of the site that this house serves, behind its control socket. */
+import { realpath } from 'node:fs/promises';
+import { systemClock } from '../base/clock.ts';
+import { SiteDoor } from '../transport/site-door.ts';
+import { placeOf } from './on-demand.ts';
+import type { Rooms } from './rooms.ts';
+
+export interface SiteDoorOptions {
+  readonly site: NonNullable<Rooms['site']>;
+  readonly dataDirectory: string;
+}
+
+export async function siteDoor({ site, dataDirectory }: SiteDoorOptions): Promise<SiteDoor> {
+  const place = await placeOf(dataDirectory);
+  const home = await nameOf(site.site.home);
+  return new SiteDoor({
+    walk: site.walk,
+    clock: systemClock,
+    newRun: (options) => site.newRun(options),
+    shellPrincipal: (user) => site.shellPrincipal(user),
+    keyHolder: async () => undefined,
+    // A home that was removed and made anew has a gate of its own coming.
+    serves: async (asked) =>
+      asked.startsWith('/') && (await nameOf(asked)) === home && (await placeOf(dataDirectory)) === place,
+  });
+}
+
+/** Without symbolic links. */
+async function nameOf(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch {
+    return path;
+  }
+}
