@@ -79,3 +79,10 @@ function entriesOf(path: string): readonly Dirent[] {
     return [];
   }
 }
+
+/** The conf's files one after another, also those that no line includes, as far as one of them has template data. */
+export function readTemplateFiles(rc: Rc): string {
+  const folder = `${rc.adminBase}/conf`;
+  const texts = filesBelow(folder, '.conf').map((path) => readFileSync(join(folder, path), 'utf8'));
+  return texts.some((text) => text.includes('=begin template-data')) ? texts.join('\n') : '';
+}

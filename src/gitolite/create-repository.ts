@@ -26,9 +26,22 @@ export async function makeRepository(run: Run, name: string): Promise<void> {
   const { rc } = run;
   const path = repositoryPath(rc, name);
   makeDirectory(path, rc);
-  const { code } = await runProgram(run, { file: 'git', args: ['init', '--bare'], cwd: path, stdout: 'stderr' });
+  const { code } = await runProgram(withoutGitEnv(run), {
+    file: 'git',
+    args: ['init', '--bare'],
+    cwd: path,
+    stdout: 'stderr',
+  });
   if (code !== 0) throw ends(code);
   if (statOf(`${rc.adminBase}/hooks/common/update`) === undefined) resetHooks(rc);
   hookRepository(rc, name);
   chmodSync(path, 0o777 & ~rc.umask);
+}
+
+const GIT_PLACES =
+  /^GIT_(?:DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|QUARANTINE_PATH|PREFIX|COMMON_DIR|NAMESPACE)$/;
+
+/** For a git about another repository than the one whose hook called us. */
+export function withoutGitEnv(run: Run): Run {
+  return { ...run, env: Object.fromEntries(Object.entries(run.env).filter(([name]) => !GIT_PLACES.test(name))) };
 }

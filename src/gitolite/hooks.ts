@@ -61,22 +61,34 @@ export function resetHooks(rc: Rc): void {
   }
 }
 
-/** Links the hooks into a repository: the site's own first, so that gitolite's stand where both are. */
-export function hookRepository(rc: Rc, name: string, path: string = repositoryPath(rc, name)): void {
-  const hooks = `${path}/hooks`;
-  makeDirectory(hooks, rc);
-  if (rc.localCode !== undefined) linkAll(`${rc.localCode}/hooks/common`, hooks);
-  linkAll(`${rc.adminBase}/hooks/common`, hooks);
-  if (name === ADMIN_REPOSITORY) linkAll(`${rc.adminBase}/hooks/gitolite-admin`, hooks);
+/** What is linked into each repository, by name: the site's own first, so that gitolite's stand where both are. */
+export interface HookLinks {
+  readonly common: ReadonlyMap<string, string>;
+  /** Of gitolite-admin only. */
+  readonly admin: ReadonlyMap<string, string>;
 }
 
-function linkAll(from: string, to: string): void {
-  for (const name of visibleNames(from)) {
-    const link = `${to}/${name}`;
-    if (targetOf(link) === `${from}/${name}`) continue;
+export function hookLinks(rc: Rc): HookLinks {
+  const own = rc.localCode === undefined ? [] : targetsIn(`${rc.localCode}/hooks/common`);
+  return {
+    common: new Map([...own, ...targetsIn(`${rc.adminBase}/hooks/common`)]),
+    admin: new Map(targetsIn(`${rc.adminBase}/hooks/gitolite-admin`)),
+  };
+}
+
+export function hookRepository(rc: Rc, name: string, links: HookLinks = hookLinks(rc)): void {
+  const hooks = `${repositoryPath(rc, name)}/hooks`;
+  makeDirectory(hooks, rc);
+  for (const [hook, target] of [...links.common, ...(name === ADMIN_REPOSITORY ? links.admin : [])]) {
+    const link = `${hooks}/${hook}`;
+    if (targetOf(link) === target) continue;
     rmSync(link, { force: true });
-    symlinkSync(`${from}/${name}`, link);
+    symlinkSync(target, link);
   }
+}
+
+function targetsIn(folder: string): readonly (readonly [string, string])[] {
+  return visibleNames(folder).map((name) => [name, `${folder}/${name}`]);
 }
 
 /** As the shell's `*` finds them. */

@@ -1,15 +1,9 @@
 /** Every command that comes with the server, by name. A site's own of the same name comes first, but for `CORE_COMMANDS`. */
-import { access } from './access.ts';
 import type { SiteCommand } from './command.ts';
-import { compile } from './compile.ts';
-import { compileTemplateData } from './compile-template-data.ts';
-import { creator, owns } from './creator.ts';
-import { gitConfig } from './git-config.ts';
 import { helpCommand } from './help.ts';
-import { LIST_COMMANDS } from './list.ts';
 import { printDefaultRc } from './print-default-rc.ts';
 import { queryRc } from './query-rc.ts';
-import { setup } from './setup.ts';
+import { SERVER_COMMANDS } from './server.ts';
 import { trigger } from './trigger.ts';
 import { USER_COMMANDS } from './users.ts';
 import { version } from './version.ts';
@@ -23,6 +17,14 @@ const isBuiltIn = (name: string): boolean =>
 
 const help = helpCommand(() => [...SITE_COMMANDS.keys()].filter((name) => !isBuiltIn(name)));
 
-const ALL: readonly SiteCommand[] = [help, printDefaultRc, queryRc, trigger, version, ...USER_COMMANDS];
+const ALL: readonly SiteCommand[] = [
+  help,
+  printDefaultRc,
+  queryRc,
+  trigger,
+  version,
+  ...SERVER_COMMANDS,
+  ...USER_COMMANDS,
+];
 
 export const SITE_COMMANDS: ReadonlyMap<string, SiteCommand> = new Map(ALL.map((command) => [command.name, command]));
