@@ -37,7 +37,14 @@ import { createUpload } from '../upload/upload.ts';
 import { ensureAdminRepository, headBranch } from './admin-repository.ts';
 import type { OpenDoors, Urls } from './banner.ts';
 import { ensureAdministrator } from './first-start.ts';
-import { composeCatalogue, composeDirectory, openSiteRoom, readSiteSettings, type SiteRoom } from './site-room.ts';
+import {
+  composeCatalogue,
+  composeDirectory,
+  openSiteRoom,
+  readSiteSettings,
+  siteSteps,
+  type SiteRoom,
+} from './site-room.ts';
 
 export interface Rooms {
   readonly log: Log;
@@ -236,7 +243,10 @@ async function raiseSpine(config: Config, ground: Ground, stack: AsyncDisposable
     refs,
     store,
     policy: governed,
-    steps: stepsOf(config, policy),
+    steps: [
+      ...stepsOf(config, policy),
+      ...(site === undefined ? [] : siteSteps(site, { processes, ...config.settings })),
+    ],
     journal: ground.journal,
     log,
     metrics,

@@ -18,9 +18,13 @@ import { Runs } from '../gitolite/runs.ts';
 import { SiteCatalogue } from '../gitolite/site-catalogue.ts';
 import type { Site } from '../gitolite/site.ts';
 import { isSiteUser, SiteUsers } from '../gitolite/site-users.ts';
+import { createAdminPushStep } from '../gitolite/steps/admin-push.ts';
+import { siteGround } from '../gitolite/steps/ground.ts';
+import { createUpdateStep } from '../gitolite/steps/update-step.ts';
 import { Visits, type VisitRequest } from '../gitolite/visits.ts';
 import type { Directory } from '../identity/directory.ts';
 import type { RepositorySource } from '../receive/recovery.ts';
+import type { Step } from '../receive/step.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import type { Store } from '../store/store.ts';
 
@@ -82,6 +86,18 @@ export function openSiteRoom(home: string, readRc: ReadRc, parts: SiteRoomParts)
         newRun: (request, env) => ownDoorRun(newRun, { home, request, env }),
       }),
   };
+}
+
+/** The checks of a push that a site adds, in gitolite's order; the admin repository is in force last. */
+export function siteSteps(
+  { runs }: SiteRoom,
+  options: { readonly processes: GitProcesses; readonly gitoliteBrokenConf: string },
+): readonly Step[] {
+  const { processes, gitoliteBrokenConf } = options;
+  return [
+    createUpdateStep({ processes, findGround: siteGround(runs) }),
+    createAdminPushStep({ runs, processes, brokenConf: gitoliteBrokenConf === 'refuse' ? 'refuse' : 'accept' }),
+  ];
 }
 
 /** Who is who: users of the conf as well. */
