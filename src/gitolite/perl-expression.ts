@@ -9,7 +9,7 @@ export type Complain = (line: number, what: string) => void;
 
 const DEPTH_MAX = 64;
 const WORD = /[A-Za-z_]\w*/y;
-const KEY = /-?[A-Za-z_]\w*(?=\s*=>)/y;
+const KEY = /-?[A-Za-z_]\w*/y;
 const NUMBER =
   /0[xX][\da-fA-F_]+|0[bB][01_]+|\d[\d_]*(?:\.(?!\.)[\d_]*)?(?:[eE][-+]?\d+)?|\.\d[\d_]*(?:[eE][-+]?\d+)?/y;
 const NAME = /(?:::)?[A-Za-z_]\w*(?:::\w+)*/y;
@@ -131,7 +131,7 @@ export class PerlExpressions {
   #primary(): readonly PerlValue[] {
     const { source } = this;
     source.skipBlank();
-    const key = source.take(KEY)?.[0];
+    const key = this.#bareKey();
     if (key !== undefined) return [key];
     const char = source.peek();
     if ('$@%'.includes(char) && char !== '') return this.#variable();
@@ -144,6 +144,19 @@ export class PerlExpressions {
     if (source.takeText('"')) return [this.#double('"')];
     if (source.peek(2) === '<<') return [this.#hereDocument()];
     return this.#word();
+  }
+
+  /** A word before `=>`, which may stand in another line. */
+  #bareKey(): string | undefined {
+    const { source } = this;
+    const { at } = source;
+    const key = source.take(KEY)?.[0];
+    if (key === undefined) return undefined;
+    const end = source.at;
+    source.skipBlank();
+    const isKey = source.peek(2) === '=>';
+    source.at = isKey ? end : at;
+    return isKey ? key : undefined;
   }
 
   #variable(): readonly PerlValue[] {

@@ -25,7 +25,7 @@ export interface ProgramSpec {
   /** Over the invocation's. */
   readonly env?: Env;
   /** `inherit`: the invocation's. Default: none. */
-  readonly stdin?: string | Uint8Array | Readable | 'inherit' | 'none';
+  readonly stdin?: Uint8Array | Readable | 'inherit' | 'none';
   /** `show` (default): the invocation's standard output; `stderr`: its standard error; `collect`: returned. */
   readonly stdout?: 'show' | 'collect' | 'stderr';
   readonly timeoutMs?: number;
@@ -60,16 +60,18 @@ export async function findProgram(rc: Rc, kind: ProgramKind, name: string): Prom
 /** @throws Fault `process` where it cannot be started or says more than is collected, `timeout`, `aborted`. */
 export async function runProgram(run: Run, spec: ProgramSpec): Promise<ProgramEnd> {
   run.signal.throwIfAborted();
-  await glExtra(run, 'system', spec.file, ...spec.args);
+  const isLogged = spec.stdout !== 'collect';
+  if (isLogged) await glExtra(run, 'system', spec.file, ...spec.args);
   const child = await start(run, spec);
   using ending = endWith(run, child, spec.timeoutMs);
   const output = spec.stdout === 'collect' ? collected() : undefined;
-  const show = spec.stdout === 'stderr' ? run.warn : run.print;
+  const isError = spec.stdout === 'stderr';
+  const show = (chunk: Buffer): Promise<void> => (isError ? run.warn(chunk) : run.print(chunk));
   const over = new AbortController();
   const fed = feed(run, child, spec.stdin, over.signal);
   const exited = exitOf(child);
   await Promise.all([
-    pump(child.stdout, exited, output?.add ?? ((chunk) => show.call(run, chunk))),
+    pump(child.stdout, exited, output?.add ?? show),
     pump(child.stderr, exited, (chunk) => run.warn(chunk)),
   ]);
   const code = await exited;
@@ -78,7 +80,7 @@ export async function runProgram(run: Run, spec: ProgramSpec): Promise<ProgramEn
   if (ending.reason !== undefined) {
     throw new Fault(ending.reason, 'site program was ended', { context: { file: spec.file } });
   }
-  if (code !== 0) await glExtra(run, 'system() failed', spec.file, ...spec.args, `-> ${code << 8}`);
+  if (code !== 0 && isLogged) await glExtra(run, 'system() failed', spec.file, ...spec.args, `-> ${code << 8}`);
   return { code, stdout: output?.text() ?? '' };
 }
 
@@ -173,12 +175,10 @@ async function pump(
   let linger: NodeJS.Timeout | undefined;
   let hasExited = false;
   const wait = (): void => {
+    hasExited = true;
     linger = setTimeout(() => stream.destroy(), LINGER_MS);
   };
-  void exited.then(() => {
-    hasExited = true;
-    wait();
-  });
+  void exited.then(wait);
   try {
     for await (const chunk of stream) {
       clearTimeout(linger);
@@ -192,7 +192,7 @@ async function pump(
   }
 }
 
-function collected(): { add(chunk: Buffer): Promise<void>; text(): string } {
+function collected(): { readonly add: (chunk: Buffer) => Promise<void>; readonly text: () => string } {
   const chunks: Buffer[] = [];
   let bytes = 0;
   return {
@@ -213,7 +213,7 @@ async function feed(run: Run, child: ChildProcess, given: ProgramSpec['stdin'], 
   stdin.on('error', () => {});
   const input = given === 'inherit' ? run.stdin : given;
   if (!(input instanceof Readable)) {
-    stdin.end(input);
+    stdin.end(input instanceof Uint8Array ? input : undefined);
     return;
   }
   try {

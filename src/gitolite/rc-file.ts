@@ -43,9 +43,7 @@ export function createRcReader(options: { readonly binDirectory: string }): Read
     const paths = [join(home, '.gitolite.rc'), env['G3T_RC']];
     const key = JSON.stringify([home, paths[1] ?? '']);
     const known = remembered.get(key);
-    const files = await Promise.all(
-      paths.map((path, index) => (path === undefined ? undefined : readSettings(path, known?.files[index]))),
-    );
+    const files = await Promise.all(paths.map((path, index) => readSettings(path, known?.files[index])));
     if (known !== undefined && isStillSo(known, files, env)) return known.rc;
     const asked = new Map<string, string | undefined>();
     const rc = settingsOf({
@@ -69,7 +67,11 @@ export function createRcReader(options: { readonly binDirectory: string }): Read
 }
 
 /** The same file object again where nothing changed. Undefined: there is none, or it is empty. */
-async function readSettings(path: string, known: SettingsFile | undefined): Promise<SettingsFile | undefined> {
+async function readSettings(
+  path: string | undefined,
+  known: SettingsFile | undefined,
+): Promise<SettingsFile | undefined> {
+  if (path === undefined) return undefined;
   try {
     const { dev, ino, size, mtimeMs, ctimeMs } = await stat(path);
     const stamp = [dev, ino, size, mtimeMs, ctimeMs].join(' ');
@@ -207,5 +209,6 @@ function valuesOf(hash: PerlHash): Rc['values'] {
 function valueOf(value: PerlValue): RcValue {
   if (value === undefined) return '';
   if (value instanceof Map) return valuesOf(value);
-  return Array.isArray(value) ? value.map(valueOf) : value;
+  // Holes too: `map` would step over them.
+  return Array.isArray(value) ? Array.from(value, valueOf) : value;
 }

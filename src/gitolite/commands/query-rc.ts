@@ -73,7 +73,7 @@ async function find(run: Run, values: Rc['values'], path: readonly string[]): Pr
       await glWarn(run, 'unused arguments...');
       break;
     }
-    value = isHash(value) ? value[key] : itemOf(value as readonly RcValue[], key);
+    value = isHash(value) ? value[key] : itemOf(value, key);
     // As in Perl's own `||`: what is false is nothing to look into.
     if (typeof value === 'string' && !isTrue(value)) value = '';
     value ??= '';
