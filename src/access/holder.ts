@@ -10,6 +10,7 @@ import type { RepositoryFacts } from '../repository/repository.ts';
 import type { Store } from '../store/store.ts';
 import { checkPolicy, checkReason, checkText, type PolicyCheck } from './check.ts';
 import { compilePolicy, POLICY_ENTRY, type PolicySources } from './compile.ts';
+import type { ConfGround } from './gitolite/conf-policy.ts';
 import type { Decision, Question } from './decision.ts';
 import type { Explanation, Policy, PolicyNeeds } from './policy.ts';
 import { renderProblem } from './problem.ts';
@@ -96,6 +97,10 @@ export class PolicyHolder implements Policy {
 
   readableRefs(principal: Principal, repository: RepositoryFacts): ((refname: string) => boolean) | undefined {
     return this.#policy.readableRefs(principal, repository);
+  }
+
+  confGround(principal: Principal, repository: RepositoryFacts): ConfGround | undefined {
+    return this.#policy.confGround?.(principal, repository);
   }
 
   explain(question: Question): Explanation {

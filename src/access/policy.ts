@@ -4,6 +4,7 @@
  */
 import type { Principal } from '../identity/principal.ts';
 import type { RepositoryFacts } from '../repository/repository.ts';
+import type { ConfGround } from './gitolite/conf-policy.ts';
 import type { Decision, Question, TraceStep } from './decision.ts';
 
 export interface PolicyNeeds {
@@ -36,4 +37,6 @@ export interface Policy {
    */
   readableRefs(principal: Principal, repository: RepositoryFacts): ((refname: string) => boolean) | undefined;
   explain(question: Question): Explanation;
+  /** What asks a gitolite conf ref by ref; undefined where none governs the repository. */
+  confGround?(principal: Principal, repository: RepositoryFacts): ConfGround | undefined;
 }

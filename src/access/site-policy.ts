@@ -8,7 +8,7 @@ import type { Principal } from '../identity/principal.ts';
 import { ADMIN_REPOSITORY } from '../repository/lifecycle.ts';
 import type { RepositoryFacts } from '../repository/repository.ts';
 import type { Decision, Question } from './decision.ts';
-import type { ConfPolicy } from './gitolite/conf-policy.ts';
+import type { ConfGround, ConfPolicy } from './gitolite/conf-policy.ts';
 import type { Explanation, Policy, PolicyNeeds } from './policy.ts';
 
 export class SitePolicy implements Policy {
@@ -45,6 +45,10 @@ export class SitePolicy implements Policy {
   /** The conf knows no refs that some readers may not see. */
   readableRefs(principal: Principal, repository: RepositoryFacts): ((refname: string) => boolean) | undefined {
     return this.#isConfs(repository) ? undefined : this.#lace.readableRefs(principal, repository);
+  }
+
+  confGround(principal: Principal, repository: RepositoryFacts): ConfGround | undefined {
+    return this.#isConfs(repository) ? this.#conf.confGround(principal, repository) : undefined;
   }
 
   #governorOf(question: Question): Pick<Policy, 'decide' | 'explain'> {

@@ -16,7 +16,7 @@ import type { Explanation, PolicyNeeds } from '../policy.ts';
 import { printable } from '../problem.ts';
 import { scopeRefusal } from '../scope.ts';
 import type { CompiledConf } from './compile-conf.ts';
-import { ANY_REF, NAME_REF, type Access, type Attempt, type RuleStep } from './conf-access.ts';
+import { ANY_REF, NAME_REF, type Access, type Attempt, type ConfAccess, type RuleStep } from './conf-access.ts';
 import type { ConfRule } from './conf.ts';
 import { quotePath } from './quoted-path.ts';
 import type { ConfRepository, ConfUser } from './rule-index.ts';
@@ -40,6 +40,13 @@ const GOVERNED = new Set<Operation>([
 ]);
 
 const GRANTS_SHOWN_MAX = 3;
+
+/** For questions about one ref after another. */
+export interface ConfGround {
+  readonly access: ConfAccess;
+  readonly repository: ConfRepository;
+  readonly user: ConfUser;
+}
 
 export class ConfPolicy {
   readonly #compiled: CompiledConf;
@@ -67,10 +74,18 @@ export class ConfPolicy {
     const { index, access } = this.#compiled;
     // On a site of its own virtual refs are checked together, in the order of the rules (gitolite/steps/update-step.ts).
     const isElsewhere = repository.conf !== undefined;
-    const paths = !isElsewhere && index.hasRefex(index.repositoryMemberships(about, new Meter()), (refex) =>
-      refex.startsWith(NAME_REF),
-    );
+    const paths =
+      !isElsewhere &&
+      index.hasRefex(index.repositoryMemberships(about, new Meter()), (refex) => refex.startsWith(NAME_REF));
     return { paths, refReads: false, merges: access.hasOption(about, 'MERGE_CHECK') };
+  }
+
+  confGround(principal: Principal, repository: RepositoryFacts): ConfGround {
+    return {
+      access: this.#compiled.access,
+      repository: this.#repository(repository, principal),
+      user: userOf(principal, repository),
+    };
   }
 
   explain(question: Question): Explanation {

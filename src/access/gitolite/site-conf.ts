@@ -2,7 +2,6 @@
 import { ADMIN_REPOSITORY } from '../../repository/lifecycle.ts';
 import { fileProblem, type Problem } from '../problem.ts';
 import { compileConf, type CompiledConf } from './compile-conf.ts';
-import { NAME_REF } from './conf-access.ts';
 import { CONF_ENTRY } from './conf-lines.ts';
 import { CONF_FOLDER, ConfPolicy } from './conf-policy.ts';
 import type { ConfPlace } from './conf.ts';
@@ -38,13 +37,27 @@ export function compileSiteConf(sources: ReadonlyMap<string, string>): SiteConf 
   return { kind: 'ok', policy: new ConfPolicy(result.compiled, settings.roles), warnings };
 }
 
+/** Built in (gitolite/vref/all.ts). Programs belong to a site of gitolite's, whose administrators may run them. */
+const CHECKED = new Set([
+  'NAME',
+  'COUNT',
+  'EMAIL-CHECK',
+  'FILETYPE',
+  'MAX_NEWBIN_SIZE',
+  'MERGE-CHECK',
+  'NAME_NC',
+  'VOTES',
+  'refex-expr',
+]);
+
 /** A rule that nothing checks would let through what it is there to stop. */
 function unchecked({ conf, texts }: CompiledConf): readonly Problem[] {
   const problems = new Map<string, Problem>();
   for (const stanzas of conf.stanzas.values()) {
     for (const rule of stanzas.flatMap(({ rules }) => [...rules.values()].flat())) {
-      if (!rule.refex.startsWith('VREF/') || rule.refex.startsWith(NAME_REF)) continue;
-      const message = `${rule.refex} cannot be checked here yet: of the VREFs there is NAME only`;
+      const name = /^VREF\/([^/]*)/.exec(rule.refex)?.[1];
+      if (name === undefined || CHECKED.has(name)) continue;
+      const message = `${rule.refex} cannot be checked here: of the VREFs there are ${[...CHECKED].sort().join(', ')}`;
       problems.set(`${rule.file}:${rule.line}:${rule.refex}`, problemAt(rule, message, texts));
     }
   }
