@@ -2,11 +2,11 @@
  * A repository made as a copy of another. It is made whole under a name that no repository can have and then renamed: what
  * is cut short leaves nothing behind that anybody could take for the copy.
  */
-import { readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncDirectory, syncFile } from '../base/durable.ts';
 import { CREATOR_FILE, repositoryPath, statOf } from './disk.ts';
-import { hookRepository, makeDirectory } from './hooks.ts';
+import { hookLinks, makeDirectory } from './hooks.ts';
 import { runProgram } from './programs.ts';
 import type { Run } from './run.ts';
 import { writeSiteFile } from './site-file.ts';
@@ -36,7 +36,7 @@ export async function copyRepository(run: Run, { from, to, user }: CopyOptions):
     // Written as a shell's echo writes it: with a line end, which the creator of any other repository lacks.
     await writeSiteFile(run, join(temporary, CREATOR_FILE), { data: `${user}\n` });
     await writeSiteFile(run, join(temporary, 'gl-forked-from'), { data: `${from}\n` });
-    hookRepository(run.rc, to, temporary);
+    await linkHooks(run, join(temporary, 'hooks'));
     await syncTree(temporary);
     await rename(temporary, target);
     await syncDirectory(parent);
@@ -69,6 +69,15 @@ async function clone(run: Run, { source, temporary, target }: Cloning): Promise<
   const { code } = await runProgram(listening, { file: 'git', args });
   await run.warn(said.replaceAll(temporary, () => target));
   return code;
+}
+
+/** As every repository of the site has them. */
+async function linkHooks(run: Run, hooks: string): Promise<void> {
+  makeDirectory(hooks, run.rc);
+  for (const [hook, target] of hookLinks(run.rc).common) {
+    await rm(join(hooks, hook), { force: true });
+    await symlink(target, join(hooks, hook));
+  }
 }
 
 /** Objects that git wrote are on disk, those it linked were; the rest is small. */

@@ -5,6 +5,7 @@ import { Meter } from '../../access/meter.ts';
 import { Stint } from '../../base/stint.ts';
 import { decided, permissionWarnings, repositoryOf, siteUser } from '../ask.ts';
 import { repositoryPath } from '../disk.ts';
+import { getOptions, type OptionSpec } from '../getopt.ts';
 import { glWarn } from '../gl-log.ts';
 import { greeting, greetingFields } from '../greeting.ts';
 import { configOf } from '../options.ts';
@@ -13,7 +14,7 @@ import { isTrue, scalarOf } from '../rc-value.ts';
 import { assertAsker } from '../rights.ts';
 import type { Run } from '../run.ts';
 import { readSiteFile } from '../site-file.ts';
-import { parseSwitches } from '../switches.ts';
+import { showUsage } from '../usage.ts';
 import { dies, REPOSITORY_WORD } from '../words.ts';
 import type { SiteCommand } from './command.ts';
 
@@ -31,27 +32,25 @@ With a PATTERN, a regular expression, only what it matches somewhere is listed.
 
 `;
 
+const SWITCHES: readonly OptionSpec[] = ['lc', 'ld', 'json', 'p', 'h'].map((name) => ({ names: [name] }));
+
 export const info: SiteCommand = {
   name: 'info',
   summary: 'list what you can reach',
   usage: USAGE,
   async run(run, args) {
-    const asked = parseSwitches(args, ['lc', 'ld', 'json', 'p', 'h']);
-    if (asked.kind === 'wrong') await glWarn(run, `${asked.complaint}\n`);
-    if (asked.kind === 'wrong' || asked.words.length > 1 || asked.on.has('h')) {
-      await run.print(USAGE);
-      return 1;
-    }
-    const { on, words } = asked;
+    const given = await getOptions(run, args, SWITCHES);
+    if (given === undefined || given.operands.length > 1 || given.options.has('h')) return showUsage(run, info);
+    const { options, operands } = given;
     assertAsker(run);
-    const isWanted = filterOf(words[0]);
+    const isWanted = filterOf(operands[0]);
     const listing: Listing = {
       isWanted,
-      hasCreators: on.has('lc'),
-      hasDescriptions: on.has('ld'),
-      isJson: on.has('json'),
+      hasCreators: options.has('lc'),
+      hasDescriptions: options.has('ld'),
+      isJson: options.has('json'),
     };
-    await (on.has('json') ? showJson(run, listing, !on.has('p')) : showText(run, listing, !on.has('p')));
+    await (options.has('json') ? showJson(run, listing, !options.has('p')) : showText(run, listing, !options.has('p')));
     return 0;
   },
 };

@@ -5,11 +5,20 @@ import { create } from './create.ts';
 import { d } from './d.ts';
 import { desc } from './desc.ts';
 import { fork } from './fork.ts';
+import { gitAnnexShell } from './git-annex-shell.ts';
+import { htpasswd } from './htpasswd.ts';
 import { info } from './info.ts';
+import { listDanglingRepos } from './list-dangling-repos.ts';
+import { lock } from './lock.ts';
 import { motd } from './motd.ts';
+import { newbranch } from './newbranch.ts';
 import { option } from './option.ts';
 import { perms } from './perms.ts';
+import { push } from './push.ts';
 import { readme } from './readme.ts';
+import { sudo } from './sudo.ts';
+import { svnserve } from './svnserve.ts';
+import { symbolicRef } from './symbolic-ref.ts';
 import { writable } from './writable.ts';
 
 export const USER_COMMANDS: readonly SiteCommand[] = [
@@ -18,10 +27,19 @@ export const USER_COMMANDS: readonly SiteCommand[] = [
   d,
   desc,
   fork,
+  gitAnnexShell,
+  htpasswd,
   info,
+  listDanglingRepos,
+  lock,
   motd,
+  newbranch,
   option,
   perms,
+  push,
   readme,
+  sudo,
+  svnserve,
+  symbolicRef,
   writable,
 ];

@@ -1,0 +1,28 @@
+/** `symbolic-ref`: shows or sets where HEAD of a repository points. */
+import { repositoryPath } from '../disk.ts';
+import { runProgram } from '../programs.ts';
+import { isTrue } from '../rc-value.ts';
+import { may, quietly } from '../rights.ts';
+import { askerOf } from '../run.ts';
+import { refuses, showUsage } from '../usage.ts';
+import type { SiteCommand } from './command.ts';
+
+export const symbolicRef: SiteCommand = {
+  name: 'symbolic-ref',
+  summary: 'show or set what HEAD of a repository points to',
+  usage: `
+Usage:  ssh git@host symbolic-ref REPO ARGUMENTS
+
+Runs 'git symbolic-ref ARGUMENTS' in a repository that you may write to.
+
+`,
+  async run(run, [given = '', ...args]) {
+    if (!isTrue(given) || given === '-h') return showUsage(run, symbolicRef);
+    if (askerOf(run) === undefined) return refuses(run, 'GL_USER not set');
+    const name = given.replace(/\.git$/, '');
+    if (!(await quietly(run, () => may(run, name, 'W')))) return refuses(run, 'You are not authorised');
+    const cwd = repositoryPath(run.rc, name);
+    const { code } = await runProgram(run, { file: 'git', args: ['symbolic-ref', ...args], cwd });
+    return code;
+  },
+};
