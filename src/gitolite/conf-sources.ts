@@ -56,13 +56,17 @@ function keyGroupsOf(rc: Rc): ReadonlyMap<string, readonly string[]> {
   return groups;
 }
 
-/** Relative paths, sorted. Links are followed. */
-export function filesBelow(top: string, ending: string): readonly string[] {
+/** Relative paths, sorted. */
+export function filesBelow(
+  top: string,
+  ending: string,
+  { followsLinks = true }: { readonly followsLinks?: boolean } = {},
+): readonly string[] {
   const found: string[] = [];
   const walk = (folder: string, depth: number): void => {
     for (const entry of entriesOf(join(top, folder))) {
       const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
-      const stat = entry.isSymbolicLink() ? statOf(join(top, path)) : entry;
+      const stat = followsLinks && entry.isSymbolicLink() ? statOf(join(top, path)) : entry;
       if (stat?.isDirectory() === true && depth < DEPTH_MAX) walk(path, depth + 1);
       else if (stat?.isFile() === true && path.endsWith(ending)) found.push(path);
       if (found.length > FILES_MAX) throw dies(`more than ${FILES_MAX} files in '${top}'`);

@@ -24,6 +24,8 @@ export const SENTINEL_FILE = 'gl-conf';
 
 const FILES = [CREATOR_FILE, PERMISSIONS_FILE, GROUPS_FILE] as const;
 const FILE_BYTES_MAX = 1024 * 1024;
+/** Of a file with a line for each repository or key of the site. */
+export const LIST_BYTES_MAX = 256 * 1024 * 1024;
 /** Repositories whose files are remembered. */
 const KNOWN_MAX = 50_000;
 /** A file system's clock may tick this slowly: what changed so lately can change again without a trace. */
@@ -121,10 +123,10 @@ function isRacy({ mtimeMs, ctimeMs }: Stats, now: number): boolean {
 }
 
 /** The text of a small file of the site's; empty where it is not there. @throws `dies` where it is too large to be one. */
-export function textOf(path: string): string {
+export function textOf(path: string, bytesMax = FILE_BYTES_MAX): string {
   const stat = statOf(path);
   if (stat?.isFile() !== true) return '';
-  if (stat.size > FILE_BYTES_MAX) throw dies(`'${path}' is too large`);
+  if (stat.size > bytesMax) throw dies(`'${path}' is too large`);
   return readFileSync(path, 'utf8');
 }
 

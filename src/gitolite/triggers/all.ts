@@ -5,13 +5,17 @@ import { backgroundTrigger } from './background.ts';
 import { CPU_TIME } from './cpu-time.ts';
 import { DEFAULT_ROLES } from './default-roles.ts';
 import { DENY_MESSAGES } from './deny-messages.ts';
+import { GIT_CONFIGS } from './git-configs.ts';
 import { KINDERGARTEN } from './kindergarten.ts';
 import { MIRRORING } from './mirroring.ts';
 import { MOTD } from './motd.ts';
+import { PUBLISHED } from './published.ts';
 import { REFERENCE } from './reference.ts';
 import { RENICE } from './renice.ts';
 import { REPOSITORY_UMASK } from './repository-umask.ts';
 import { SHELL_USERS } from './shell-users.ts';
+import { SSH_AUTHKEYS } from './ssh-authkeys.ts';
+import { SSH_AUTHKEYS_SPLIT } from './ssh-authkeys-split.ts';
 import type { BuiltInTrigger } from './trigger.ts';
 import { UPSTREAM } from './upstream.ts';
 import { WRITABLE } from './writable.ts';
@@ -23,13 +27,17 @@ const ALL: readonly BuiltInTrigger[] = [
   ...CPU_TIME,
   DEFAULT_ROLES,
   DENY_MESSAGES,
+  GIT_CONFIGS,
   KINDERGARTEN,
   ...MIRRORING,
   ...MOTD,
+  ...PUBLISHED,
   REFERENCE,
   RENICE,
   ...REPOSITORY_UMASK,
   ...SHELL_USERS,
+  SSH_AUTHKEYS,
+  SSH_AUTHKEYS_SPLIT,
   UPSTREAM,
   backgroundTrigger((name) => BUILT_IN_TRIGGERS.get(name)),
 ];

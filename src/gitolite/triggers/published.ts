@@ -1,0 +1,127 @@
+/** What git-daemon and gitweb serve: their marks in each repository, and gitweb's list of projects. */
+import { rmSync } from 'node:fs';
+import { Stint } from '../../base/stint.ts';
+import { ask } from '../ask.ts';
+import { isDiskName, LIST_BYTES_MAX, repositoryPath, statOf, textOf, writeText } from '../disk.ts';
+import { configOf, optionOf } from '../options.ts';
+import { isTrue, scalarOf } from '../rc-value.ts';
+import type { Run } from '../run.ts';
+import type { BuiltInTrigger } from './trigger.ts';
+
+const EXPORT_MARK = 'git-daemon-export-ok';
+
+const DAEMON: BuiltInTrigger = {
+  name: 'post-compile/update-git-daemon-access-list',
+  async run(run, { point, args: [repository = ''] }) {
+    await eachOf(run, point === 'POST_CREATE' ? [repository] : undefined, async (name) => {
+      await mark(run, name, await mayRead(run, name, 'daemon'));
+    });
+  },
+};
+
+const GITWEB: BuiltInTrigger = {
+  name: 'post-compile/update-gitweb-access-list',
+  async run(run, { point, args: [repository = '', , attempt] }) {
+    const isNew = point === 'POST_CREATE';
+    // Git's own text for it; one that somebody changed since is not new any more.
+    if (isNew && attempt !== 'perms') rmSync(`${repositoryPath(run.rc, repository)}/description`, { force: true });
+    const path = projectsList(run);
+    if (!isNew || repository === '') return writeProjects(run, await projectsOf(run, isShown));
+    const line = `${repository}.git`;
+    const others = textOf(path, LIST_BYTES_MAX)
+      .split('\n')
+      .filter((other) => other !== '' && other !== line);
+    const lines = isDiskName(repository) && (await isShown(run, repository)) ? [...others, line] : others;
+    writeText(path, lines.map((one) => `${one}\n`).join(''), run.rc);
+    return undefined;
+  },
+};
+
+const FROM_OPTIONS: BuiltInTrigger = {
+  name: 'post-compile/update-gitweb-daemon-from-options',
+  async run(run) {
+    writeProjects(
+      run,
+      await projectsOf(run, async (_run, name) => {
+        const config = await configOf(run, name);
+        return isTrue(config.get('gitolite-options.gitweb')) || hasGitweb(config);
+      }),
+    );
+    await eachOf(run, undefined, async (name) => {
+      await mark(run, name, isTrue(await optionOf(run, name, 'daemon')));
+    });
+  },
+};
+
+const DESCRIPTION: BuiltInTrigger = {
+  name: 'post-compile/update-description-file',
+  async run(run) {
+    await eachOf(run, undefined, async (name) => {
+      const text = (await configOf(run, name)).get('gitweb.description');
+      if (text !== undefined) await writeIn(run, name, { file: 'description', text });
+    });
+  },
+};
+
+export const PUBLISHED: readonly BuiltInTrigger[] = [DAEMON, GITWEB, FROM_OPTIONS, DESCRIPTION];
+
+async function eachOf(
+  run: Run,
+  names: readonly string[] | undefined,
+  act: (name: string) => Promise<void>,
+): Promise<void> {
+  const stint = new Stint();
+  for (const name of names ?? (await run.site.physical(run.rc))) {
+    if (isDiskName(name)) await act(name);
+    if (stint.isOver) await stint.rest();
+  }
+}
+
+async function mayRead(run: Run, repository: string, user: string): Promise<boolean> {
+  return (await ask(run, { repository, user, attempt: 'R', ref: 'any' })).kind === 'allowed';
+}
+
+async function mark(run: Run, name: string, isExported: boolean): Promise<void> {
+  const path = `${repositoryPath(run.rc, name)}/${EXPORT_MARK}`;
+  if (!isExported) rmSync(path, { force: true });
+  else if (statOf(path)?.isFile() !== true) await writeIn(run, name, { file: EXPORT_MARK, text: '' });
+}
+
+async function writeIn(
+  run: Run,
+  name: string,
+  { file, text }: { readonly file: string; readonly text: string },
+): Promise<void> {
+  const path = `${repositoryPath(run.rc, name)}/${file}`;
+  if (statOf(path)?.isFile() === true && textOf(path) === text) return;
+  const umask = await optionOf(run, name, 'umask');
+  writeText(path, text, { umask: /^[0-7]+$/.test(umask) ? Number.parseInt(umask, 8) : run.rc.umask });
+}
+
+function projectsList({ rc }: Run): string {
+  const setting = rc.values['GITWEB_PROJECTS_LIST'];
+  return isTrue(setting) ? scalarOf(setting) : `${rc.home}/projects.list`;
+}
+
+async function isShown(run: Run, name: string): Promise<boolean> {
+  return (await mayRead(run, name, 'gitweb')) || hasGitweb(await configOf(run, name));
+}
+
+function hasGitweb(config: ReadonlyMap<string, string>): boolean {
+  for (const key of config.keys()) if (/gitweb\./.test(key)) return true;
+  return false;
+}
+
+async function projectsOf(run: Run, isOne: (run: Run, name: string) => Promise<boolean>): Promise<readonly string[]> {
+  const names: string[] = [];
+  await eachOf(run, undefined, async (name) => {
+    if (await isOne(run, name)) names.push(name);
+  });
+  return names;
+}
+
+function writeProjects(run: Run, names: readonly string[]): void {
+  const text = names.map((name) => `${name}.git\n`).join('');
+  const path = projectsList(run);
+  if (statOf(path) === undefined || textOf(path, LIST_BYTES_MAX) !== text) writeText(path, text, run.rc);
+}
