@@ -4,18 +4,26 @@
  */
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { localStamp } from './local-time.ts';
 import { scalarOf } from './rc-value.ts';
 import type { Rc } from './rc.ts';
 import type { Env, Run } from './run.ts';
+import { sendToSyslog } from './syslog.ts';
 
 /** Appends one line. A log that cannot be written ends nothing: the journal has what happened too. */
 export async function glLog(run: Run, ...fields: readonly string[]): Promise<void> {
   const destination = scalarOf(run.rc.values['LOG_DEST']);
   const text = fields.join('\t').replaceAll(/[\n\r]+/g, '<<newline>>');
-  const line = `${timeOf(run.clock.now())}\t${run.env['GL_TID'] ?? '0'}\t${text}\n`;
+  const line = `${localStamp(run.clock.now())}\t${run.env['GL_TID'] ?? '0'}\t${text}\n`;
   if (destination.includes('repo-log') && fields[0] === 'update') await append(run, repositoryLog(run), line);
   if (destination.includes('syslog')) {
-    await sendToSyslog(run, text);
+    await sendToSyslog({
+      facility: scalarOf(run.rc.values['LOG_FACILITY']) || 'local0',
+      // Extra detail is what begins with a tab.
+      level: text.startsWith('\t') ? 'debug' : 'info',
+      tag: `gitolite[${run.env['GL_TID'] ?? ''}]`,
+      text,
+    });
     if (!destination.includes('normal')) return;
   }
   const file = run.env['GL_LOGFILE'];
@@ -35,7 +43,7 @@ export async function glWarn(run: Run, text: string): Promise<void> {
 
 /** LOG_TEMPLATE with the date in it, in local time. */
 export function logFileOf(rc: Rc, now: number): string {
-  const { year, month, day } = localTime(now);
+  const [year = '', month = '', day = ''] = localStamp(now).split(/[-.]/);
   return scalarOf(rc.values['LOG_TEMPLATE']).replaceAll('%y', year).replaceAll('%m', month).replaceAll('%d', day);
 }
 
@@ -68,27 +76,4 @@ async function append(run: Run, file: string, line: string): Promise<void> {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
     await run.warn(`WARNING: the log ${file} cannot be written: ${String(error)}\n`);
   }
-}
-
-async function sendToSyslog(_run: Run, _text: string): Promise<void> {}
-
-interface LocalTime {
-  readonly year: string;
-  readonly month: string;
-  readonly day: string;
-}
-
-function localTime(now: number): LocalTime {
-  const date = new Date(now);
-  return { year: String(date.getFullYear()), month: two(date.getMonth() + 1), day: two(date.getDate()) };
-}
-
-function timeOf(now: number): string {
-  const date = new Date(now);
-  const { year, month, day } = localTime(now);
-  return `${year}-${month}-${day}.${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
-}
-
-function two(number: number): string {
-  return String(number).padStart(2, '0');
 }

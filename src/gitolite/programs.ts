@@ -5,11 +5,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { access, constants, stat } from 'node:fs/promises';
 import { constants as osConstants } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { BOUNDS } from '../base/bounds.ts';
 import { Fault } from '../base/fault.ts';
 import { readChunk, writeAll } from '../git/stream.ts';
+import { confine } from './confine.ts';
 import { glExtra } from './gl-log.ts';
 import type { Rc } from './rc.ts';
 import type { Env, Run } from './run.ts';
@@ -57,12 +58,17 @@ export async function findProgram(rc: Rc, kind: ProgramKind, name: string): Prom
   return undefined;
 }
 
-/** @throws Fault `process` where it cannot be started or says more than is collected, `timeout`, `aborted`. */
+/**
+ * Runs a program to its end.
+ * @throws Fault `process` where it cannot be started or says more than is collected, `timeout`, `aborted`.
+ */
 export async function runProgram(run: Run, spec: ProgramSpec): Promise<ProgramEnd> {
   run.signal.throwIfAborted();
   const isLogged = spec.stdout !== 'collect';
   if (isLogged) await glExtra(run, 'system', spec.file, ...spec.args);
-  const child = await start(run, spec);
+  await using confined = spec.confined === true ? await confine(spec, spec.writable ?? []) : undefined;
+  const command = confined?.command ?? spec;
+  const child = await start(run, { ...spec, ...command, env: { ...spec.env, ...confined?.env } });
   using ending = endWith(run, child, spec.timeoutMs);
   const output = spec.stdout === 'collect' ? collected() : undefined;
   const isError = spec.stdout === 'stderr';
@@ -78,7 +84,9 @@ export async function runProgram(run: Run, spec: ProgramSpec): Promise<ProgramEn
   over.abort();
   await fed;
   if (ending.reason !== undefined) {
-    throw new Fault(ending.reason, 'site program was ended', { context: { file: spec.file } });
+    const publicMessage = ending.reason === 'timeout' ? `${basename(spec.file)} took too long` : undefined;
+    const context = { file: spec.file };
+    throw new Fault(ending.reason, 'site program was ended', { context, ...(publicMessage ? { publicMessage } : {}) });
   }
   if (code !== 0 && isLogged) await glExtra(run, 'system() failed', spec.file, ...spec.args, `-> ${code << 8}`);
   return { code, stdout: output?.text() ?? '' };
@@ -111,7 +119,7 @@ async function start(run: Run, spec: ProgramSpec): Promise<ChildProcess> {
   return child;
 }
 
-/** Ends the program with the invocation or at its deadline. */
+/** Ends the program with the invocation, at its deadline, or where nobody waits for it any more. */
 function endWith(
   run: Run,
   child: ChildProcess,
@@ -130,6 +138,7 @@ function endWith(
     end('aborted');
   };
   run.signal.addEventListener('abort', abort, { once: true });
+  if (run.signal.aborted) abort();
   const cancelDeadline =
     timeoutMs === undefined
       ? (): void => {}
@@ -144,6 +153,8 @@ function endWith(
       run.signal.removeEventListener('abort', abort);
       cancelDeadline();
       cancelKill();
+      // Whoever stopped listening (a client that went away, output beyond the bound) leaves no program behind.
+      if (child.exitCode === null && child.signalCode === null) signalTree(child, 'SIGKILL');
     },
   };
 }

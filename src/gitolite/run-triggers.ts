@@ -1,6 +1,7 @@
 /** What the settings list for a trigger point, one after another: the site's own programs first by name, then the built-ins. */
 import { findProgram, runProgram } from './programs.ts';
-import { glExtra, glWarn } from './gl-log.ts';
+import { glWarn } from './gl-log.ts';
+import { withOptions } from './options.ts';
 import { isHash, listOf, wordsOf } from './rc-value.ts';
 import { type Run, withEnv } from './run.ts';
 import { TRIGGER_POINTS, type TriggerPoint } from './rc.ts';
@@ -29,7 +30,8 @@ export async function trigger(run: Run, point: TriggerPoint, args: readonly stri
 
 /** As `trigger`, of any list in the settings: `gitolite trigger NAME`. */
 export async function triggerNamed(run: Run, point: string, args: readonly string[]): Promise<Run> {
-  let current = run;
+  const [repository = ''] = args;
+  let current = repository === '' ? run : await withOptions(run, repository);
   for (const line of linesOf(run, point)) {
     const effect = await runLine(current, { line, point, args });
     if (effect?.env !== undefined) current = withEnv(current, effect.env);
@@ -95,7 +97,6 @@ async function runBuiltIn(
   builtIn: BuiltInTrigger,
   { own, point, args, input }: BuiltInCall,
 ): Promise<TriggerEffect | void> {
-  await glExtra(run, 'trigger', builtIn.name, ...own, point, ...args);
   const known = isTriggerPoint(point) ? point : undefined;
   return builtIn.run(run, { point: known, own, args: input === undefined ? args : [input.user, input.command] });
 }

@@ -189,11 +189,14 @@ void test('settings are what acts on them needs', async () => {
   assert.equal(rc.hostname, 'h');
   assert.deepEqual([...rc.safeConfig], [['A', 'b']]);
   assert.equal(rc.groupListProgram, '/usr/bin/groups');
-  assert.deepEqual([...rc.commands].sort(), [
-    ['help', '1'],
-    ['motd', '1'],
-    ['sudo', 'ua'],
-  ]);
+  assert.deepEqual(
+    [...rc.commands.entries()].sort(([a], [b]) => (a < b ? -1 : 1)),
+    [
+      ['help', '1'],
+      ['motd', '1'],
+      ['sudo', 'ua'],
+    ],
+  );
   assert.deepEqual(rc.sugar, ['macros']);
   assert.deepEqual(rc.triggers.get('PRE_GIT'), ['Motd::pre_git']);
   assert.deepEqual(rc.triggers.get('ACCESS_1'), ['Writable::access_1']);

@@ -1,6 +1,6 @@
 /** `gitolite query-rc`: what a setting is, for people and for scripts. */
+import { getOptions, type OptionSpec } from '../getopt.ts';
 import { glWarn } from '../gl-log.ts';
-import { readOptions } from '../read-options.ts';
 import { isHash, isTrue, scalarOf } from '../rc-value.ts';
 import type { Rc, RcValue } from '../rc.ts';
 import type { Run } from '../run.ts';
@@ -27,14 +27,22 @@ Shows a setting. What follows its name leads into it: keys of a hash, numbers of
 
 `;
 
+const OPTIONS: readonly OptionSpec[] = [
+  { names: ['all', 'a'] },
+  { names: ['dump', 'd'] },
+  { names: ['nonl', 'n'] },
+  { names: ['quiet', 'q'] },
+  { names: ['help', 'h'] },
+];
+
 export const queryRc: SiteCommand = {
   name: 'query-rc',
   summary: 'show settings',
   usage: USAGE,
   async run(run, args) {
-    const options = await readOptions(run, args, { all: 'a', dump: 'd', nonl: 'n', quiet: 'q', help: 'h' });
-    if (options === undefined) return usage(run);
-    const { given, operands } = options;
+    const read = await getOptions(run, args, OPTIONS);
+    if (read === undefined) return usage(run);
+    const { options: given, operands } = read;
     const isLone = operands.length === 0 && !given.has('dump') && !given.has('nonl') && !given.has('quiet');
     if (given.has('all') && !isLone) {
       throw dies(`'-a' cannot be combined with other arguments or options; run with '-h' for usage`);
