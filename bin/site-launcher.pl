@@ -1,6 +1,6 @@
 # Hands one call of a gitolite site's program to the account's gate through its control socket, and starts a gate where
 # none runs: the frames of src/api/frames.ts, the call of src/api/site-call.ts. Loads no module on the common way: every
-# one costs as much as all of this. src/site-launcher.ts is the same for machines without Perl.
+# one costs as much as all of this. src/house/site-launcher.ts is the same for machines without Perl.
 use strict;
 
 my $FRAME_BYTES    = 65_536;

@@ -3,6 +3,7 @@ import { createConnection, type Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { Fault } from '../base/fault.ts';
 import { encodeFrame, FrameReader, STDIN_CREDIT_BYTES, type Frame, FRAME_BYTES_MAX } from './frames.ts';
+import { encodeSiteCall, type SiteCall } from './site-call.ts';
 
 export interface ControlConnection {
   /**
@@ -11,16 +12,30 @@ export interface ControlConnection {
    * @throws Fault 'aborted' where the gate ends without answering.
    */
   run(command: ControlCommand): Promise<number>;
+  /**
+   * Calls a program of the site that the gate serves, and resolves with its exit code; undefined where the gate did not
+   * take the call. Standard input is left alone until the program reads.
+   * @throws Fault 'aborted' where the gate ends after it took the call.
+   */
+  call(call: SiteCall, streams: SiteStreams): Promise<number | undefined>;
   close(): void;
 }
 
-export interface ControlCommand {
-  readonly argv: readonly string[];
-  /** Act as this user instead of the administrator. */
-  readonly as?: string;
+export interface ControlStreams {
   readonly stdin?: Readable;
   readonly stdout: Writable;
   readonly stderr: Writable;
+}
+
+export interface SiteStreams extends ControlStreams {
+  /** The gate took the call: from here on it takes as long as the program does. */
+  readonly onTaken?: () => void;
+}
+
+export interface ControlCommand extends ControlStreams {
+  readonly argv: readonly string[];
+  /** Act as this user instead of the administrator. */
+  readonly as?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -45,6 +60,7 @@ class ClientConnection implements ControlConnection {
   #credit = STDIN_CREDIT_BYTES;
   #stdin: Readable | undefined;
   #exit: number | undefined;
+  #taken: 'unknown' | 'taken' | 'foreign' = 'unknown';
   #onCredit: () => void = () => {};
 
   constructor(socket: Socket) {
@@ -66,10 +82,34 @@ class ClientConnection implements ControlConnection {
       if (signal?.aborted === true) onAbort();
       if (command.stdin === undefined) this.#socket.write(encodeFrame('stdin'));
       else this.#feed(command.stdin);
-      return await this.#listen(command);
+      return (await this.#listen(command)) ?? 1;
     } finally {
       signal?.removeEventListener('abort', onAbort);
       this.#stdin?.pause();
+      this.#socket.destroy();
+    }
+  }
+
+  async call(call: SiteCall, streams: SiteStreams): Promise<number | undefined> {
+    const { stdin } = streams;
+    try {
+      const bytes = encodeSiteCall(call);
+      const last = Math.max(0, bytes.length - 1) - (Math.max(0, bytes.length - 1) % FRAME_BYTES_MAX);
+      for (let at = 0; at < last; at += FRAME_BYTES_MAX) {
+        this.#socket.write(encodeFrame('part', bytes.subarray(at, at + FRAME_BYTES_MAX)));
+      }
+      this.#socket.write(encodeFrame('site', bytes.subarray(last)));
+      this.#credit = 0;
+      this.#onCredit = () => {
+        if (stdin !== undefined) this.#feed(stdin);
+        else if (this.#socket.writable) this.#socket.write(encodeFrame('stdin'));
+      };
+      return await this.#listen(streams);
+    } catch (error) {
+      if (this.#taken === 'unknown') return undefined;
+      throw error;
+    } finally {
+      stdin?.pause();
       this.#socket.destroy();
     }
   }
@@ -105,11 +145,13 @@ class ClientConnection implements ControlConnection {
     if (stdin.readableEnded || stdin.destroyed) end();
   }
 
-  async #listen(command: ControlCommand): Promise<number> {
+  /** Undefined: the gate did not take the call of a site's program. */
+  async #listen(command: SiteStreams): Promise<number | undefined> {
     try {
       for await (const chunk of this.#socket) {
         if (!Buffer.isBuffer(chunk)) continue;
         for (const frame of this.#frames.push(chunk)) await this.#handle(frame, command);
+        if (this.#taken === 'foreign') return undefined;
         if (this.#exit !== undefined) return this.#exit;
       }
     } catch (error) {
@@ -119,7 +161,7 @@ class ClientConnection implements ControlConnection {
     throw lost();
   }
 
-  async #handle(frame: Frame, command: ControlCommand): Promise<void> {
+  async #handle(frame: Frame, command: SiteStreams): Promise<void> {
     switch (frame.type) {
       case 'stdout':
         return write(command.stdout, frame.payload);
@@ -133,7 +175,12 @@ class ClientConnection implements ControlConnection {
         this.#exit = exitCodeOf(frame.payload);
         return undefined;
       case 'accepted':
+        this.#taken = 'taken';
+        command.onTaken?.();
+        return undefined;
       case 'foreign':
+        this.#taken = 'foreign';
+        return undefined;
       case 'run':
       case 'part':
       case 'site':
