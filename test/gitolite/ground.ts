@@ -41,8 +41,8 @@ export interface Ground extends AsyncDisposable {
 
 export interface CollectingRun {
   readonly run: Run;
-  stdout(): string;
-  stderr(): string;
+  readonly stdout: () => string;
+  readonly stderr: () => string;
 }
 
 export interface GroundOptions {
