@@ -104,6 +104,7 @@ function programFor(flags: LocalFlags, { cwd }: Surroundings): string {
 async function command(flags: LocalFlags, words: readonly string[], surroundings: Surroundings): Promise<number> {
   const unfit = [...flags.keys()].find((flag) => !['--data', '--config', '--as'].includes(flag));
   if (unfit !== undefined) return usage(`${unfit} goes with serve, not with a command`);
+  if (words[0] === 'gitolite' && words[1] === 'adopt') return adopt(words.slice(2), surroundings);
   const dataDirectory = dataDirectoryOf(flags, surroundings);
   const as = flags.get('--as')?.at(-1);
   const interrupt = new AbortController();
@@ -124,6 +125,13 @@ async function command(flags: LocalFlags, words: readonly string[], surroundings
   if (config.kind === 'refused') return usage(config.reason);
   const { runOnStore } = await import('./house.ts');
   return runOnStore(config.value, run);
+}
+
+/** Takes a gitolite site over: works on the account's files, where no gate ran yet. */
+async function adopt(argv: readonly string[], { env, cwd }: Surroundings): Promise<number> {
+  const { adoptSite } = await import('./commands/gitolite-adopt.ts');
+  const { stdin, stdout, stderr } = process;
+  return adoptSite({ argv, env, cwd, stdin, stdout, stderr, signal: new AbortController().signal });
 }
 
 /** The exit code that the running gate gave; undefined where none runs. */

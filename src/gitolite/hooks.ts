@@ -47,13 +47,16 @@ gitolite compile || exit
 exec gitolite trigger POST_COMPILE
 `;
 
+/** Path below `hooks` -> text. */
+export const SITE_HOOKS: ReadonlyMap<string, string> = new Map([
+  ['common/update', UPDATE_HOOK],
+  ['gitolite-admin/post-update', POST_UPDATE_HOOK],
+]);
+
 /** Writes the site's own hooks anew, in case somebody changed them. Once in a run is enough. */
 export function resetHooks(rc: Rc): void {
   const folder = `${rc.adminBase}/hooks`;
-  for (const [path, text] of [
-    ['common/update', UPDATE_HOOK],
-    ['gitolite-admin/post-update', POST_UPDATE_HOOK],
-  ] as const) {
+  for (const [path, text] of SITE_HOOKS) {
     const full = `${folder}/${path}`;
     makeDirectory(full.slice(0, full.lastIndexOf('/')), rc);
     writeText(full, text, rc);

@@ -9,7 +9,7 @@ import type { Rc } from './rc.ts';
 import { readFileSync } from 'node:fs';
 
 /** Ends in nothing that an include finds. */
-const FILE = 'conf/gitolite.conf-in-force';
+export const IN_FORCE_FILE = 'conf/gitolite.conf-in-force';
 
 export function keepInForce(rc: Rc, { files, settings }: SiteSources): void {
   const kept = {
@@ -22,12 +22,12 @@ export function keepInForce(rc: Rc, { files, settings }: SiteSources): void {
     keyGroups: Object.fromEntries(settings.keyGroups),
     hasOuterGroups: settings.hasOuterGroups,
   };
-  writeText(`${rc.adminBase}/${FILE}`, JSON.stringify(kept), rc);
+  writeText(`${rc.adminBase}/${IN_FORCE_FILE}`, JSON.stringify(kept), rc);
 }
 
 /** What was kept; where nothing was, the files as they are. Undefined: there is no conf. */
 export function readInForce(rc: Rc): SiteSources | undefined {
-  const path = `${rc.adminBase}/${FILE}`;
+  const path = `${rc.adminBase}/${IN_FORCE_FILE}`;
   try {
     if (statOf(path) !== undefined) return parseKept(JSON.parse(readFileSync(path, 'utf8')));
     return readSources(rc);

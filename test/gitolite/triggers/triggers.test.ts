@@ -15,10 +15,12 @@ import { BUILT_IN_TRIGGERS } from '../../../src/gitolite/triggers/all.ts';
 import type { BuiltInTrigger, TriggerEffect } from '../../../src/gitolite/triggers/trigger.ts';
 import { workspace } from '../../support/workspace.ts';
 
+type About = Parameters<BuiltInTrigger['run']>[1];
+
 interface Ground {
   readonly home: string;
   readonly said: string[];
-  call(name: string, about: Partial<Parameters<BuiltInTrigger['run']>[1]>, env?: Env): Promise<TriggerEffect | void>;
+  readonly call: (name: string, about: Partial<About>, env?: Env) => Promise<TriggerEffect | void>;
 }
 
 interface GroundOptions {
