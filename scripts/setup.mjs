@@ -36,6 +36,8 @@ const LOCK_WAIT_MS = 10 * 60_000;
 const SERVER_PROGRAMS = [{ name: 'bwrap', package: 'bubblewrap', without: 'git processes run with less confinement' }];
 const TEST_PROGRAMS = [
   { name: 'ssh', package: 'openssh-client', without: 'tests with the OpenSSH client are skipped' },
+  { name: 'sshd', package: 'openssh-server', without: 'tests of a site behind OpenSSH are skipped' },
+  { name: 'gitolite', package: 'gitolite3', without: 'comparisons with the real gitolite are skipped' },
   { name: 'ssh-keygen', package: 'openssh-client', without: 'tests that make keys are skipped' },
   { name: 'dbclient', package: 'dropbear-bin', without: 'tests with dbclient are skipped' },
   { name: 'plink', package: 'putty-tools', without: 'tests with plink are skipped' },
@@ -96,7 +98,8 @@ function aptGet(words, options = {}) {
   const bounds = ['-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::http::Timeout=20', '-o', 'Acquire::Retries=1'];
   return (
     spawnSync('apt-get', ['-q', '-y', ...bounds, ...words], {
-      env: { ...env, DEBIAN_FRONTEND: 'noninteractive' },
+      // Programs are wanted, not services: with this run level Debian starts none of what it installs.
+      env: { ...env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
       stdio: ['ignore', options.quiet === true ? 'ignore' : 2, options.quiet === true ? 'ignore' : 2],
       timeout: 15 * 60_000,
     }).status === 0
