@@ -14,6 +14,7 @@ import type { Kind, Store, Stored, TransactResult } from '../store/store.ts';
 import { Applied } from './applied.ts';
 import { Attempt } from './attempt.ts';
 import type { Durable } from './durable.ts';
+import type { ReceiveConfig } from './limits.ts';
 import { releasePacks, syncQuarantine } from './install.ts';
 import { pruneLog, writeLogEntry, type LogEntry, type LoggedUpdate } from './log-entry.ts';
 import { judgeAgainst } from './old-values.ts';
@@ -58,6 +59,7 @@ export interface CommitRequest {
   /** Refused ones are passed over; those that no longer fit are refused here. */
   readonly updates: readonly Update[];
   readonly atomic: boolean;
+  readonly config?: ReceiveConfig | undefined;
   readonly objectDirectory: string | undefined;
   readonly requestId: string;
   readonly principal: string;
@@ -157,7 +159,7 @@ export class Committer {
     const { repository, updates, objectDirectory } = request;
     const { durable, refs, refWriter, onStep } = this.#parts;
     for (let tries = 0; tries < ATTEMPTS_MAX; tries += 1) {
-      judgeAgainst(await refs.snapshot(repository), updates);
+      judgeAgainst(await refs.snapshot(repository), updates, request.config);
       if (request.atomic) failTogether(updates);
       const wanted = livingUpdates(updates);
       if (wanted.length === 0) return undefined;
@@ -180,9 +182,9 @@ export class Committer {
   }
 
   /** git refused the whole transaction: refuses the updates that it refuses one by one too. */
-  async #blame({ repository, updates, requestId }: CommitRequest, reason: string): Promise<void> {
+  async #blame({ repository, updates, requestId, config }: CommitRequest, reason: string): Promise<void> {
     this.#parts.log.warn({ request: requestId, repository: repository.name, reason }, 'fail to lock refs');
-    judgeAgainst(await this.#parts.refs.snapshot(repository), updates);
+    judgeAgainst(await this.#parts.refs.snapshot(repository), updates, config);
     const living = updates.filter((update) => update.isAlive);
     const suspects = living.length > SUSPECTS_MAX ? [] : living;
     for (const update of suspects) {

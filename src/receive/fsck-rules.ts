@@ -3,6 +3,7 @@
  * carry and that harm nobody; a repository may relax or tighten a message, never one that lets a tree escape a check-out.
  */
 import type { RepositoryFacts } from '../repository/repository.ts';
+import type { ReceiveConfig } from './limits.ts';
 
 export const FSCK_SEVERITIES = ['error', 'warn', 'ignore'] as const;
 export type FsckSeverity = (typeof FSCK_SEVERITIES)[number];
@@ -56,10 +57,13 @@ const ADJUSTABLE = [
 ] as const;
 
 /** `--strict=MESSAGE=SEVERITY,...` for index-pack. A setting that is no known severity is as if it were not there. */
-export function fsckOption(repository: RepositoryFacts): string {
-  const severities = new Map<string, FsckSeverity>(OLD_DEFECTS.map((message) => [message, 'warn']));
+export function fsckOption(repository: RepositoryFacts, config?: Pick<ReceiveConfig, 'isStrict' | 'fsck'>): string {
+  const isLenient = config?.isStrict === false;
+  const severities = new Map<string, FsckSeverity>(
+    isLenient ? ADJUSTABLE.map((message) => [message, 'ignore']) : OLD_DEFECTS.map((message) => [message, 'warn']),
+  );
   for (const message of ADJUSTABLE) {
-    const wanted = repository.settings[settingOf(message)];
+    const wanted = config?.fsck.get(message.toLowerCase()) ?? repository.settings[settingOf(message)];
     const severity = FSCK_SEVERITIES.find((known) => known === wanted);
     if (severity !== undefined) severities.set(message, severity);
   }

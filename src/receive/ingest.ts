@@ -10,7 +10,7 @@ import { writeAll } from '../git/stream.ts';
 import type { Repository } from '../repository/repository.ts';
 import { complaints } from './complaints.ts';
 import { fsckOption } from './fsck-rules.ts';
-import type { ReceiveLimits } from './limits.ts';
+import type { ReceiveConfig, ReceiveLimits } from './limits.ts';
 import type { PackInput } from './pack-input.ts';
 import type { Quarantine } from './quarantine.ts';
 
@@ -21,6 +21,7 @@ export interface IngestOptions {
   readonly quarantine: Quarantine;
   readonly input: PackInput;
   readonly limits: ReceiveLimits;
+  readonly config?: ReceiveConfig | undefined;
   readonly requestId: string;
   readonly signal: AbortSignal;
   /** What index-pack says, for the client. */
@@ -92,10 +93,10 @@ class Indexing {
   }
 
   async run(): Promise<Ingested | Refusal> {
-    const { processes, limits, repository, quarantine, requestId, signal } = this.#options;
+    const { processes, limits, config, repository, quarantine, requestId, signal } = this.#options;
     await using git = await processes.start({
       subcommand: 'index-pack',
-      options: ['--stdin', '--fix-thin', fsckOption(repository), `--max-input-size=${limits.packBytesMax}`],
+      options: ['--stdin', '--fix-thin', fsckOption(repository, config), `--max-input-size=${limits.packBytesMax}`],
       config: { 'core.bigFileThreshold': '16m' },
       gitDir: repository.path,
       objectDirectory: quarantine.objectDirectory,

@@ -62,9 +62,20 @@ export const DEFAULT_RECEIVE_LIMITS: ReceiveLimits = {
   logEntriesKept: 64,
 };
 
-/** The site's limits, narrowed by the repository's own settings `limits.pack-bytes` and `limits.object-bytes`. */
-export function limitsFor(limits: ReceiveLimits, repository: RepositoryFacts): ReceiveLimits {
-  const packBytesMax = narrowed(limits.packBytesMax, repository.settings['limits.pack-bytes']);
+/** What a repository's git configuration says about pushes, where that counts: git-config(1), `receive.*`. */
+export interface ReceiveConfig {
+  readonly packBytesMax?: number;
+  /** Objects are checked as the house checks them; else only for what would harm who checks them out. */
+  readonly isStrict: boolean;
+  /** By message in lower case: `error`, `warn`, `ignore`. */
+  readonly fsck: ReadonlyMap<string, string>;
+  readonly mayDeleteHead: boolean;
+}
+
+/** The site's limits, narrowed by the repository's own settings `limits.pack-bytes` and `limits.object-bytes`, or its configuration. */
+export function limitsFor(limits: ReceiveLimits, repository: RepositoryFacts, config?: ReceiveConfig): ReceiveLimits {
+  const ownMax = Math.min(limits.packBytesMax, config?.packBytesMax ?? limits.packBytesMax);
+  const packBytesMax = narrowed(ownMax, repository.settings['limits.pack-bytes']);
   const objectBytesMax = narrowed(limits.objectBytesMax, repository.settings['limits.object-bytes']);
   return { ...limits, packBytesMax, objectBytesMax };
 }

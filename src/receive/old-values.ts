@@ -4,14 +4,15 @@
  */
 import { isZeroOid } from '../git/oid.ts';
 import type { RefSnapshot } from '../git/ref-cache.ts';
+import type { ReceiveConfig } from './limits.ts';
 import { conflictsAmong, creationProblem, nameInTheWay } from './ref-names.ts';
 import type { Update } from './update.ts';
 
 /** Refuses every living update that does not fit `snapshot`, or another update of the same push. */
-export function judgeAgainst(snapshot: RefSnapshot, updates: readonly Update[]): void {
+export function judgeAgainst(snapshot: RefSnapshot, updates: readonly Update[], config?: HeadConfig): void {
   for (const update of updates) {
     if (!update.isAlive) continue;
-    const reason = misfit(snapshot, update);
+    const reason = misfit(snapshot, update, config);
     if (reason !== undefined) update.refuse(reason);
   }
   const living = updates.filter((update) => update.isAlive);
@@ -23,7 +24,13 @@ export function judgeAgainst(snapshot: RefSnapshot, updates: readonly Update[]):
   }
 }
 
-function misfit(snapshot: RefSnapshot, { refname, oldOid, newOid }: Update): string | undefined {
+type HeadConfig = Pick<ReceiveConfig, 'mayDeleteHead'>;
+
+function misfit(
+  snapshot: RefSnapshot,
+  { refname, oldOid, newOid }: Update,
+  config: HeadConfig | undefined,
+): string | undefined {
   if (refname === undefined) return 'this is not a refname';
   const current = snapshot.byName.get(refname);
   if (current?.symref !== undefined) return `${refname} stands for ${current.symref}: push to that`;
@@ -36,7 +43,8 @@ function misfit(snapshot: RefSnapshot, { refname, oldOid, newOid }: Update): str
   }
   if (isZeroOid(oldOid) && !isDeletion) return 'the ref exists already: fetch first';
   if (current.oid !== oldOid) return 'the ref has changed since you fetched: fetch first';
-  if (isDeletion && snapshot.head.target === refname) {
+  if (isDeletion && snapshot.head.target === refname && config?.mayDeleteHead !== true) {
+    if (config !== undefined) return 'deletion of the current branch prohibited';
     return 'this is the default branch: it is not deleted (config REPO set default-branch NAME chooses another)';
   }
   return undefined;

@@ -15,7 +15,7 @@ import { checkConnectivity, type ConnectivityOptions } from './connectivity.ts';
 import { decideUpdates, type ReceivePolicy } from './decide.ts';
 import { ingestPack, type Ingested } from './ingest.ts';
 import type { Origin } from './journal-line.ts';
-import type { ReceiveLimits } from './limits.ts';
+import type { ReceiveConfig, ReceiveLimits } from './limits.ts';
 import { inspectPack, NO_CONTENTS, sentOids } from './pack-contents.ts';
 import type { PackInput } from './pack-input.ts';
 import type { PushRequest } from './push-request.ts';
@@ -32,6 +32,7 @@ export interface PipelineParts {
   readonly clock: Clock;
   readonly log: ReceiveLog;
   readonly limits: ReceiveLimits;
+  readonly config?: ReceiveConfig | undefined;
 }
 
 export interface Candidate {

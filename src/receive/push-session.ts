@@ -122,7 +122,7 @@ export class PushSession {
     const names = request.commands.map(({ name }) => name);
     await askAhead(names, { mayRead, clock: this.#parts.clock });
     const updates = readUpdates(request, mayRead);
-    judgeAgainst(await this.#parts.refs.snapshot(repository), updates);
+    judgeAgainst(await this.#parts.refs.snapshot(repository), updates, this.#parts.config);
     if (request.abilities.atomic) failTogether(updates);
     if (updates.some((update) => update.isAlive)) return this.#carryOut(request, updates);
     return this.#refuseAll(request, updates, 'ok');
@@ -152,6 +152,7 @@ export class PushSession {
       repository,
       updates,
       atomic: request.abilities.atomic,
+      config: this.#parts.config,
       objectDirectory: judged.objectDirectory,
       requestId,
       principal: principalLabel(principal),

@@ -16,7 +16,7 @@ import { Committer, type CommitParts, type CommitStep, type ReceiveLog, type Ref
 import type { ReceivePolicy } from './decide.ts';
 import { realDurable, type Durable } from './durable.ts';
 import { journalLine, type Origin } from './journal-line.ts';
-import { DEFAULT_RECEIVE_LIMITS, limitsFor, type ReceiveLimits } from './limits.ts';
+import { DEFAULT_RECEIVE_LIMITS, limitsFor, type ReceiveConfig, type ReceiveLimits } from './limits.ts';
 import type { LoggedUpdate } from './log-entry.ts';
 import { PushSession } from './push-session.ts';
 import { recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
@@ -38,6 +38,8 @@ export interface ReceiveParts {
   readonly clock: Clock;
   readonly catalogue: RepositorySource;
   readonly limits?: Partial<ReceiveLimits>;
+  /** What the git configuration of a repository asks for; undefined where the house's settings say it all. */
+  readonly configOf?: (repository: Repository, requestId: string) => Promise<ReceiveConfig | undefined>;
   /** The `agent` capability; default `gatehouse`. */
   readonly agent?: string;
   /** Called after the refs and the journal are on disk, before the client hears. Cannot refuse; what it throws is logged. */
@@ -134,8 +136,9 @@ export function createReceive(parts: ReceiveParts): Receive {
   const committer = new Committer(commitParts);
   const sessionParts = { ...parts, limits, committer, agent: parts.agent ?? 'gatehouse' };
   return {
-    serve: (conversation, about) => {
-      const own = { ...sessionParts, limits: limitsFor(limits, about.repository) };
+    serve: async (conversation, about) => {
+      const config = await parts.configOf?.(about.repository, conversation.requestId);
+      const own = { ...sessionParts, limits: limitsFor(limits, about.repository, config), config };
       return new PushSession(own, conversation, about).run();
     },
     commit: (own) => commitOwn(committer, parts.clock, own),

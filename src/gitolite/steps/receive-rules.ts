@@ -1,6 +1,8 @@
 /** The step that keeps what the git configuration of a site's repository forbids: receive.denyDeletes and its like. */
 import { isOn, type GitConfig, type GitConfigs } from './git-configs.ts';
 import type { Push, RefUpdate, Step, Verdict } from '../../receive/step.ts';
+import type { ReceiveConfig } from '../../receive/limits.ts';
+import type { Repository } from '../../repository/repository.ts';
 import type { Runs } from '../runs.ts';
 
 export interface ReceiveRulesOptions {
@@ -19,6 +21,33 @@ export function createReceiveRulesStep({ runs, configs }: ReceiveRulesOptions): 
     },
     check: () => Promise.resolve([]),
   };
+}
+
+/** What else of it counts: for the part that takes the pack in. */
+export function receiveConfigOf({ runs, configs }: ReceiveRulesOptions) {
+  return async (repository: Repository, requestId: string): Promise<ReceiveConfig | undefined> => {
+    const run = repository.conf === undefined ? undefined : runs.of(requestId);
+    if (run === undefined) return undefined;
+    const config = await configs.of(run, repository.path);
+    const bytes = bytesOf(config.get('receive.maxinputsize'));
+    return {
+      ...(bytes === 0 ? {} : { packBytesMax: bytes }),
+      isStrict: isOn(config, config.has('receive.fsckobjects') ? 'receive.fsckobjects' : 'transfer.fsckobjects'),
+      fsck: new Map([...config].flatMap(([key, value]) => fsckEntry(key, value))),
+      mayDeleteHead: /^(?:ignore|warn|false|no|off|0)$/i.test(config.get('receive.denydeletecurrent') ?? ''),
+    };
+  };
+}
+
+function fsckEntry(key: string, value: string): readonly (readonly [string, string])[] {
+  const message = /^receive\.fsck\.([a-z0-9]+)$/i.exec(key)?.[1];
+  return message === undefined ? [] : [[message.toLowerCase(), value.toLowerCase()]];
+}
+
+/** As git reads a size: `500k`, `1g`. Zero: none. */
+function bytesOf(text = ''): number {
+  const [, digits, unit = ''] = /^(\d{1,12})([kmg]?)$/i.exec(text) ?? [];
+  return Number(digits ?? 0) * 1024 ** ' kmg'.indexOf(unit === '' ? ' ' : unit.toLowerCase());
 }
 
 /** In git's words, which its clients show. */

@@ -98,7 +98,7 @@ class Hooks {
     const input = updates?.map(({ refname, oldOid, newOid }) => `${oldOid} ${newOid} ${refname}\n`).join('');
     try {
       const env = { ...given.env, ...optionsEnv(this.#push) };
-      const { code } = await runProgram(run, { file, args, env, stdin: input ?? 'none', timeoutMs: hookMs });
+      const { code } = await runProgram(run, { file, args, env, stdin: input === undefined ? 'none' : Buffer.from(input), timeoutMs: hookMs });
       return code;
     } catch (error) {
       if (!(error instanceof Fault) || error.code === 'aborted') throw error;
