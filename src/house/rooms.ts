@@ -18,6 +18,9 @@ import type { CommandRunner } from '../commands/runner.ts';
 import { RefCache } from '../git/ref-cache.ts';
 import { startGitProcesses, type ConfinedGitProcesses } from '../git/spawner.ts';
 import type { GitProcesses } from '../git/processes.ts';
+import { houseGround } from '../gitolite/steps/ground.ts';
+import { receiveConfigOf } from '../gitolite/steps/receive-rules.ts';
+import { createUpdateStep } from '../gitolite/steps/update-step.ts';
 import { Directory } from '../identity/directory.ts';
 import type { Principal, UserName } from '../identity/principal.ts';
 import { checkUser } from '../identity/user-record.ts';
@@ -245,6 +248,7 @@ async function raiseSpine(config: Config, ground: Ground, stack: AsyncDisposable
     policy: governed,
     steps: [
       ...stepsOf(config, policy),
+      createUpdateStep({ processes, findGround: houseGround(policy) }),
       ...(site === undefined ? [] : siteSteps(site, { processes, ...config.settings })),
     ],
     journal: ground.journal,
@@ -253,6 +257,7 @@ async function raiseSpine(config: Config, ground: Ground, stack: AsyncDisposable
     clock,
     catalogue: site === undefined ? catalogue : composeCatalogue(catalogue, site.catalogue),
     limits: limitsOf(config),
+    ...(site === undefined ? {} : { configOf: receiveConfigOf(site) }),
     agent: AGENT,
     // A policy that was pushed and could not be applied then is in force as soon as it is.
     onSettled: async (repository) => {

@@ -19,7 +19,10 @@ import { SiteCatalogue } from '../gitolite/site-catalogue.ts';
 import type { Site } from '../gitolite/site.ts';
 import { isSiteUser, SiteUsers } from '../gitolite/site-users.ts';
 import { createAdminPushStep } from '../gitolite/steps/admin-push.ts';
+import { GitConfigs } from '../gitolite/steps/git-configs.ts';
 import { siteGround } from '../gitolite/steps/ground.ts';
+import { createReceiveRulesStep } from '../gitolite/steps/receive-rules.ts';
+import { createSiteHooksStep } from '../gitolite/steps/site-hooks.ts';
 import { createUpdateStep } from '../gitolite/steps/update-step.ts';
 import { Visits, type VisitRequest } from '../gitolite/visits.ts';
 import type { Directory } from '../identity/directory.ts';
@@ -34,6 +37,8 @@ const BIN_DIRECTORY = join(import.meta.dirname, '..', '..', 'bin');
 export interface SiteRoom {
   readonly site: Site;
   readonly runs: Runs;
+  /** Of its repositories. */
+  readonly configs: GitConfigs;
   readonly newRun: NewRun;
   readonly users: SiteUsers;
   readonly catalogue: SiteCatalogue;
@@ -75,6 +80,7 @@ export function openSiteRoom(home: string, readRc: ReadRc, parts: SiteRoomParts)
   return {
     site,
     runs,
+    configs: new GitConfigs(),
     newRun,
     users,
     catalogue,
@@ -90,11 +96,13 @@ export function openSiteRoom(home: string, readRc: ReadRc, parts: SiteRoomParts)
 
 /** The checks of a push that a site adds, in gitolite's order; the admin repository is in force last. */
 export function siteSteps(
-  { runs }: SiteRoom,
+  { runs, configs }: SiteRoom,
   options: { readonly processes: GitProcesses; readonly gitoliteBrokenConf: string },
 ): readonly Step[] {
   const { processes, gitoliteBrokenConf } = options;
   return [
+    createSiteHooksStep({ runs, configs }),
+    createReceiveRulesStep({ runs, configs }),
     createUpdateStep({ processes, findGround: siteGround(runs) }),
     createAdminPushStep({ runs, processes, brokenConf: gitoliteBrokenConf === 'refuse' ? 'refuse' : 'accept' }),
   ];
