@@ -84,7 +84,7 @@ async function converse(call: Call, parts: ShellParts): Promise<number> {
   if (/[\n\r]/.test(line)) {
     throw dies(`I don't like newlines in the command: '${line.replaceAll(/[\n\r]+/g, '<<newline>>')}'\n`);
   }
-  const input = await inputTriggers(call.run, { user: argv[0] ?? '', command: line });
+  const input = await inputTriggers(call.run, { user: callerIn(argv), command: line });
   if (input.kind === 'exit') return input.code;
   const { user, command } = input;
   const run = withEnv(input.run, { SSH_ORIGINAL_COMMAND: command, GL_USER: user });
@@ -112,6 +112,11 @@ async function arrive(
   }
   await cgi?.begin();
   return withoutShellFlag(words, invocation.program);
+}
+
+/** The user's name; behind `-s`, which goes with it, where a trigger may give them a shell. */
+function callerIn([first = '', second = '']: readonly string[]): string {
+  return first === '-s' ? `${first} ${second}`.trimEnd() : first;
 }
 
 /** Called as a login shell: `-c '/path/to/gitolite-shell USER'`. */
