@@ -2,12 +2,14 @@
 import { BOUNDS } from '../../base/bounds.ts';
 import type { Problem } from '../problem.ts';
 import { ConfAccess } from './conf-access.ts';
+import { ConfPatterns } from './conf-patterns.ts';
 import { CONF_ENTRY, readConfLines } from './conf-lines.ts';
 import { parseConf } from './conf-parser.ts';
 import { ConfProblems } from './conf-problem.ts';
 import type { ConfSettings } from './conf-settings.ts';
 import type { Conf } from './conf.ts';
 import { writeOut } from './plain-rules.ts';
+import { Refexes } from './refex.ts';
 import { RuleIndex } from './rule-index.ts';
 import { addSiteSugar } from './site-sugar.ts';
 
@@ -42,9 +44,10 @@ export function compileConf({ files, settings, folder = '' }: ConfSources): Conf
   if (problems.fatal.length > 0) return wrong();
   const read = readConfLines({ texts, hostname: settings.hostname, problems });
   const sweet = addSiteSugar(read, settings, problems);
-  const conf = parseConf(writeOut(sweet, settings.roles, problems), settings, problems);
+  const patterns = new ConfPatterns();
+  const conf = parseConf(writeOut(sweet, settings.roles, problems), { settings, patterns, problems });
   if (problems.fatal.length > 0) return wrong();
-  const index = new RuleIndex(conf, settings.roles);
-  const access = new ConfAccess(index, conf.refexes);
+  const index = new RuleIndex(conf, { roles: settings.roles, patterns, refexes: new Refexes(conf.refexes) });
+  const access = new ConfAccess(index);
   return { kind: 'ok', compiled: { conf, index, access, texts }, warnings: problems.warnings };
 }

@@ -1,12 +1,11 @@
 /** What a conf answers: may this user do that here, in gitolite's own words, with every rule that was looked at. */
 import { Meter } from '../meter.ts';
 import type { ConfRule } from './conf.ts';
-import { compilePerl, type PerlPattern } from './perl-pattern.ts';
-import type { ConfRepository, ConfUser, RuleIndex } from './rule-index.ts';
-import { ALL, insaneRepository, isRefWord, isTrue, isUserWord } from './words.ts';
+import type { ConfRepository, ConfUser, RuleIndex, Subjects } from './rule-index.ts';
+import { permits, type Attempt, type ReadyRule, type Standing } from './standing.ts';
+import { ALL, isRefWord, isTrue, isUserWord } from './words.ts';
 
-/** `R`, `W`, `+`, `C`, `D`, `M`, `^C`, and `W`, `+` with an `M` behind: what is attempted. */
-export type Attempt = 'R' | 'W' | '+' | 'C' | 'D' | 'M' | '^C' | 'WM' | '+M' | 'CM' | 'DM';
+export type { Attempt };
 
 /** The ref of a question that is asked before one is known. */
 export const ANY_REF = 'any';
@@ -35,58 +34,35 @@ export type Access =
       /** `W refs/heads/main r u DENIED by fallthru`. */
       readonly text: string;
       readonly by: 'refex' | 'fallthru' | 'existence';
-      readonly rule?: ConfRule;
+      readonly rule?: ConfRule | undefined;
       readonly steps: readonly RuleStep[];
     }
   /** Gitolite would die of the question. */
   | { readonly kind: 'fatal'; readonly text: string };
 
-const PERMISSIONS: Readonly<Record<Attempt, RegExp>> = {
-  R: /R/,
-  W: /W/,
-  '+': /\+/,
-  C: /RW.*C/,
-  D: /D/,
-  M: /M/,
-  '^C': /^C/,
-  WM: /W.*M/,
-  '+M': /\+.*M/,
-  CM: /C.*M/,
-  DM: /D.*M/,
-};
-
-/** Refexes with a user's name in them that are kept compiled, by their states. */
-const REMEMBERED_STATES_MAX = 200_000;
+const MARK_MAX = 2 ** 31 - 1;
 
 export class ConfAccess {
   readonly #index: RuleIndex;
-  readonly #refexes = new Map<string, PerlPattern>();
-  readonly #remembered = new Map<string, PerlPattern | undefined>();
-  #rememberedStates = 0;
+  #marks: Int32Array | undefined;
+  #marked = 0;
 
-  /** @param refexes of every rule; each compiles behind `^`. */
-  constructor(index: RuleIndex, refexes: ReadonlySet<string>) {
+  constructor(index: RuleIndex) {
     this.#index = index;
-    for (const refex of refexes) {
-      const compiled = compilePerl(`^${refex}`);
-      if (compiled.kind === 'ok') this.#refexes.set(refex, compiled.pattern);
-    }
   }
 
   access({ repository, user, attempt, ref }: AccessQuestion): Access {
     if (!isTrue(user.name) || !isUserWord(user.name)) return { kind: 'fatal', text: `invalid user '${user.name}'` };
-    const insane = insaneRepository(repository.name);
+    const asked = this.#prepare(repository, user, ref);
+    const { insane, isReal } = asked.standing;
     if (insane !== undefined) return { kind: 'fatal', text: insane };
     if (!ref.startsWith(NAME_REF) && !isRefWord(ref))
       return { kind: 'fatal', text: `invalid characters in ref or filename: '${ref}'` };
-    const asked = this.#prepare(repository, user, ref);
-    const { name, exists } = repository;
-    const isReal = /^[0-9a-zA-Z][-0-9a-zA-Z._@/+]*$/.test(name);
-    if (attempt !== '^C' && !exists && isReal) {
+    if (attempt !== '^C' && !repository.exists && isReal) {
       const creating = this.#decide(asked, '^C');
       if (creating.kind === 'fatal') return creating;
       // Gitolite looks for the word in whatever comes back, a refex too.
-      if (creating.text.includes('DENIED')) return retold(creating, attempt);
+      if (creating.kind === 'denied' || creating.text.includes('DENIED')) return retold(creating, attempt);
     }
     return this.#decide(asked, attempt);
   }
@@ -108,7 +84,7 @@ export class ConfAccess {
     names: Iterable<string>,
   ): Exclude<Access, { kind: 'allowed' }> | undefined {
     const asked = this.#prepare(repository, user, ANY_REF);
-    if (!asked.rules.some(({ refex }) => refex.startsWith(NAME_REF))) return undefined;
+    if (!this.#rules(asked).some(({ refex }) => refex.startsWith(NAME_REF))) return undefined;
     for (const name of names) {
       const answer = this.#decide({ ...asked, ref: `${NAME_REF}${name}`, meter: new Meter() }, attempt);
       if (answer.kind === 'fatal' || (answer.kind === 'denied' && answer.by === 'refex')) return answer;
@@ -135,16 +111,14 @@ export class ConfAccess {
   }
 
   hasOption(repository: ConfRepository, name: string): boolean {
-    const memberships = this.#index.repositoryMemberships(repository, new Meter());
-    return this.#hasOption(memberships, name);
+    return this.#index.standing(repository, new Meter()).hasOption(name);
   }
 
   /** Settings by key, `%GL_REPO` and `%GL_CREATOR` filled in; those unset by an empty value or `0` are left out. */
   config(repository: ConfRepository): ReadonlyMap<string, string> {
     const { name, creator } = repository;
-    const memberships = this.#index.repositoryMemberships(repository, new Meter());
     const config = new Map<string, string>();
-    for (const [key, { value }] of this.#index.settingsFor(memberships)) {
+    for (const [key, { value }] of this.#index.standing(repository, new Meter()).settings) {
       if (!isTrue(value)) continue;
       const named = value.replaceAll('%GL_REPO', () => name);
       config.set(key, isTrue(creator) ? named.replaceAll('%GL_CREATOR', () => creator) : named);
@@ -154,102 +128,196 @@ export class ConfAccess {
 
   /** The user's rules about virtual refs, each refex once, in order. */
   virtualRefs(repository: ConfRepository, user: ConfUser): readonly string[] {
-    const { rules } = this.#prepare(repository, user, ANY_REF);
+    const rules = this.#rules(this.#prepare(repository, user, ANY_REF));
     return [...new Set(rules.map(({ refex }) => refex).filter((refex) => refex.startsWith('VREF/')))];
   }
 
   /** The user's rules that would allow the attempt for some ref of its own. */
   grants(repository: ConfRepository, user: ConfUser, attempt: Attempt): readonly ConfRule[] {
-    const { rules } = this.#prepare(repository, user, ANY_REF);
+    const rules = this.#rules(this.#prepare(repository, user, ANY_REF));
     return rules.filter(
-      ({ permission, refex }) =>
-        permission !== '-' && PERMISSIONS[attempt].test(permission) && !refex.startsWith('VREF/'),
+      ({ permission, refex }) => permission !== '-' && permits(permission, attempt) && !refex.startsWith('VREF/'),
     );
   }
 
   #prepare(repository: ConfRepository, user: ConfUser, ref: string): Asked {
     const meter = new Meter();
-    const memberships = this.#index.repositoryMemberships(repository, meter);
-    const applying = this.#index.rulesFor(memberships, this.#index.userMemberships(user, repository));
-    const rules =
-      user.isOutside === true ? applying.filter((rule) => rule.user !== ALL || rule.permission === '-') : applying;
     return {
       repository,
-      user: user.name,
+      user,
       ref,
-      rules,
+      isOutside: user.isOutside === true,
       meter,
-      hasDenyRules: () => this.#hasOption(memberships, 'deny-rules'),
+      standing: this.#index.standing(repository, meter),
+      subjects: this.#index.subjects(user, repository),
     };
   }
 
-  #hasOption(memberships: ReadonlySet<string>, name: string): boolean {
-    return isTrue(this.#index.settingsFor(memberships).get(`gitolite-options.${name}`)?.value ?? '');
+  /** Those that apply, in order. */
+  #rules(asked: Asked): readonly ConfRule[] {
+    return this.#index
+      .rulesFor(asked.standing, asked.subjects)
+      .filter((ready) => !isPassedBy(ready, asked))
+      .map(({ rule }) => rule);
   }
 
-  #decide(asked: Asked, attempt: Attempt): Access {
-    const { repository, user, ref, rules, meter } = asked;
-    const denied = `${attempt} ${safeRef(ref)} ${repository.name} ${user} DENIED by`;
-    const steps: RuleStep[] = [];
-    if (attempt === '^C' && repository.exists)
-      return { kind: 'denied', text: `${denied} existence`, by: 'existence', steps };
-    for (const rule of rules) {
-      const refex = rule.refex.replace('/USER/', () => `/${user}/`);
-      const fate = this.#fateOf(rule, { asked, attempt, refex });
-      if (fate === undefined) return { kind: 'fatal', text: `bad pattern '${refex}'` };
-      if (meter.isSpent) return { kind: 'fatal', text: 'the rules take too long to look at' };
-      steps.push({ rule, fate });
-      if (fate === 'refuses') return { kind: 'denied', text: `${denied} ${refex}`, by: 'refex', rule, steps };
-      if (fate === 'allows') return { kind: 'allowed', text: refex, rule, steps };
+  /** @param steps where each rule that is looked at is to be told. */
+  #decide(asked: Asked, attempt: Attempt, steps?: RuleStep[]): Access {
+    const { repository, standing, subjects, meter } = asked;
+    if (attempt === '^C' && repository.exists) return new Denied(this, asked, attempt, 'existence');
+    const { rules, users } = standing;
+    if (users === undefined) {
+      for (const ready of this.#index.rulesFor(standing, subjects)) {
+        const answer = this.#judge(ready, asked, attempt, steps);
+        if (answer !== undefined) return answer;
+      }
+    } else {
+      const marks = this.#mark(subjects);
+      const mark = this.#marked;
+      for (let i = 0; i < users.length; i += 1) {
+        if (marks[users[i] ?? 0] !== mark) continue;
+        const ready = rules[i];
+        const answer = ready === undefined ? undefined : this.#judge(ready, asked, attempt, steps);
+        if (answer !== undefined) return answer;
+      }
     }
     if (meter.isSpent) return { kind: 'fatal', text: 'the rules take too long to look at' };
-    return { kind: 'denied', text: `${denied} fallthru`, by: 'fallthru', steps };
+    return new Denied(this, asked, attempt, 'fallthru');
   }
 
-  /** Undefined: with the user's name in it, the refex is no pattern any more. */
-  #fateOf(
-    rule: ConfRule,
-    { asked, attempt, refex }: { readonly asked: Asked; readonly attempt: Attempt; readonly refex: string },
-  ): RuleStep['fate'] | undefined {
-    const isAny = asked.ref === ANY_REF;
-    if (rule.permission === '-' && isAny && !asked.hasDenyRules()) return 'ref unknown';
-    const pattern = this.#pattern(rule.refex, refex);
-    if (pattern === undefined) return undefined;
-    if (!pattern.find(asked.ref, asked.meter) && !isAny) return 'ref differs';
-    if (rule.permission === '-') return 'refuses';
-    return PERMISSIONS[attempt].test(rule.permission) ? 'allows' : 'permission differs';
+  /** What the rule decides; undefined: it goes on to the next. */
+  #judge(ready: ReadyRule, asked: Asked, attempt: Attempt, steps: RuleStep[] | undefined): Access | undefined {
+    if (isPassedBy(ready, asked)) return undefined;
+    const fate = fateOf(ready, asked, attempt);
+    if (fate === undefined) return { kind: 'fatal', text: `bad pattern '${ready.refex.textFor(asked.user.name)}'` };
+    if (asked.meter.isSpent) return { kind: 'fatal', text: 'the rules take too long to look at' };
+    steps?.push({ rule: ready.rule, fate });
+    if (fate === 'allows') return new Allowed(this, asked, attempt, ready);
+    if (fate === 'refuses') return new Denied(this, asked, attempt, ready);
+    return undefined;
   }
 
-  #pattern(written: string, refex: string): PerlPattern | undefined {
-    if (written === refex) return this.#refexes.get(written);
-    if (this.#remembered.has(refex)) return this.#remembered.get(refex);
-    const compiled = compilePerl(`^${refex}`);
-    const pattern = compiled.kind === 'ok' ? compiled.pattern : undefined;
-    this.#rememberedStates += 1 + (pattern?.size ?? 0);
-    if (this.#rememberedStates > REMEMBERED_STATES_MAX) {
-      this.#remembered.clear();
-      this.#rememberedStates = 1 + (pattern?.size ?? 0);
+  /** Marks the users that this question is about: cheaper than a set for each question, or one for each user. */
+  #mark({ numbers }: Subjects): Int32Array {
+    if (this.#marks === undefined || this.#marked === MARK_MAX) {
+      this.#marks = new Int32Array(this.#index.users + 1);
+      this.#marked = 0;
     }
-    this.#remembered.set(refex, pattern);
-    return pattern;
+    this.#marked += 1;
+    for (const number of numbers) this.#marks[number] = this.#marked;
+    return this.#marks;
+  }
+
+  /** The way of a decision once more, now written down. */
+  stepsOf(asked: Asked, attempt: Attempt): readonly RuleStep[] {
+    const steps: RuleStep[] = [];
+    this.#decide({ ...asked, meter: new Meter() }, attempt, steps);
+    return steps;
   }
 }
 
 interface Asked {
   readonly repository: ConfRepository;
-  readonly user: string;
+  readonly user: ConfUser;
   readonly ref: string;
-  readonly rules: readonly ConfRule[];
+  readonly isOutside: boolean;
   readonly meter: Meter;
-  readonly hasDenyRules: () => boolean;
+  readonly standing: Standing;
+  readonly subjects: Subjects;
+}
+
+/** What is granted to everybody is not granted to nobody in particular. */
+function isPassedBy({ user, isRefusal }: ReadyRule, { isOutside }: Asked): boolean {
+  return isOutside && user === ALL && !isRefusal;
+}
+
+/** Undefined: with the user's name in it, the refex is no pattern any more. */
+function fateOf(
+  { isRefusal, attempts, refex }: ReadyRule,
+  { ref, user, meter, standing }: Asked,
+  attempt: Attempt,
+): RuleStep['fate'] | undefined {
+  const isAny = ref === ANY_REF;
+  if (isRefusal && isAny && !standing.isDenying) return 'ref unknown';
+  const found = refex.find(ref, user.name, meter);
+  if (found === undefined) return undefined;
+  if (!found && !isAny) return 'ref differs';
+  if (isRefusal) return 'refuses';
+  return attempts.has(attempt) ? 'allows' : 'permission differs';
+}
+
+/** Answers are many and mostly only counted: their words are made when somebody reads them. */
+class Answer {
+  readonly #access: ConfAccess;
+  protected readonly asked: Asked;
+  protected readonly attempt: Attempt;
+
+  constructor(access: ConfAccess, asked: Asked, attempt: Attempt) {
+    this.#access = access;
+    this.asked = asked;
+    this.attempt = attempt;
+  }
+
+  get steps(): readonly RuleStep[] {
+    return this.#access.stepsOf(this.asked, this.attempt);
+  }
+}
+
+class Allowed extends Answer {
+  readonly kind = 'allowed';
+  readonly #ready: ReadyRule;
+
+  constructor(access: ConfAccess, asked: Asked, attempt: Attempt, ready: ReadyRule) {
+    super(access, asked, attempt);
+    this.#ready = ready;
+  }
+
+  get text(): string {
+    return this.#ready.refex.textFor(this.asked.user.name);
+  }
+
+  get rule(): ConfRule {
+    return this.#ready.rule;
+  }
+}
+
+class Denied extends Answer {
+  readonly kind = 'denied';
+  readonly #by: ReadyRule | 'fallthru' | 'existence';
+
+  constructor(access: ConfAccess, asked: Asked, attempt: Attempt, by: ReadyRule | 'fallthru' | 'existence') {
+    super(access, asked, attempt);
+    this.#by = by;
+  }
+
+  get by(): 'refex' | 'fallthru' | 'existence' {
+    return typeof this.#by === 'string' ? this.#by : 'refex';
+  }
+
+  get text(): string {
+    const { ref, repository, user } = this.asked;
+    const what = typeof this.#by === 'string' ? this.#by : this.#by.refex.textFor(user.name);
+    return `${this.attempt} ${safeRef(ref)} ${repository.name} ${user.name} DENIED by ${what}`;
+  }
+
+  get rule(): ConfRule | undefined {
+    return typeof this.#by === 'string' ? undefined : this.#by.rule;
+  }
 }
 
 /** The answer about creation as one about the attempt. */
 function retold(creating: Exclude<Access, { kind: 'fatal' }>, attempt: Attempt): Access {
-  const text = creating.text.replace('^C', () => attempt);
-  if (creating.kind === 'denied') return { ...creating, text };
-  const { rule, steps } = creating;
-  return { kind: 'denied', by: 'refex', text, rule, steps };
+  return {
+    kind: 'denied',
+    by: creating.kind === 'denied' ? creating.by : 'refex',
+    rule: creating.rule,
+    get text() {
+      return creating.text.replace('^C', () => attempt);
+    },
+    get steps() {
+      return creating.steps;
+    },
+  };
 }
 
 function safeRef(ref: string): string {

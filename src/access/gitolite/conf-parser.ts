@@ -4,6 +4,7 @@ import type { ConfProblems } from './conf-problem.ts';
 import type { ConfSettings } from './conf-settings.ts';
 import type { Conf, ConfRule, ConfSetting, Stanza } from './conf.ts';
 import { Meter } from '../meter.ts';
+import type { ConfPatterns } from './conf-patterns.ts';
 import { compilePerl, type PerlPattern } from './perl-pattern.ts';
 import {
   ALL,
@@ -25,8 +26,14 @@ const MEMBERS_MAX = 1_000_000;
 /** States of all patterns: some 40 bytes each. */
 const STATES_MAX = 1_000_000;
 
-export function parseConf(lines: readonly ConfLine[], settings: ConfSettings, problems: ConfProblems): Conf {
-  const parser = new ConfParser(settings, problems);
+export interface ParserParts {
+  readonly settings: ConfSettings;
+  readonly patterns: ConfPatterns;
+  readonly problems: ConfProblems;
+}
+
+export function parseConf(lines: readonly ConfLine[], parts: ParserParts): Conf {
+  const parser = new ConfParser(parts);
   for (const line of lines) parser.line(line);
   parser.done();
   return parser;
@@ -54,16 +61,16 @@ class ConfParser implements Conf {
   readonly #delegated = new Set<string>();
   /** Delegated part -> names it may not speak of, each with the line that did. */
   readonly #ignored = new Map<string, { readonly at: ConfLine; readonly names: Set<string> }>();
-  readonly #patterns = new Map<string, PerlPattern | undefined>();
+  readonly #patterns: ConfPatterns;
   #stanza: OpenStanza | undefined;
   #sequence = 0;
-  #states = 0;
   #isOver = false;
   #names = 0;
   #members = 0;
 
-  constructor(settings: ConfSettings, problems: ConfProblems) {
+  constructor({ settings, patterns, problems }: ParserParts) {
     this.#settings = settings;
+    this.#patterns = patterns;
     this.#problems = problems;
     this.#keys = ['gitolite-options\\..*', ...settings.configKeys].flatMap((key) => {
       const compiled = compilePerl(`(?i)^${key}$`);
@@ -245,12 +252,9 @@ class ConfParser implements Conf {
 
   /** @throws Fatal where no automaton can match it. */
   #check(text: string, shown: string): PerlPattern | undefined {
-    if (this.#patterns.has(text)) return this.#patterns.get(text);
-    const compiled = compilePerl(text);
+    const compiled = this.#patterns.of(text);
     if (compiled.kind === 'wrong') throw new Fatal(`bad pattern '${shown}': ${compiled.message}`);
-    this.#states += compiled.pattern.size;
-    if (this.#states > STATES_MAX) throw new TooLarge('the patterns of this conf are too large together');
-    this.#patterns.set(text, compiled.pattern);
+    if (this.#patterns.states > STATES_MAX) throw new TooLarge('the patterns of this conf are too large together');
     return compiled.pattern;
   }
 }

@@ -1,6 +1,7 @@
 /** Patterns of repository names, found by the literal text that they start with, so that most are never tried. */
 import type { Meter } from '../meter.ts';
-import { compilePerl, type PerlPattern } from './perl-pattern.ts';
+import type { ConfPatterns } from './conf-patterns.ts';
+import type { PerlPattern } from './perl-pattern.ts';
 
 interface Entry<T> {
   readonly pattern: PerlPattern;
@@ -8,13 +9,18 @@ interface Entry<T> {
 }
 
 export class PatternTable<T> {
+  readonly #patterns: ConfPatterns;
   readonly #byPrefix = new Map<string, Entry<T>[]>();
   /** Every length that a prefix has. */
   readonly #lengths = new Set<number>();
 
+  constructor(patterns: ConfPatterns) {
+    this.#patterns = patterns;
+  }
+
   /** @param key a pattern that compiles between `^` and `$`; others are left out. */
   add(key: string, value: T): void {
-    const compiled = compilePerl(`^${key}$`);
+    const compiled = this.#patterns.of(`^${key}$`);
     if (compiled.kind === 'wrong') return;
     const prefix = literalPrefix(key);
     const entries = this.#byPrefix.get(prefix) ?? [];

@@ -3,10 +3,14 @@
  * with the rules that apply and the patterns that start alike, not with the number of repositories or users.
  */
 import type { Meter } from '../meter.ts';
-import type { Conf, ConfRule, ConfSetting, Stanza } from './conf.ts';
+import type { Conf, ConfSetting, Stanza } from './conf.ts';
+import type { ConfPatterns } from './conf-patterns.ts';
 import { genericName } from './generic-name.ts';
 import { PatternTable } from './pattern-table.ts';
-import { rolesOf } from './roles.ts';
+import { Recent } from './recent.ts';
+import type { Refexes } from './refex.ts';
+import { Roles } from './roles.ts';
+import { bySequence, lastSettings, ReadyStanza, Standing, type ReadyRule } from './standing.ts';
 import { ALL, isPlainWord, isTrue } from './words.ts';
 
 /** A repository as it lies on the site. */
@@ -31,23 +35,53 @@ export interface ConfUser {
   readonly isOutside?: boolean;
 }
 
-/** Repositories whose memberships are kept. */
-const KNOWN_MAX = 20_000;
+/** Repositories, and users, whose memberships are kept. */
+const KNOWN_REPOSITORIES_MAX = 20_000;
+const KNOWN_USERS_MAX = 20_000;
+
+/** Who asks: everything that the user counts as in rules. */
+export interface Subjects {
+  readonly names: ReadonlySet<string>;
+  /** Roles that the repository gives to one of them, with their `@`. */
+  readonly roles: ReadonlySet<string>;
+  /** Those of them that some rule is about, by number. */
+  readonly numbers: readonly number[];
+}
+
+interface KnownUser {
+  readonly names: ReadonlySet<string>;
+  readonly numbers: readonly number[];
+}
+
+export interface RuleIndexParts {
+  readonly roles: ReadonlySet<string>;
+  readonly patterns: ConfPatterns;
+  readonly refexes: Refexes;
+}
+
+const NO_ROLES: ReadonlySet<string> = new Set();
 
 export class RuleIndex {
   readonly #conf: Conf;
-  readonly #roles: ReadonlySet<string>;
-  readonly #patterns = new PatternTable<string>();
+  readonly #known: ReadonlySet<string>;
+  readonly #refexes: Refexes;
+  readonly #patterns: PatternTable<string>;
   /** Member -> groups. */
   readonly #groupsOf = new Map<string, string[]>();
-  readonly #groupPatterns = new PatternTable<readonly string[]>();
-  /** Memberships of repositories asked about lately: they depend on the name and the creator only. */
-  readonly #known = new Map<string, ReadonlySet<string>>();
-  readonly #knownStanzas = new WeakMap<ReadonlySet<string>, ReadonlySet<Stanza>>();
+  readonly #groupPatterns: PatternTable<readonly string[]>;
+  readonly #roles = new Roles();
+  readonly #ready = new Map<Stanza, ReadyStanza>();
+  /** By name; what a repository counts as depends on its creator besides. */
+  readonly #standings = new Recent<string, Standing>(KNOWN_REPOSITORIES_MAX);
+  readonly #users = new Recent<string, KnownUser>(KNOWN_USERS_MAX);
+  #numbers: Map<string, number> | undefined;
 
-  constructor(conf: Conf, roles: ReadonlySet<string>) {
+  constructor(conf: Conf, { roles, patterns, refexes }: RuleIndexParts) {
     this.#conf = conf;
-    this.#roles = roles;
+    this.#known = roles;
+    this.#refexes = refexes;
+    this.#patterns = new PatternTable(patterns);
+    this.#groupPatterns = new PatternTable(patterns);
     for (const key of conf.stanzas.keys()) if (!isPlainWord(key)) this.#patterns.add(key, key);
     for (const [group, members] of conf.groups) {
       for (const member of members) {
@@ -59,18 +93,30 @@ export class RuleIndex {
     for (const [member, groups] of this.#groupsOf) if (!isPlainWord(member)) this.#groupPatterns.add(member, groups);
   }
 
+  /** The rules and settings about the repository; where the meter is spent, not all of them. */
+  standing(repository: ConfRepository, meter: Meter): Standing {
+    const { name, creator, groups } = repository;
+    const isAlone = groups === undefined || groups.length === 0;
+    const known = isAlone ? this.#standings.get(name) : undefined;
+    if (known !== undefined && known.creator === creator) return known;
+    const memberships = this.#findMemberships(repository, meter);
+    const stanzas = this.#stanzasOf(memberships).map((stanza) => this.#readyStanza(stanza));
+    const standing = new Standing({ name, creator, memberships, stanzas, numberOf: this.#numberOf });
+    if (isAlone && !meter.isSpent) this.#standings.set(name, standing);
+    return standing;
+  }
+
+  #readyStanza(stanza: Stanza): ReadyStanza {
+    const known = this.#ready.get(stanza);
+    if (known !== undefined) return known;
+    const ready = new ReadyStanza(stanza, this.#refexes);
+    this.#ready.set(stanza, ready);
+    return ready;
+  }
+
   /** Everything that the repository counts as behind `repo`: its name, `@all`, patterns, groups. */
   repositoryMemberships(repository: ConfRepository, meter: Meter): ReadonlySet<string> {
-    const { name, creator, groups = [] } = repository;
-    if (groups.length > 0) return this.#findMemberships(repository, meter);
-    const key = `${name} ${creator}`;
-    const known = this.#known.get(key);
-    if (known !== undefined) return known;
-    const found = this.#findMemberships(repository, meter);
-    if (meter.isSpent) return found;
-    if (this.#known.size >= KNOWN_MAX) this.#known.clear();
-    this.#known.set(key, found);
-    return found;
+    return this.standing(repository, meter).memberships;
   }
 
   #findMemberships({ name, creator, groups = [] }: ConfRepository, meter: Meter): ReadonlySet<string> {
@@ -87,26 +133,65 @@ export class RuleIndex {
   }
 
   /** Everything that the user counts as in rules: the name, `@all`, groups, and roles where the repository exists. */
-  userMemberships({ name, outerGroups = [] }: ConfUser, repository?: ConfRepository): ReadonlySet<string> {
-    const found = new Set([name, ALL, ...(this.#groupsOf.get(name) ?? [])]);
-    for (const group of outerGroups) found.add(withAt(group));
-    if (repository?.exists !== true) return found;
-    const { permissions, creator, roles: known = this.#roles } = repository;
-    const roles = rolesOf({ permissions, creator, user: name, groups: found, known });
-    return roles.size === 0 ? found : new Set([...found, ...roles]);
+  userMemberships(user: ConfUser, repository?: ConfRepository): ReadonlySet<string> {
+    const { names, roles } = this.subjects(user, repository);
+    return roles.size === 0 ? names : new Set([...names, ...roles]);
+  }
+
+  subjects({ name, outerGroups }: ConfUser, repository?: ConfRepository): Subjects {
+    const user = outerGroups === undefined ? this.#userOf(name) : this.#withOuter(name, outerGroups);
+    const { names, numbers } = user;
+    if (repository?.exists !== true) return { names, numbers, roles: NO_ROLES };
+    const { permissions, creator, roles: known = this.#known } = repository;
+    const roles = this.#roles.of({ permissions, creator, user: name, groups: names, known });
+    return { names, roles, numbers: roles.size === 0 ? numbers : [...numbers, ...this.#numbersOf(roles)] };
+  }
+
+  #userOf(name: string): KnownUser {
+    const known = this.#users.get(name);
+    if (known !== undefined) return known;
+    const names = new Set([name, ALL, ...(this.#groupsOf.get(name) ?? [])]);
+    const user = { names, numbers: this.#numbersOf(names) };
+    this.#users.set(name, user);
+    return user;
+  }
+
+  #withOuter(name: string, outerGroups: Iterable<string>): KnownUser {
+    const user = this.#userOf(name);
+    const outer = [...outerGroups].map(withAt).filter((group) => !user.names.has(group));
+    if (outer.length === 0) return user;
+    return { names: new Set([...user.names, ...outer]), numbers: [...user.numbers, ...this.#numbersOf(outer)] };
+  }
+
+  #numbersOf(names: Iterable<string>): readonly number[] {
+    return [...names].map(this.#numberOf).filter((number) => number > 0);
+  }
+
+  /** Users and groups that rules are about are numbered from 1; 0: no rule is. */
+  readonly #numberOf = (user: string): number => {
+    this.#numbers ??= this.#numbered();
+    return this.#numbers.get(user) ?? 0;
+  };
+
+  #numbered(): Map<string, number> {
+    const numbers = new Map<string, number>();
+    for (const stanzas of this.#conf.stanzas.values())
+      for (const { rules } of stanzas)
+        for (const user of rules.keys()) if (!numbers.has(user)) numbers.set(user, numbers.size + 1);
+    return numbers;
   }
 
   /** In the order of the conf, which alone counts. */
-  rulesFor(memberships: ReadonlySet<string>, user: ReadonlySet<string>): readonly ConfRule[] {
-    const rules: ConfRule[] = [];
-    for (const { rules: byUser } of this.#stanzasOf(memberships)) {
-      if (byUser.size <= user.size) {
-        for (const [name, list] of byUser) if (user.has(name)) rules.push(...list);
-      } else {
-        for (const name of user) rules.push(...(byUser.get(name) ?? []));
-      }
-    }
-    return rules.sort((a, b) => a.sequence - b.sequence);
+  rulesFor({ stanzas }: Standing, { names, roles }: Subjects): readonly ReadyRule[] {
+    return stanzas.flatMap((stanza) =>
+      [...names, ...[...roles].filter((role) => !names.has(role))].flatMap((user) => stanza.of(user)).sort(bySequence),
+    );
+  }
+
+  /** How many there are; those that are asked about are told by number. */
+  get users(): number {
+    this.#numbers ??= this.#numbered();
+    return this.#numbers.size;
   }
 
   /** Whether a rule of the repository, for whomever, has such a refex. */
@@ -124,18 +209,14 @@ export class RuleIndex {
 
   /** The last setting of each key, as written: `%GL_REPO` and the like still in them. */
   settingsFor(memberships: ReadonlySet<string>): ReadonlyMap<string, ConfSetting> {
-    const settings = [...this.#stanzasOf(memberships)].flatMap((stanza) => stanza.settings);
-    return new Map(settings.sort((a, b) => a.sequence - b.sequence).map((setting) => [setting.key, setting]));
+    return lastSettings(this.#stanzasOf(memberships));
   }
 
   /** Each once, though a line may name the repository in several ways. */
-  #stanzasOf(memberships: ReadonlySet<string>): ReadonlySet<Stanza> {
-    const known = this.#knownStanzas.get(memberships);
-    if (known !== undefined) return known;
+  #stanzasOf(memberships: ReadonlySet<string>): readonly Stanza[] {
     const stanzas = new Set<Stanza>();
     for (const name of memberships) for (const stanza of this.#conf.stanzas.get(name) ?? []) stanzas.add(stanza);
-    this.#knownStanzas.set(memberships, stanzas);
-    return stanzas;
+    return [...stanzas];
   }
 }
 
