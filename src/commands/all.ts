@@ -4,6 +4,7 @@ import { AUDIT_COMMANDS } from './audit.ts';
 import type { Command } from './command.ts';
 import { CONFIG_COMMANDS } from './config.ts';
 import { CREDENTIAL_COMMANDS } from './credential.ts';
+import { GITOLITE_COMMANDS } from './gitolite.ts';
 import { GRAVEYARD_COMMANDS } from './graveyard.ts';
 import { GROUP_COMMANDS } from './group.ts';
 import type { CommandParts } from './parts.ts';
@@ -24,6 +25,7 @@ export const COMMANDS: readonly Command[] = [
   ...CREDENTIAL_COMMANDS,
   ...ACCESS_COMMANDS,
   ...POLICY_COMMANDS,
+  ...GITOLITE_COMMANDS,
   ...AUDIT_COMMANDS,
   ...UPKEEP_COMMANDS,
 ];

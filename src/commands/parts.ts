@@ -3,6 +3,7 @@ import type { Policy } from '../access/policy.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Directory } from '../identity/directory.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
+import type { CommandRun } from '../request/request.ts';
 import type { Walk } from '../request/walk.ts';
 import type { AuditReader } from './audit.ts';
 import type { PolicyDesk } from './policy.ts';
@@ -17,6 +18,8 @@ export interface CommandParts {
   readonly refs: { forget(id: string): void };
   /** Runs a task while no push to this repository is between its commit point and its last ref. */
   readonly pushes: { exclusively<T>(repositoryId: string, task: () => Promise<T>): Promise<T> };
+  /** Runs a command of the gitolite site that is served here; the exit code. Absent: there is none. */
+  readonly gitolite?: (call: Omit<CommandRun, 'origin'>) => Promise<number>;
   readonly clock: Clock;
   readonly version: string;
   /** Where repositories are served, without a slash at the end; a closed door is absent. */

@@ -11,6 +11,7 @@ import type { CommandEnd, CommandTrip } from '../request/walk.ts';
 import { answerTo, asUser, type Streams } from './answer.ts';
 import type { Answer, Command } from './command.ts';
 import { parseFor, synopsis, Vocabulary, withoutSecrets, type Entry, type Parse } from './find.ts';
+import { isForSite, runSiteCommand } from './gitolite.ts';
 import { greeting } from './greeting.ts';
 import { helpFamily, helpOne } from './help.ts';
 import type { CommandParts } from './parts.ts';
@@ -53,6 +54,7 @@ async function greet(parts: CommandParts, origin: RequestOrigin): Promise<string
 
 async function runCommand(run: Run): Promise<number> {
   try {
+    if (isForSite(run.argv)) return (await runSiteCommand(run, run.parts)).exit;
     const read = readLine(run);
     if (read.kind !== 'command') return (await tellWords(run, read)).exit;
     const { exit } = read.as === undefined ? await travel(run, read, run.origin) : await travelAs(run, read, read.as);

@@ -13,6 +13,7 @@ import { turnedAway, type TurnedAway } from '../transport/turned-away.ts';
 import type { OpenDoors } from './banner.ts';
 import { unreadyReason } from './readiness.ts';
 import type { Rooms } from './rooms.ts';
+import { composeLogin, siteShellOf } from './site-joints.ts';
 
 export interface Doors {
   readonly addresses: OpenDoors;
@@ -23,7 +24,7 @@ export interface Doors {
 
 /** @throws Fault 'usage' where an address cannot be had. */
 export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
-  const { walk, commands, directory, log, metrics } = rooms;
+  const { walk, commands, directory, site, log, metrics } = rooms;
   const { settings, dataDirectory } = config;
   const clock = systemClock;
   const turnedAwayBook = new TurnedAwayBook({ clock, record: (entry) => rooms.journal.record(entry) });
@@ -48,7 +49,8 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
         clientsMax,
         walk,
         commands,
-        directory,
+        directory: site === undefined ? directory : composeLogin(directory, site),
+        ...(site === undefined ? {} : { siteLine: siteShellOf(site, walk, clock) }),
         clock,
         log,
         metrics,

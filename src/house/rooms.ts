@@ -40,14 +40,8 @@ import { createUpload } from '../upload/upload.ts';
 import { ensureAdminRepository, headBranch } from './admin-repository.ts';
 import type { OpenDoors, Urls } from './banner.ts';
 import { ensureAdministrator } from './first-start.ts';
-import {
-  composeCatalogue,
-  composeDirectory,
-  openSiteRoom,
-  readSiteSettings,
-  siteSteps,
-  type SiteRoom,
-} from './site-room.ts';
+import { composeCatalogue, composeDirectory, siteCommandsOf } from './site-joints.ts';
+import { openSiteRoom, readSiteSettings, siteSteps, type SiteRoom } from './site-room.ts';
 
 export interface Rooms {
   readonly log: Log;
@@ -57,7 +51,7 @@ export interface Rooms {
   readonly policy: PolicyHolder;
   readonly walk: Walk;
   /** The gitolite site that this gate serves, where it serves one. */
-  readonly site?: Pick<SiteRoom, 'site' | 'newRun' | 'runs'> & {
+  readonly site?: Pick<SiteRoom, 'site' | 'newRun' | 'runs' | 'users' | 'keys'> & {
     /** @throws `dies` where this is no user's name. */
     shellPrincipal(user: string): Principal;
     readonly walk: Walk;
@@ -113,6 +107,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
   const commands = createCommands({
     ...spine,
     pushes: spine.receive,
+    ...(siteRoom === undefined ? {} : { gitolite: siteCommandsOf(siteRoom) }),
     policyDesk: new PolicyDesk(spine.policy),
     walk,
     journal: ground.journal,

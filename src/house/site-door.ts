@@ -18,7 +18,7 @@ export async function siteDoor({ site, dataDirectory }: SiteDoorOptions): Promis
     clock: systemClock,
     newRun: (options) => site.newRun(options),
     shellPrincipal: (user) => site.shellPrincipal(user),
-    keyHolder: async () => undefined,
+    keyHolder: (fingerprint) => site.keys.holder(fingerprint),
     // A home that was removed and made anew has a gate of its own coming.
     serves: async (asked) =>
       asked.startsWith('/') && (await nameOf(asked)) === home && (await placeOf(dataDirectory)) === place,

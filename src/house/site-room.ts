@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Config } from '../base/config.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import { siteUser } from '../gitolite/ask.ts';
+import { KeyIndex } from '../gitolite/key-index.ts';
 import { createNewRun, type NewRun } from '../gitolite/new-run.ts';
 import { openSite } from '../gitolite/open-site.ts';
 import type { Rc, ReadRc } from '../gitolite/rc.ts';
@@ -17,7 +18,7 @@ import type { Env, Run } from '../gitolite/run.ts';
 import { Runs } from '../gitolite/runs.ts';
 import { SiteCatalogue } from '../gitolite/site-catalogue.ts';
 import type { Site } from '../gitolite/site.ts';
-import { isSiteUser, SiteUsers } from '../gitolite/site-users.ts';
+import { SiteUsers } from '../gitolite/site-users.ts';
 import { createAdminPushStep } from '../gitolite/steps/admin-push.ts';
 import { GitConfigs } from '../gitolite/steps/git-configs.ts';
 import { siteGround } from '../gitolite/steps/ground.ts';
@@ -25,10 +26,7 @@ import { createReceiveRulesStep } from '../gitolite/steps/receive-rules.ts';
 import { createSiteHooksStep } from '../gitolite/steps/site-hooks.ts';
 import { createUpdateStep } from '../gitolite/steps/update-step.ts';
 import { Visits, type VisitRequest } from '../gitolite/visits.ts';
-import type { Directory } from '../identity/directory.ts';
-import type { RepositorySource } from '../receive/recovery.ts';
 import type { Step } from '../receive/step.ts';
-import type { Catalogue } from '../repository/catalogue.ts';
 import type { Store } from '../store/store.ts';
 
 /** Where `gitolite` and `gitolite-shell` lie. */
@@ -41,6 +39,8 @@ export interface SiteRoom {
   readonly configs: GitConfigs;
   readonly newRun: NewRun;
   readonly users: SiteUsers;
+  /** Of the keydir. */
+  readonly keys: KeyIndex;
   readonly catalogue: SiteCatalogue;
   /** For requests of the house's own doors, and those that come by the site's shell. */
   visits(isHouses: (name: string) => Promise<boolean>): Visits;
@@ -70,12 +70,13 @@ export function openSiteRoom(home: string, readRc: ReadRc, parts: SiteRoomParts)
   const newRun = createNewRun({ site, clock });
   const catalogue = new SiteCatalogue({ site, rc, store, clock, log: (text, fields) => log.info(fields, text) });
   const runs = new Runs();
+  const keys = new KeyIndex({ rc, revision: () => site.current?.revision ?? 0, clock });
   const users = new SiteUsers({
     outerGroups: async (user) => {
       const run = await newRun(quietOptions(home, new AbortController().signal));
       return [...((await siteUser(run, user)).outerGroups ?? [])];
     },
-    keyHolder: async () => undefined,
+    keyHolder: async (fingerprint) => (await keys.holder(fingerprint))?.user,
   });
   return {
     site,
@@ -83,6 +84,7 @@ export function openSiteRoom(home: string, readRc: ReadRc, parts: SiteRoomParts)
     configs: new GitConfigs(),
     newRun,
     users,
+    keys,
     catalogue,
     visits: (isHouses) =>
       new Visits({
@@ -106,26 +108,6 @@ export function siteSteps(
     createUpdateStep({ processes, findGround: siteGround(runs) }),
     createAdminPushStep({ runs, processes, brokenConf: gitoliteBrokenConf === 'refuse' ? 'refuse' : 'accept' }),
   ];
-}
-
-/** Who is who: users of the conf as well. */
-export function composeDirectory(house: Directory, { users }: SiteRoom): Pick<Directory, 'current'> {
-  return { current: (principal) => (isSiteUser(principal) ? users.current(principal) : house.current(principal)) };
-}
-
-/** For recovery: the house's repositories, and those of the site that were ever seen. */
-export function composeCatalogue(house: Catalogue, site: SiteCatalogue): RepositorySource {
-  return {
-    byId: async (id) => (await house.byId(id)) ?? site.byId(id),
-    async list({ after, limit = 500 }) {
-      const page = { ...(after === undefined ? {} : { after }), limit };
-      const both = [...(await house.list(page)), ...(await site.list(page))];
-      both.sort((a, b) => (a.name < b.name ? -1 : 1));
-      const last = both[limit - 1]?.name;
-      // Two of one name stay together: the next page starts behind the name.
-      return last === undefined ? both : both.filter(({ name }, index) => index < limit || name === last);
-    },
-  };
 }
 
 /** An invocation that nobody called: what it says goes to the client where the door has a way, else nowhere. */

@@ -2,6 +2,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { publicMessageOf } from '../base/fault.ts';
 import { parseGitService, type GitService } from '../git/service.ts';
+import { isSiteUser } from '../gitolite/site-users.ts';
 import type { RequestOrigin } from '../request/request.ts';
 import { spoken, type DoorCommands, type DoorWalk } from './door.ts';
 import { parseShellWords } from './shell-words.ts';
@@ -18,8 +19,12 @@ export interface Execution {
   readonly signal: AbortSignal;
 }
 
+/** Serves a line of a user of a gitolite site, with the words of its shell; the exit code. */
+export type SiteLine = (execution: Execution) => Promise<number>;
+
 export interface ExecutionParts {
   readonly walk: DoorWalk;
+  readonly siteLine?: SiteLine;
   readonly commands: DoorCommands;
   /** Told of whom the door turns away before the walk hears of it. */
   readonly onTurnedAway?: TurnedAway;
@@ -31,6 +36,8 @@ const EXIT_UNKNOWN = 127;
 /** Runs it and resolves with the exit code. Never throws: what goes wrong is said on standard error. */
 export async function execute(execution: Execution, parts: ExecutionParts): Promise<number> {
   try {
+    const { siteLine } = parts;
+    if (siteLine !== undefined && isSiteUser(execution.origin.principal)) return await siteLine(execution);
     if (execution.line === undefined) {
       execution.stdout.write(await parts.commands.greeting(execution.origin));
       return 0;
@@ -82,6 +89,7 @@ async function executeGit(
     mode: 'stateful',
     input: execution.stdin,
     output: execution.stdout,
+    stderr: execution.stderr,
     signal: execution.signal,
   });
   switch (outcome.kind) {
