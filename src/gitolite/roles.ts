@@ -1,12 +1,13 @@
 /** Roles that the rules about a repository know: what somebody gets who is given one. */
 import { Meter } from '../access/meter.ts';
 import type { ConfRule } from '../access/gitolite/conf.ts';
+import { repositoryOf } from './ask.ts';
 import type { Run } from './run.ts';
 
 /** In the order of the conf; a rule that reaches the repository in several ways is there as often. */
 export async function roleRules(run: Run, name: string): Promise<readonly ConfRule[]> {
   const { compiled } = await run.site.conf(run.rc);
-  const repository = await run.site.repository(run.rc, name);
+  const repository = await repositoryOf(run, name);
   const rules: ConfRule[] = [];
   for (const key of compiled.index.repositoryMemberships(repository, new Meter())) {
     for (const stanza of compiled.conf.stanzas.get(key) ?? [])
