@@ -1,10 +1,10 @@
 /** `gitolite COMMAND ARGUMENTS`: which command runs, and what its end looks like. */
 import { stat } from 'node:fs/promises';
 import { CORE_COMMANDS, SITE_COMMANDS } from './commands/all.ts';
-import { glLog } from './gl-log.ts';
+import { glDie, glLog } from './gl-log.ts';
 import { findProgram, runProgram } from './programs.ts';
 import type { Run } from './run.ts';
-import { dies, exitOf, fatalText } from './words.ts';
+import { dies, exitOf } from './words.ts';
 
 export interface GitoliteOptions {
   /** Nobody's child: it opens and closes its transaction in the log. */
@@ -20,15 +20,11 @@ export async function runGitolite(
   try {
     if (isFirst && (await isDirectory(run.rc.adminBase))) await glLog(run, 'cli', 'gitolite', ...argv);
     const code = await dispatch(run, argv);
-    if (isFirst && code === 0) await glLog(run, 'END');
+    if (isFirst && code === 0 && argv[0] !== 'query-rc') await glLog(run, 'END');
     return code;
   } catch (error) {
     run.signal.throwIfAborted();
-    const text = fatalText(error);
-    if (text !== '') {
-      await glLog(run, 'die', text.replace(/^FATAL: /, '').trimEnd());
-      await run.warn(text);
-    }
+    await glDie(run, error);
     return exitOf(error);
   }
 }

@@ -4,11 +4,13 @@
  */
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Fault } from '../base/fault.ts';
 import { localStamp } from './local-time.ts';
 import { scalarOf } from './rc-value.ts';
 import type { Rc } from './rc.ts';
 import type { Env, Run } from './run.ts';
 import { sendToSyslog } from './syslog.ts';
+import { fatalText } from './words.ts';
 
 /** Appends one line. A log that cannot be written ends nothing: the journal has what happened too. */
 export async function glLog(run: Run, ...fields: readonly string[]): Promise<void> {
@@ -39,6 +41,23 @@ export async function glExtra(run: Run, ...fields: readonly string[]): Promise<v
 export async function glWarn(run: Run, text: string): Promise<void> {
   await glLog(run, 'warn', text);
   await run.warn(`WARNING: ${text}\n`);
+}
+
+/** Says what an invocation died of: to its caller in gitolite's words, in the log with what an engineer needs. */
+export async function glDie(run: Run, error: unknown): Promise<void> {
+  const text = fatalText(error);
+  if (text === '') return;
+  await glLog(run, 'die', text.replace(/^FATAL: /, '').trimEnd(), ...detailsOf(error));
+  await run.warn(text);
+  if (run.env['D'] !== undefined && error instanceof Error) await run.warn(`${error.stack ?? error.message}\n`);
+}
+
+/** Of our own failures: what was refused has said all. */
+function detailsOf(error: unknown): readonly string[] {
+  if (!(error instanceof Fault)) return [String(error)];
+  if (error.publicMessage !== undefined) return [];
+  const cause = error.cause instanceof Error ? [String(error.cause)] : [];
+  return [error.message, JSON.stringify(error.context), ...cause];
 }
 
 /** LOG_TEMPLATE with the date in it, in local time. */

@@ -1,13 +1,17 @@
 /** What the settings list for a trigger point, one after another: the site's own programs first by name, then the built-ins. */
-import { findProgram, runProgram } from './programs.ts';
+import { join } from 'node:path';
+import { statOf } from './disk.ts';
 import { glWarn } from './gl-log.ts';
 import { withOptions } from './options.ts';
+import { findProgram, runProgram } from './programs.ts';
 import { isHash, listOf, wordsOf } from './rc-value.ts';
 import { type Run, withEnv } from './run.ts';
 import { TRIGGER_POINTS, type TriggerPoint } from './rc.ts';
 import { BUILT_IN_TRIGGERS } from './triggers/all.ts';
 import type { BuiltInTrigger, TriggerEffect } from './triggers/trigger.ts';
 import { dies, ends } from './words.ts';
+
+const CONF = 'conf/gitolite.conf';
 
 /** The caller of `gitolite-shell`, as INPUT triggers may rewrite it. */
 export interface Input {
@@ -30,8 +34,7 @@ export async function trigger(run: Run, point: TriggerPoint, args: readonly stri
 
 /** As `trigger`, of any list in the settings: `gitolite trigger NAME`. */
 export async function triggerNamed(run: Run, point: string, args: readonly string[]): Promise<Run> {
-  const [repository = ''] = args;
-  let current = repository === '' ? run : await withOptions(run, repository);
+  let current = await withOptionsOf(run, args[0] ?? '');
   for (const line of linesOf(run, point)) {
     const effect = await runLine(current, { line, point, args });
     if (effect?.env !== undefined) current = withEnv(current, effect.env);
@@ -59,6 +62,12 @@ function linesOf(run: Run, point: string): readonly string[] {
   if (value === undefined) return [];
   if (typeof value === 'string' || isHash(value)) throw dies(`'${point}' section in rc file is not a perl list`);
   return listOf(value).filter((line) => typeof line === 'string');
+}
+
+/** A point's first argument is a repository. Before there is a conf, none has options. */
+async function withOptionsOf(run: Run, repository: string): Promise<Run> {
+  if (repository === '' || statOf(join(run.rc.adminBase, CONF)) === undefined) return run;
+  return withOptions(run, repository);
 }
 
 interface Line {
