@@ -49,6 +49,7 @@ function ground(scope: TestContext, { values = {}, conf = 'repo lab\n', hostname
     sugar: [],
     triggers: new Map(),
     groupListProgram: undefined,
+    env: {},
     notUnderstood: [],
   };
   const compilation = compileConf({ files: new Map([['gitolite.conf', conf]]), settings: DEFAULT_SETTINGS });
