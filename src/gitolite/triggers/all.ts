@@ -10,8 +10,11 @@ import { KINDERGARTEN } from './kindergarten.ts';
 import { MIRRORING } from './mirroring.ts';
 import { MOTD } from './motd.ts';
 import { PUBLISHED } from './published.ts';
+import { PARTIAL_COPY } from './partial-copy.ts';
+import { REFEX_COUNTING } from './refex-counting.ts';
 import { REFERENCE } from './reference.ts';
 import { RENICE } from './renice.ts';
+import { REPOSITORY_HOOKS } from './repository-hooks.ts';
 import { REPOSITORY_UMASK } from './repository-umask.ts';
 import { SHELL_USERS } from './shell-users.ts';
 import { SSH_AUTHKEYS } from './ssh-authkeys.ts';
@@ -32,7 +35,10 @@ const ALL: readonly BuiltInTrigger[] = [
   ...MIRRORING,
   ...MOTD,
   ...PUBLISHED,
+  PARTIAL_COPY,
+  REFEX_COUNTING,
   REFERENCE,
+  REPOSITORY_HOOKS,
   RENICE,
   ...REPOSITORY_UMASK,
   ...SHELL_USERS,

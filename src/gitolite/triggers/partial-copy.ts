@@ -1,0 +1,89 @@
+/** `partial-copy`: before Git sees a repository that copies another one in part, it gets what its user may read there. */
+import { repositoryPath } from '../disk.ts';
+import { isAllowed } from '../ask.ts';
+import { runProgram } from '../programs.ts';
+import type { Run } from '../run.ts';
+import { mainOf } from '../vref/partial-copy.ts';
+import { dies, ends } from '../words.ts';
+import type { BuiltInTrigger } from './trigger.ts';
+
+const TIMEOUT_MS = 10 * 60_000;
+/** Refspecs in one call of git. */
+const BATCH = 200;
+
+export const PARTIAL_COPY: BuiltInTrigger = {
+  name: 'partial-copy',
+  async run(run, { point, args: [repository = '', user = ''] }) {
+    if (point !== 'PRE_GIT') throw dies(`partial-copy: called from ${point ?? 'nowhere'}, not from PRE_GIT`);
+    const own = repositoryPath(run.rc, repository);
+    const name = await mainOf(run, own);
+    if (name === undefined) return;
+    const main = repositoryPath(run.rc, name);
+    const here: Place = { run, own, main };
+    const mayRead = (ref: string): Promise<boolean> => isAllowed(run, { repository, user, attempt: 'R', ref });
+    const branches = await filtered(await refsOf(run, main, 'refs/heads'), mayRead);
+    await fetchFrom(here, branches);
+    await removeStray(here, mayRead);
+    await removeUnreachableTags(here);
+  },
+};
+
+interface Place {
+  readonly run: Run;
+  readonly own: string;
+  readonly main: string;
+}
+
+async function fetchFrom({ run, own, main }: Place, branches: readonly string[]): Promise<void> {
+  for (let start = 0; start < branches.length; start += BATCH) {
+    const specs = branches.slice(start, start + BATCH).map((ref) => `${ref}:${ref}`);
+    const args = ['--git-dir', own, 'fetch', '-q', '-f', main, ...specs];
+    const { code } = await runProgram(run, { file: 'git', args, stdout: 'stderr', timeoutMs: TIMEOUT_MS });
+    if (code !== 0) throw ends(code);
+  }
+}
+
+/** What the whole repository has no more, or its user may not read any more. */
+async function removeStray({ run, own, main }: Place, mayRead: (ref: string) => Promise<boolean>): Promise<void> {
+  const there = new Set(await refsOf(run, main, 'refs/heads', 'refs/tags'));
+  const stray = await filtered(
+    await refsOf(run, own, 'refs/heads', 'refs/tags'),
+    async (ref) => !there.has(ref) || !(await mayRead(ref)),
+  );
+  for (const ref of stray) await remove(run, own, ref);
+}
+
+async function removeUnreachableTags({ run, own }: Place): Promise<void> {
+  for (const tag of await refsOf(run, own, 'refs/tags')) {
+    const branches = await git(run, own, 'for-each-ref', '--count=1', `--contains=${tag}^{commit}`, 'refs/heads');
+    if (branches === '') await remove(run, own, tag);
+  }
+}
+
+async function remove(run: Run, own: string, ref: string): Promise<void> {
+  const { code } = await runProgram(run, {
+    file: 'git',
+    args: ['--git-dir', own, 'update-ref', '-d', ref],
+    timeoutMs: TIMEOUT_MS,
+  });
+  if (code !== 0) throw dies(`failed to delete ${ref}`);
+}
+
+async function refsOf(run: Run, gitDir: string, ...under: readonly string[]): Promise<readonly string[]> {
+  const output = await git(run, gitDir, 'for-each-ref', '--format=%(refname)', ...under);
+  return output.split('\n').filter((ref) => ref !== '');
+}
+
+async function git(run: Run, gitDir: string, ...args: readonly string[]): Promise<string> {
+  const spec = { file: 'git', args: ['--git-dir', gitDir, ...args], stdout: 'collect', timeoutMs: TIMEOUT_MS } as const;
+  return (await runProgram(run, spec)).stdout;
+}
+
+async function filtered(
+  refs: readonly string[],
+  isMeant: (ref: string) => Promise<boolean>,
+): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const ref of refs) if (await isMeant(ref)) found.push(ref);
+  return found;
+}
