@@ -70,12 +70,13 @@ async function answer(run: Run, question: SiteQuestion, put: (asked: AskedQuesti
     const text = `${question.attempt} any ${repository.name} ${question.user} DENIED by fallthru`;
     return { kind: 'denied', text, by: 'fallthru', steps: [] };
   }
-  if (repository.permissions !== '') await warnOfPermissions(run, repository);
+  await warnOfPermissions(run, repository);
   return put({ ...question, repository, user: await siteUser(run, question.user) });
 }
 
 /** Lines of the permissions that give nothing are said to do so each time, as gitolite has it. */
-async function warnOfPermissions(run: Run, { permissions }: SiteRepository): Promise<void> {
+export async function warnOfPermissions(run: Run, { permissions }: Pick<SiteRepository, 'permissions'>): Promise<void> {
+  if (permissions === '') return;
   for (const warning of permissionWarnings(permissions, run.rc.roles)) await glWarn(run, warning);
 }
 

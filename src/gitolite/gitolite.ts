@@ -4,6 +4,7 @@ import { CORE_COMMANDS, SITE_COMMANDS } from './commands/all.ts';
 import { glDie, glLog } from './gl-log.ts';
 import { findProgram, runProgram } from './programs.ts';
 import type { Run } from './run.ts';
+import { runStep } from './run-triggers.ts';
 import { dies, exitOf } from './words.ts';
 
 export interface GitoliteOptions {
@@ -39,6 +40,9 @@ async function dispatch(run: Run, [name, ...args]: readonly string[]): Promise<n
     const program = await findProgram(run.rc, 'commands', name);
     if (program !== undefined) return (await runProgram(run, { file: program, args, stdin: 'inherit' })).code;
   }
+  // Scripts and cron jobs call a step after a compile this way.
+  const [, step] = /^\.\.\/triggers\/(.+)$/.exec(name) ?? [];
+  if (step !== undefined && (await runStep(run, step, args))) return 0;
   if (command === undefined) throw dies('unknown gitolite sub-command');
   return command.run(run, args);
 }

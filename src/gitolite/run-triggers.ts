@@ -57,6 +57,22 @@ export async function inputTriggers(run: Run, { user, command }: Input): Promise
   return { kind: 'go', run: current, ...input };
 }
 
+/** One step by its name, as a program of that name would be called. False: there is none. */
+export async function runStep(run: Run, name: string, args: readonly string[]): Promise<boolean> {
+  const program = await findProgram(run.rc, 'triggers', name);
+  if (program !== undefined) {
+    const { code } = await runProgram(run, { file: program, args, stdin: 'inherit' });
+    if (code !== 0) throw ends(code);
+    return true;
+  }
+  const builtIn = BUILT_IN_TRIGGERS.get(name);
+  if (builtIn === undefined) return false;
+  const at = args.findIndex(isTriggerPoint);
+  const own = at === -1 ? args : args.slice(0, at);
+  await builtIn.run(run, { point: args.find(isTriggerPoint), own, args: args.slice(own.length + 1) });
+  return true;
+}
+
 function linesOf(run: Run, point: string): readonly string[] {
   const value = run.rc.values[point];
   if (value === undefined) return [];

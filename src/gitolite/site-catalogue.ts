@@ -104,7 +104,10 @@ export class SiteCatalogue {
       objectFormat: mark.objectFormat,
       description: '',
       createdAt: 0,
-      version: createHash('sha256').update(JSON.stringify(conf)).digest().readUInt32BE(),
+      version: createHash('sha256')
+        .update(JSON.stringify({ ...conf, roles: [...conf.roles] }))
+        .digest()
+        .readUInt32BE(),
     };
   }
 
@@ -166,8 +169,8 @@ export class SiteCatalogue {
   }
 }
 
-function confOf({ creator, permissions, groups = [], isHooked }: SiteRepository): ConfFacts {
-  return { creator, permissions, groups, ...(isHooked ? {} : { isUnhooked: true }) };
+function confOf({ creator, permissions, groups = [], roles = new Set(), isHooked }: SiteRepository): ConfFacts {
+  return { creator, permissions, groups, roles, ...(isHooked ? {} : { isUnhooked: true }) };
 }
 
 function readPlace(stored: { readonly key: string; readonly value: Parameters<typeof readFields>[0] }): Place {

@@ -9,6 +9,7 @@ import type { Principal } from '../identity/principal.ts';
 import { ADMIN_REPOSITORY } from '../repository/lifecycle.ts';
 import type { RepositoryName } from '../repository/name.ts';
 import type { Repository, RepositoryFacts } from '../repository/repository.ts';
+import { warnOfPermissions } from './ask.ts';
 import { createWild } from './create-repository.ts';
 import { glLog } from './gl-log.ts';
 import { withOptions } from './options.ts';
@@ -120,7 +121,7 @@ export class Visit {
       name: this.name,
       owner,
       settings: {},
-      conf: { ...this.#outsider, creator: owner, permissions: '', groups: [] },
+      conf: { ...this.#outsider, creator: owner, permissions: '', groups: [], roles: this.#run.rc.roles },
     };
   }
 
@@ -147,6 +148,8 @@ export class Visit {
    */
   async decided(answer: string): Promise<void> {
     const args = this.#args(answer);
+    const { conf } = this.facts;
+    if (conf !== undefined) await warnOfPermissions(this.#run, conf);
     this.#run = await trigger(this.#run, 'ACCESS_1', args);
     if (!answer.includes('DENIED')) await glLog(this.#run, 'pre_git', ...args);
   }

@@ -25,6 +25,8 @@ export interface ConfFacts {
   /** The text of gl-perms. */
   readonly permissions: string;
   readonly groups: readonly string[];
+  /** Roles that the permissions may give: the settings of who asks say. */
+  readonly roles: ReadonlySet<string>;
   /** It lies there and the site never set it up: gitolite refuses everything about it. */
   readonly isUnhooked?: boolean;
   /** Whom the conf calls those who come without a name, by transport. */

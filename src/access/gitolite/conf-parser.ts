@@ -149,7 +149,11 @@ class ConfParser implements Conf {
       if (this.#mayNot(line, word)) {
         const members = this.groups.get(word);
         if (members === undefined) this.#ignore(line, word);
-        else waiting.push(...members);
+        else {
+          const group = word.replace(`@${line.subconf}.`, '@');
+          this.#problems.warn(line, `expanding '${group}'; this *may* slow down compilation`);
+          waiting.push(...members);
+        }
         continue;
       }
       const name = word.replace(/\.git$/, '');
