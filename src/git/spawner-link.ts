@@ -18,6 +18,8 @@ export interface StartOrder {
   /** It may hold lock files: when it must end, it is asked first. */
   readonly isGentle: boolean;
   readonly owner?: { readonly uid: number; readonly gid: number };
+  /** Absent: the spawner's own. */
+  readonly umask?: number;
 }
 
 export type Order =

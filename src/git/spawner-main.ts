@@ -104,6 +104,8 @@ function start(order: StartOrder, { stderrBytesMax }: Gate): void {
 }
 
 function spawnWith(stdin: Socket, stdout: Socket, order: StartOrder): ChildProcess {
+  // Nothing else runs in this process until the next line has spawned.
+  if (order.umask !== undefined) process.umask(order.umask);
   try {
     return spawn(order.file, order.argv, {
       cwd: '/',

@@ -24,6 +24,8 @@ export interface GitProcessesOptions {
   readonly gitPath?: string;
   /** The user that git runs as, where the gate runs as root. The repositories must belong to it. */
   readonly owner?: { readonly uid: number; readonly gid: number };
+  /** What git's files are hidden from, asked for each start; absent: as the gate was started with. */
+  readonly umask?: () => number;
   /** Conversations with clients at once (upload-pack, index-pack, ...), and short questions at once. */
   readonly conversationsMax?: number;
   readonly questionsMax?: number;
@@ -165,11 +167,19 @@ class SpawnedProcesses implements ConfinedGitProcesses {
   }
 
   #orderOf(spec: GitSpec, { argv, env }: Invocation): Omit<StartOrder, 'id' | 'stdin' | 'stdout'> {
-    const { gitPath, confinement, owner } = this.#parts;
+    const { gitPath, confinement, owner, umask } = this.#parts;
     const command = confinement.wrap({ file: gitPath, argv }, spec);
     const { deadlineMs } = spec;
     const isGentle = GENTLE.has(spec.subcommand);
-    return { kind: 'start', ...command, env, deadlineMs, isGentle, ...(owner ? { owner } : {}) };
+    return {
+      kind: 'start',
+      ...command,
+      env,
+      deadlineMs,
+      isGentle,
+      ...(owner ? { owner } : {}),
+      ...(umask ? { umask: umask() } : {}),
+    };
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@
  * Everything but the doors, built from the bottom up: data directory, store, journal, git, catalogue, directory, policy,
  * push and fetch, the walk, the commands. Recovery happens on the way, before anything can be asked for.
  */
+import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PolicyDesk } from '../access/desk.ts';
 import { PolicyHolder } from '../access/holder.ts';
@@ -30,6 +31,7 @@ import { createSizeStep } from '../receive/steps/size-limits.ts';
 import { DEFAULT_RECEIVE_LIMITS, type ReceiveLimits } from '../receive/limits.ts';
 import { Catalogue } from '../repository/catalogue.ts';
 import { ADMIN_REPOSITORY } from '../repository/lifecycle.ts';
+import { withAlternates } from '../gitolite/alternates.ts';
 import { GovernedPolicy } from '../gitolite/site-policy.ts';
 import { parseRepositoryName } from '../repository/name.ts';
 import { createWalk, type Walk } from '../request/walk.ts';
@@ -41,7 +43,7 @@ import { ensureAdminRepository, headBranch } from './admin-repository.ts';
 import type { OpenDoors, Urls } from './banner.ts';
 import { ensureAdministrator } from './first-start.ts';
 import { composeCatalogue, composeDirectory, siteCommandsOf } from './site-joints.ts';
-import { openSiteRoom, readSiteSettings, siteSteps, type SiteRoom } from './site-room.ts';
+import { openSiteRoom, readSiteSettings, siteSteps, type SiteRoom, type SiteSettings } from './site-room.ts';
 
 export interface Rooms {
   readonly log: Log;
@@ -166,7 +168,7 @@ interface Ground {
   readonly store: Store;
   readonly journal: OpenJournal;
   readonly processes: ConfinedGitProcesses;
-  readonly siteSettings: Awaited<ReturnType<typeof readSiteSettings>>;
+  readonly siteSettings: SiteSettings | undefined;
 }
 
 /** What everything stands on: the directory, the store, the journal, and git. */
@@ -177,6 +179,8 @@ async function layGround(config: Config, stack: AsyncDisposableStack): Promise<G
   const siteSettings = await readSiteSettings(config);
   const data = await claimDataDirectory(dataDirectory);
   stack.defer(() => data.release());
+  // What lies here is the house's, whatever a site shows of its repositories.
+  if (siteSettings !== undefined) await chmod(dataDirectory, 0o700);
   const isReady = data.state === 'ready';
   const store = await openSqliteStore({ path: join(dataDirectory, 'gatehouse.db'), create: !isReady });
   stack.defer(() => store.close());
@@ -191,6 +195,7 @@ async function layGround(config: Config, stack: AsyncDisposableStack): Promise<G
   stack.defer(() => journal.close());
   const processes = await startGitProcesses({
     isolation: settings.isolation as 'auto' | 'off' | 'required',
+    ...(siteSettings === undefined ? {} : { umask: () => siteSettings.umask.mask }),
     log: (line) => log.info({ line }, 'spawn git'),
   });
   stack.defer(() => processes.close());
@@ -217,7 +222,9 @@ interface Spine {
 async function raiseSpine(config: Config, ground: Ground, stack: AsyncDisposableStack): Promise<Spine> {
   const { store, log, metrics } = ground;
   const clock = systemClock;
-  const processes = counted(ground.processes, metrics);
+  const { siteSettings } = ground;
+  const started = counted(ground.processes, metrics);
+  const processes = siteSettings === undefined ? started : withAlternates(started);
   const refs = new RefCache({ processes, clock });
   const catalogue = new Catalogue({
     store,
@@ -232,9 +239,8 @@ async function raiseSpine(config: Config, ground: Ground, stack: AsyncDisposable
   await catalogue.recover();
   await directory.recover();
   const policy = new PolicyHolder({ store, processes, log, clock });
-  const { siteSettings } = ground;
   const site =
-    siteSettings && openSiteRoom(config.settings.gitoliteHome, siteSettings.readRc, { store, processes, clock, log });
+    siteSettings && openSiteRoom(config.settings.gitoliteHome, siteSettings, { store, processes, clock, log });
   const governed = site === undefined ? policy : new GovernedPolicy(policy, site.site);
   const receive = createReceive({
     processes,

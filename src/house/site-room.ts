@@ -53,21 +53,50 @@ export interface SiteRoomParts {
   readonly log: Pick<Log, 'info'>;
 }
 
-/** Takes the site's umask for everything that is made from here on; undefined: the house serves no site. */
-export async function readSiteSettings({ settings }: Config): Promise<{ readonly readRc: ReadRc } | undefined> {
-  if (settings.gitoliteHome === '') return undefined;
-  const readRc = createRcReader({ binDirectory: BIN_DIRECTORY });
-  const { umask } = await readRc(settings.gitoliteHome, {});
-  // The data directory is 0700 of its own: what is made in repositories is for whom the site says.
-  process.umask(umask);
-  return { readRc };
+export interface SiteSettings {
+  readonly readRc: ReadRc;
+  readonly umask: SiteUmask;
 }
 
-export function openSiteRoom(home: string, readRc: ReadRc, parts: SiteRoomParts): SiteRoom {
+/** What a site hides of its repositories' files. One process serves all of it, so that this is the process's own umask. */
+export class SiteUmask {
+  #mask: number;
+
+  constructor(mask: number) {
+    this.#mask = mask;
+    process.umask(mask);
+  }
+
+  get mask(): number {
+    return this.#mask;
+  }
+
+  /** Settings may change while the gate runs. */
+  follow(mask: number): void {
+    if (mask === this.#mask) return;
+    this.#mask = mask;
+    process.umask(mask);
+  }
+}
+
+/** Undefined: the house serves no site. From here on files are made for whom the site says. */
+export async function readSiteSettings({ settings }: Config): Promise<SiteSettings | undefined> {
+  if (settings.gitoliteHome === '') return undefined;
+  const readRc = createRcReader({ binDirectory: BIN_DIRECTORY });
+  const umask = new SiteUmask((await readRc(settings.gitoliteHome, {})).umask);
+  return { readRc, umask };
+}
+
+export function openSiteRoom(home: string, { readRc, umask }: SiteSettings, parts: SiteRoomParts): SiteRoom {
   const { store, processes, clock, log } = parts;
   const site = openSite({ home, readRc, clock, processes });
   const rc = (): Promise<Rc> => site.rc({});
-  const newRun = createNewRun({ site, clock });
+  const bareRun = createNewRun({ site, clock });
+  const newRun: NewRun = async (options) => {
+    const run = await bareRun(options);
+    umask.follow(run.rc.umask);
+    return run;
+  };
   const catalogue = new SiteCatalogue({ site, rc, store, clock, log: (text, fields) => log.info(fields, text) });
   const runs = new Runs();
   const keys = new KeyIndex({ rc, revision: () => site.current?.revision ?? 0, clock });
