@@ -37,7 +37,7 @@ interface Place {
 async function fetchFrom({ run, own, main }: Place, branches: readonly string[]): Promise<void> {
   for (let start = 0; start < branches.length; start += BATCH) {
     const specs = branches.slice(start, start + BATCH).map((ref) => `${ref}:${ref}`);
-    const args = ['--git-dir', own, 'fetch', '-q', '-f', main, ...specs];
+    const args = ['--git-dir', own, 'fetch', '-f', main, ...specs];
     const { code } = await runProgram(run, { file: 'git', args, stdout: 'stderr', timeoutMs: TIMEOUT_MS });
     if (code !== 0) throw ends(code);
   }
