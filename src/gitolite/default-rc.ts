@@ -10,8 +10,8 @@ export function defaultRcText(): string {
 const TEXT = String.raw`# Settings of this site, in the language of gitolite's own settings file (Perl).
 #
 # To switch something on, take away the # in front of it. Every item ends in a comma, the last one too; texts stand in
-# single quotes. Nothing in this file is run: it is read for the values that it gives. What is not understood is
-# shown by 'gatehouse gitolite status'.
+# single quotes. Nothing in this file is run: it is read for the values that it gives. What of it is not understood
+# is shown by 'gitolite query-rc --unclear'.
 
 %RC = (
 

@@ -49,12 +49,14 @@ export class PerlExpressions {
   #item(items: PerlValue[], closer: string): void {
     const { source } = this;
     const { line, at } = source;
+    const before = items.length;
     try {
-      items.push(...this.value());
+      // One by one: a list may be longer than what a call takes.
+      for (const value of this.value()) items.push(value);
       source.skipBlank();
       if (source.isOver || ',;'.includes(source.peek()) || source.peek() === closer || source.peek(2) === '=>') return;
       if (closer === ';' && this.#isModifier()) return;
-      items.pop();
+      items.length = before;
       throw unclear(line, 'an operation that is not one of . || // && ?:');
     } catch (error) {
       if (!isUnclear(error)) throw error;

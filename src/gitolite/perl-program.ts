@@ -135,7 +135,10 @@ class PerlProgram {
     const items = this.#expressions.list(isBracketed ? ')' : ';');
     if (isBracketed) source.takeText(')');
     this.#end();
-    this.#variables.array(place)[how](...items);
+    const list = this.#variables.array(place);
+    const whole = how === 'push' ? [...list, ...items] : [...items, ...list];
+    list.length = 0;
+    for (const item of whole) list.push(item);
   }
 
   #delete(): void {

@@ -8,11 +8,13 @@ export class PerlText {
   readonly #firstLine: number;
   /** A here-document's lines belong to the line that announces it: from which line end to where. */
   readonly #skips = new Map<number, number>();
+  #counted: { readonly at: number; readonly line: number };
   at = 0;
 
   constructor(text: string, firstLine = 1) {
     this.text = text;
     this.#firstLine = firstLine;
+    this.#counted = { at: 0, line: firstLine };
   }
 
   get line(): number {
@@ -23,11 +25,13 @@ export class PerlText {
     return this.at >= this.text.length;
   }
 
+  /** Counted on from where it was asked last: a file is read from its start to its end. */
   lineAt(at: number): number {
-    let line = this.#firstLine;
-    for (let index = this.text.indexOf('\n'); index !== -1 && index < at; index = this.text.indexOf('\n', index + 1)) {
-      line += 1;
-    }
+    if (at < this.#counted.at) this.#counted = { at: 0, line: this.#firstLine };
+    let { line } = this.#counted;
+    let index = this.text.indexOf('\n', this.#counted.at);
+    for (; index !== -1 && index < at; index = this.text.indexOf('\n', index + 1)) line += 1;
+    this.#counted = { at, line };
     return line;
   }
 
@@ -133,7 +137,7 @@ export class PerlText {
 
 function unindented(body: string): string {
   const lines = body.split('\n');
-  const depths = lines.filter((line) => line.trim() !== '').map((line) => /^\s*/.exec(line)?.[0].length ?? 0);
-  const depth = Math.min(...depths, Number.MAX_SAFE_INTEGER);
+  let depth = Number.MAX_SAFE_INTEGER;
+  for (const line of lines) if (line.trim() !== '') depth = Math.min(depth, line.length - line.trimStart().length);
   return lines.map((line) => line.slice(Math.min(depth, line.length))).join('\n');
 }

@@ -133,6 +133,8 @@ $RC{LAST} = 'last';
     lines.join('\n'),
   );
   assert.match(lines[0] ?? '', /HOSTNAME/);
+  const shown = await ground.gitolite(['query-rc', '--unclear']);
+  assert.deepEqual(shown, { code: 1, stdout: `${rc.notUnderstood.join('\n')}\n`, stderr: '' });
   assert.equal(rc.umask, 0o027);
   assert.deepEqual([...rc.roles], ['READERS', 'MANAGERS']);
   assert.equal(rc.hostname, undefined);

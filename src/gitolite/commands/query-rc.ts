@@ -10,10 +10,12 @@ import type { SiteCommand } from './command.ts';
 const USAGE = `
 Usage:  gitolite query-rc -a
         gitolite query-rc -d
+        gitolite query-rc --unclear
         gitolite query-rc [-n] [-q] SETTING [KEY...]
 
     -a          every setting and its value, without what lists and hashes hold
     -d          everything
+    --unclear   what of the settings files is not understood or not acted upon; exit code 1 where there is any
     -n          no line end behind a single value
     -q          say nothing, exit code only (0: set and true)
 
@@ -33,6 +35,7 @@ const OPTIONS: readonly OptionSpec[] = [
   { names: ['nonl', 'n'] },
   { names: ['quiet', 'q'] },
   { names: ['help', 'h'] },
+  { names: ['unclear'] },
 ];
 
 export const queryRc: SiteCommand = {
@@ -47,6 +50,7 @@ export const queryRc: SiteCommand = {
     if (given.has('all') && !isLone) {
       throw dies(`'-a' cannot be combined with other arguments or options; run with '-h' for usage`);
     }
+    if (given.has('unclear')) return printUnclear(run);
     const isEmpty = operands.length === 0 && !given.has('all') && !given.has('dump');
     if (isEmpty || given.has('help')) return usage(run);
     const values = valuesOf(run);
@@ -62,6 +66,12 @@ export const queryRc: SiteCommand = {
 async function usage(run: Run): Promise<number> {
   await run.print(USAGE);
   return 1;
+}
+
+async function printUnclear(run: Run): Promise<number> {
+  const { notUnderstood } = run.rc;
+  await run.print(notUnderstood.map((line) => `${line}\n`).join(''));
+  return notUnderstood.length === 0 ? 0 : 1;
 }
 
 /** What belongs to the invocation is among the settings too. */
