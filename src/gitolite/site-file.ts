@@ -8,11 +8,14 @@ import type { Run } from './run.ts';
 import { isAbsent } from './small-file.ts';
 import { dies } from './words.ts';
 
-/** Undefined: no such file. @throws `dies` where it is larger than a command may write. */
-export async function readSiteFile(path: string): Promise<Buffer | undefined> {
+/** Undefined: no such file. @throws `dies` where it is larger; default: than what a command may write. */
+export async function readSiteFile(
+  path: string,
+  bytesMax: number = BOUNDS.commandInputBytesMax,
+): Promise<Buffer | undefined> {
   const stat = statOf(path);
   if (stat?.isFile() !== true) return undefined;
-  if (stat.size > BOUNDS.commandInputBytesMax) throw dies(`'${path}' is too large`);
+  if (stat.size > bytesMax) throw dies(`'${path}' is too large`);
   return readFile(path);
 }
 

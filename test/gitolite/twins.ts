@@ -18,7 +18,8 @@ export interface Call {
 }
 
 export interface TwinOptions {
-  readonly conf: string;
+  /** Absent: the two homes are empty. */
+  readonly conf?: string;
   /** Commands and features over those that a new site has. */
   readonly enable?: readonly string[];
   /** Lines of Perl behind the settings. */
@@ -37,6 +38,8 @@ export interface Twins extends AsyncDisposable {
   sameUsage(args: readonly string[], call?: Call): Promise<void>;
   /** A file below the home, its content and its mode. Resolves to the content; undefined: neither has it. */
   sameFile(path: string): Promise<string | undefined>;
+  /** Our content of a file, and the real one's. */
+  files(path: string): Promise<readonly (string | undefined)[]>;
   /** On both, in the home: a program that has to succeed. */
   both(file: string, args: readonly string[]): Promise<void>;
 }
@@ -67,6 +70,10 @@ export async function newTwins({ conf, enable = [], settings = '' }: TwinOptions
       assert.deepEqual(own, real, path);
       return own?.text;
     },
+    async files(path) {
+      const found = await Promise.all([ours.home, realHome].map((home) => look(join(home, path))));
+      return found.map((file) => file?.text);
+    },
     async both(file, args) {
       for (const home of [ours.home, realHome]) {
         const { status, stderr } = spawnSync(file, args, { cwd: home, env: { ...ours.env, HOME: home } });
@@ -78,6 +85,7 @@ export async function newTwins({ conf, enable = [], settings = '' }: TwinOptions
       await ours[Symbol.asyncDispose]();
     },
   };
+  if (conf === undefined) return twins;
   await twins.same(['setup', '-a', 'admin']);
   for (const home of [ours.home, realHome]) {
     const rc = await readFile(join(home, '.gitolite.rc'), 'utf8');
@@ -109,11 +117,12 @@ async function askReal(base: Env, home: string, args: readonly string[], call: C
   return { code, ...said };
 }
 
-/** What may differ: where the home is, what a version is called, and the time of day. */
+/** What may differ: where the home is, what a version is called, the time of day, and that ours names the guilty line of a conf. */
 function plain({ code, stdout, stderr }: Said, home: string): Said {
   const text = (said: string): string =>
     said
       .replaceAll(home, '~')
+      .replaceAll(/^conf\/\S+:\d+: .*\n/gm, '')
       .replaceAll(/running gitolite3 .* on git/g, 'running gitolite3 on git')
       .replaceAll(/\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}/g, 'TIME')
       .replaceAll(/\d{4}-\d\d-\d\d[_.]\d\d:\d\d:\d\d/g, 'TIME')

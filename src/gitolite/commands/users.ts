@@ -10,15 +10,20 @@ import { htpasswd } from './htpasswd.ts';
 import { info } from './info.ts';
 import { listDanglingRepos } from './list-dangling-repos.ts';
 import { lock } from './lock.ts';
+import { mirror } from './mirror.ts';
 import { motd } from './motd.ts';
 import { newbranch } from './newbranch.ts';
 import { option } from './option.ts';
 import { perms } from './perms.ts';
 import { push } from './push.ts';
 import { readme } from './readme.ts';
+import { rsync } from './rsync.ts';
+import { sshkeysLint } from './sshkeys-lint.ts';
+import { sskm } from './sskm.ts';
 import { sudo } from './sudo.ts';
 import { svnserve } from './svnserve.ts';
 import { symbolicRef } from './symbolic-ref.ts';
+import { whoPushed } from './who-pushed.ts';
 import { writable } from './writable.ts';
 
 export const USER_COMMANDS: readonly SiteCommand[] = [
@@ -32,14 +37,19 @@ export const USER_COMMANDS: readonly SiteCommand[] = [
   info,
   listDanglingRepos,
   lock,
+  mirror,
   motd,
   newbranch,
   option,
   perms,
   push,
   readme,
+  rsync,
+  sshkeysLint,
+  sskm,
   sudo,
   svnserve,
   symbolicRef,
+  whoPushed,
   writable,
 ];
