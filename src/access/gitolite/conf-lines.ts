@@ -1,5 +1,6 @@
 /** The lines of a conf with its includes in place: cleaned, `%HOSTNAME` filled in, groups of delegated parts renamed. */
-import { cleanLine, MASTER, type ConfLine } from './conf-line.ts';
+import type { CleanLines } from './clean-lines.ts';
+import { MASTER, type ConfLine } from './conf-line.ts';
 import type { ConfProblems } from './conf-problem.ts';
 import { globFiles, normalPath } from './include-glob.ts';
 
@@ -12,6 +13,7 @@ export interface ConfLinesOptions {
   /** Path, relative to the conf's directory -> lines. */
   readonly texts: ReadonlyMap<string, readonly string[]>;
   readonly hostname: string | undefined;
+  readonly clean: CleanLines;
   readonly problems: ConfProblems;
 }
 
@@ -36,19 +38,23 @@ class LineReader {
   }
 
   read(file: string, subconf: string): void {
-    const { texts, hostname, problems } = this.#options;
+    const { texts, hostname, clean, problems } = this.#options;
     if (this.#depth >= INCLUDE_DEPTH_MAX) {
       problems.die({ file, line: 1 }, `includes nest deeper than ${INCLUDE_DEPTH_MAX}`);
       return;
     }
     this.#depth += 1;
     for (const [index, raw] of (texts.get(file) ?? []).entries()) {
-      const cleaned = cleanLine(raw);
+      const cleaned = clean.of(raw);
       if (cleaned === '') continue;
-      const named = hostname === undefined ? cleaned : cleaned.replaceAll(/%HOSTNAME\b/g, () => hostname);
+      const named =
+        hostname === undefined || !cleaned.includes('%HOSTNAME')
+          ? cleaned
+          : cleaned.replaceAll(/%HOSTNAME\b/g, () => hostname);
       const text = subconf === MASTER ? named : this.#renameGroups(named, subconf);
       const line = { text, file, line: index + 1, subconf };
-      const [, word, name, glob] = /^(include|subconf) (?:([^ ]+) )?([^ ].+)$/s.exec(text) ?? [];
+      const isOther = !text.startsWith('include ') && !text.startsWith('subconf ');
+      const [, word, name, glob] = isOther ? [] : (/^(include|subconf) (?:([^ ]+) )?([^ ].+)$/s.exec(text) ?? []);
       if (glob !== undefined) this.#include(line, { isSubconf: word === 'subconf', name, glob });
       else if (this.lines.length < LINES_MAX) this.lines.push(line);
       else {

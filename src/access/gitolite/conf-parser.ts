@@ -32,11 +32,20 @@ export interface ParserParts {
   readonly problems: ConfProblems;
 }
 
-export function parseConf(lines: readonly ConfLine[], parts: ParserParts): Conf {
-  const parser = new ConfParser(parts);
-  for (const line of lines) parser.line(line);
-  parser.done();
-  return parser;
+/** What a `repo` line and those below it came to, with all that it depends on outside of them. */
+export interface ParsedBlock {
+  readonly stanza: Stanza;
+  readonly names: ReadonlySet<string>;
+  /** Words behind `repo`. */
+  readonly words: number;
+  readonly refexes: ReadonlySet<string>;
+  /** Groups that were known. */
+  readonly userGroups: ReadonlySet<string>;
+  /** Groups of refexes -> their members then. */
+  readonly refexGroups: ReadonlyMap<string, string>;
+  /** Sequence numbers: the last one before it, and how many it has. */
+  readonly base: number;
+  readonly count: number;
 }
 
 interface OpenStanza extends Stanza {
@@ -44,16 +53,27 @@ interface OpenStanza extends Stanza {
   readonly settings: ConfSetting[];
 }
 
+interface OpenBlock {
+  names: ReadonlySet<string>;
+  words: number;
+  readonly refexes: Set<string>;
+  readonly userGroups: Set<string>;
+  readonly refexGroups: Map<string, string>;
+}
+
+/** Each block starts at a multiple, so that one that grows a little does not move those behind it. */
+const BLOCK_STEP = 16;
+
 /** Carries a fatal message to `line`, and no further. */
 class Fatal extends Error {}
 
 /** One behind which nothing is read any more: what made this conf too large would do it again on the next line. */
 class TooLarge extends Fatal {}
 
-class ConfParser implements Conf {
-  readonly groups = new Map<string, Set<string>>();
-  readonly stanzas = new Map<string, Stanza[]>();
-  readonly refexes = new Set<string>();
+export class ConfParser {
+  readonly #groups = new Map<string, Set<string>>();
+  readonly #stanzas = new Map<string, Stanza[]>();
+  readonly #refexes = new Set<string>();
   readonly #settings: ConfSettings;
   readonly #problems: ConfProblems;
   readonly #keys: readonly PerlPattern[];
@@ -63,7 +83,9 @@ class ConfParser implements Conf {
   readonly #ignored = new Map<string, { readonly at: ConfLine; readonly names: Set<string> }>();
   readonly #patterns: ConfPatterns;
   #stanza: OpenStanza | undefined;
+  #block: OpenBlock | undefined;
   #sequence = 0;
+  #rulesSeen = 0;
   #isOver = false;
   #names = 0;
   #members = 0;
@@ -80,7 +102,51 @@ class ConfParser implements Conf {
     });
   }
 
-  line(line: ConfLine): void {
+  /** Lines behind one another, with at most one `repo` line, the first. @returns what they came to, if there is one. */
+  block(lines: readonly ConfLine[]): ParsedBlock | undefined {
+    this.#sequence = Math.ceil(this.#sequence / BLOCK_STEP) * BLOCK_STEP;
+    const base = this.#sequence;
+    const isStanza = lines[0]?.text.startsWith('repo ') === true;
+    const open = { names: new Set<string>(), words: 0, refexes: new Set<string>(), userGroups: new Set<string>() };
+    const block: OpenBlock = { ...open, refexGroups: new Map<string, string>() };
+    this.#block = block;
+    for (const line of lines) this.#try(line);
+    const stanza = this.#stanza;
+    return isStanza && stanza !== undefined ? { ...block, stanza, base, count: this.#sequence - base } : undefined;
+  }
+
+  /**
+   * A block as it was, `shift` lines further down.
+   * @returns undefined: something that it depends on is different now, and nothing was done.
+   */
+  again(block: ParsedBlock, shift: number): ParsedBlock | undefined {
+    const { names, words, refexes, count } = block;
+    const isSame =
+      [...block.userGroups].every((group) => this.#isKnownGroup(group)) &&
+      [...block.refexGroups].every(([group, members]) => this.#membersText(group) === members);
+    if (!isSame || this.#names + words > NAMES_MAX || this.#rulesSeen + count > RULES_MAX) return undefined;
+    for (const name of names) if (!isPlainWord(name)) this.#patterns.of(`^${name}$`);
+    for (const refex of refexes) {
+      if (!this.#refexes.has(refex)) this.#patterns.of(`^${refex}`);
+      this.#refexes.add(refex);
+    }
+    if (this.#patterns.states > STATES_MAX) return undefined;
+    const base = Math.ceil(this.#sequence / BLOCK_STEP) * BLOCK_STEP;
+    const stanza = movedStanza(block.stanza, base - block.base, shift);
+    this.#names += words;
+    this.#rulesSeen += count;
+    this.#sequence = base + count;
+    this.#stanza = undefined;
+    this.#add(names, stanza);
+    return stanza === block.stanza ? block : { ...block, stanza, base };
+  }
+
+  #membersText(group: string): string | undefined {
+    const members = this.#groups.get(group);
+    return members && [...members].toSorted().join(' ');
+  }
+
+  #try(line: ConfLine): void {
     if (this.#isOver) return;
     try {
       this.#line(line);
@@ -91,11 +157,13 @@ class ConfParser implements Conf {
     }
   }
 
-  done(): void {
+  /** What all blocks came to. */
+  done(): Conf {
     for (const [subconf, { at, names }] of [...this.#ignored].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
       const list = [...names].toSorted().join(', ');
       this.#problems.warn(at, `subconf '${subconf}' attempting to set access for ${list}`);
     }
+    return { groups: this.#groups, stanzas: this.#stanzas, refexes: this.#refexes };
   }
 
   #line(line: ConfLine): void {
@@ -105,7 +173,7 @@ class ConfParser implements Conf {
     if (text.startsWith('repo ')) return this.#repositories(line, wordsOf(text.slice('repo '.length)));
     const [, permission, refexes = '', users] = RULE_LINE.exec(text) ?? [];
     if (permission !== undefined && users !== undefined) {
-      return this.#rules(line, { permission, refexes: this.#refexes(line, refexes), users: wordsOf(users) });
+      return this.#rules(line, { permission, refexes: this.#refexesIn(line, refexes), users: wordsOf(users) });
     }
     const [, key, value] = /^config (.+) = ?(.*)/s.exec(text) ?? [];
     if (key !== undefined && value !== undefined) return this.#config(line, key, value);
@@ -119,8 +187,8 @@ class ConfParser implements Conf {
     const bad = words.find((word) => !isPatternWord(word));
     if (bad !== undefined) throw new Fatal(`bad expansion '${bad}'`);
     const members = this.#expand(words);
-    const known = this.groups.get(group) ?? new Set<string>();
-    this.groups.set(group, known);
+    const known = this.#groups.get(group) ?? new Set<string>();
+    this.#groups.set(group, known);
     for (const member of members) {
       if (known.has(member)) continue;
       known.add(member);
@@ -133,21 +201,21 @@ class ConfParser implements Conf {
   #expand(words: readonly string[]): string[] {
     return [...new Set(words)].flatMap((word) => {
       if (!word.startsWith('@') || word === ALL) return [word];
-      const members = this.groups.get(word);
+      const members = this.#groups.get(word);
       if (members === undefined) throw new Fatal(`undefined group '${word}'`);
       return [...members].toSorted();
     });
   }
 
   #repositories(line: ConfLine, words: readonly string[]): void {
-    this.#stanza = { rules: new Map(), settings: [] };
+    this.#stanza = { rules: new Map(), settings: [], origin: {} };
     const names: string[] = [];
     const waiting = words.toReversed();
     for (let word = waiting.pop(); word !== undefined; word = waiting.pop()) {
       this.#names += 1;
       if (this.#names > NAMES_MAX) throw new TooLarge(`repo lines have at most ${NAMES_MAX} names in all`);
       if (this.#mayNot(line, word)) {
-        const members = this.groups.get(word);
+        const members = this.#groups.get(word);
         if (members === undefined) this.#ignore(line, word);
         else {
           const group = word.replace(`@${line.subconf}.`, '@');
@@ -161,11 +229,20 @@ class ConfParser implements Conf {
       if (!isPatternWord(name)) throw new Fatal(`bad reponame '${name}'`);
       names.push(name);
     }
-    for (const name of new Set(names)) {
-      if (!isPlainWord(name)) this.#check(`^${name}$`, name);
-      const stanzas = this.stanzas.get(name);
-      if (stanzas === undefined) this.stanzas.set(name, [this.#stanza]);
-      else stanzas.push(this.#stanza);
+    const distinct = new Set(names);
+    for (const name of distinct) if (!isPlainWord(name)) this.#check(`^${name}$`, name);
+    this.#add(distinct, this.#stanza);
+    if (this.#block !== undefined) {
+      this.#block.names = distinct;
+      this.#block.words = words.length;
+    }
+  }
+
+  #add(names: Iterable<string>, stanza: Stanza): void {
+    for (const name of names) {
+      const stanzas = this.#stanzas.get(name);
+      if (stanzas === undefined) this.#stanzas.set(name, [stanza]);
+      else stanzas.push(stanza);
     }
   }
 
@@ -173,9 +250,9 @@ class ConfParser implements Conf {
   #mayNot({ subconf }: ConfLine, name: string): boolean {
     if (subconf === MASTER || subconf === name || `@${subconf}` === name) return false;
     const own = `@${subconf}`;
-    const members = this.groups.get(own) ?? new Set<string>();
+    const members = this.#groups.get(own) ?? new Set<string>();
     // Asking about it defines it, as gitolite has it.
-    this.groups.set(own, members);
+    this.#groups.set(own, members);
     return ![...members].some((member) => {
       if (this.#delegated.has(`${own} ${member}`)) return false;
       // Only ever as a pattern: `wild/a{,2}` in the group is not the line `repo wild/a{,2}`.
@@ -189,9 +266,11 @@ class ConfParser implements Conf {
     ignored.names.add(name);
   }
 
-  #refexes(line: ConfLine, text: string): readonly string[] {
+  #refexesIn(line: ConfLine, text: string): readonly string[] {
     const words = wordsOf(text);
     const refexes = this.#expand(words);
+    for (const word of words)
+      if (word.startsWith('@')) this.#block?.refexGroups.set(word, this.#membersText(word) ?? '');
     if (refexes.length === 0 && words.length > 0)
       this.#problems.warn(line, 'the groups of refexes are empty: the rule is for every ref');
     if (refexes.length === 0) return [DEFAULT_REFEX];
@@ -213,15 +292,18 @@ class ConfParser implements Conf {
         this.#problems.warn(line, `doesn't make sense to supply a ref ('${refex}') for 'R' rule`);
       if (!isPatternWord(refex)) throw new Fatal(`bad ref '${refex}'`);
       this.#check(`^${refex}`, refex);
-      this.refexes.add(refex);
+      this.#refexes.add(refex);
+      this.#block?.refexes.add(refex);
       for (const user of users) this.#rule(line, { permission, refex, user });
     }
   }
 
   #rule({ file, line, subconf }: ConfLine, rule: Pick<ConfRule, 'permission' | 'refex' | 'user'>): void {
     const { user } = rule;
-    if (user.startsWith('@') && !this.#isKnownGroup(user))
-      this.#problems.warn({ file, line }, `possible undeclared group '${user}'`);
+    if (user.startsWith('@')) {
+      this.#block?.userGroups.add(user);
+      if (!this.#isKnownGroup(user)) this.#problems.warn({ file, line }, `possible undeclared group '${user}'`);
+    }
     const sequence = this.#next();
     const rules = this.#stanza?.rules;
     if (rules === undefined) {
@@ -236,7 +318,7 @@ class ConfParser implements Conf {
   #isKnownGroup(group: string): boolean {
     const { hasOuterGroups, roles } = this.#settings;
     const name = group.slice(1);
-    return this.groups.has(group) || hasOuterGroups || group === ALL || name === 'CREATOR' || roles.has(name);
+    return this.#groups.has(group) || hasOuterGroups || group === ALL || name === 'CREATOR' || roles.has(name);
   }
 
   #config({ file, line }: ConfLine, key: string, written: string): void {
@@ -250,7 +332,8 @@ class ConfParser implements Conf {
 
   #next(): number {
     this.#sequence += 1;
-    if (this.#sequence > RULES_MAX) throw new TooLarge(`a conf has at most ${RULES_MAX} rules`);
+    this.#rulesSeen += 1;
+    if (this.#rulesSeen > RULES_MAX) throw new TooLarge(`a conf has at most ${RULES_MAX} rules`);
     return this.#sequence;
   }
 
@@ -261,4 +344,18 @@ class ConfParser implements Conf {
     if (this.#patterns.states > STATES_MAX) throw new TooLarge('the patterns of this conf are too large together');
     return compiled.pattern;
   }
+}
+
+function movedStanza(stanza: Stanza, steps: number, shift: number): Stanza {
+  if (steps === 0 && shift === 0) return stanza;
+  const moved = <T extends ConfRule | ConfSetting>(one: T): T => ({
+    ...one,
+    sequence: one.sequence + steps,
+    line: one.line + shift,
+  });
+  return {
+    rules: new Map([...stanza.rules].map(([user, rules]) => [user, rules.map(moved)])),
+    settings: stanza.settings.map(moved),
+    origin: stanza.origin,
+  };
 }

@@ -9,6 +9,8 @@ export class ConfProblems {
   readonly #texts: ReadonlyMap<string, readonly string[]>;
   readonly fatal: Problem[] = [];
   readonly warnings: Problem[] = [];
+  /** How many there were, those that are not kept among them. */
+  told = 0;
 
   /** @param folder in front of the file names: `conf/`. @param texts the lines of each file, to show the guilty one. */
   constructor(folder: string, texts: ReadonlyMap<string, readonly string[]>) {
@@ -17,10 +19,12 @@ export class ConfProblems {
   }
 
   die(at: Pick<ConfLine, 'file' | 'line'>, message: string): void {
+    this.told += 1;
     if (this.fatal.length < PROBLEMS_MAX) this.fatal.push(this.#problem(at, message));
   }
 
   warn(at: Pick<ConfLine, 'file' | 'line'>, message: string): void {
+    this.told += 1;
     if (this.warnings.length < PROBLEMS_MAX) this.warnings.push(this.#problem(at, message));
   }
 

@@ -26,6 +26,8 @@ export interface Stanza {
   /** By user or group, each list in order. */
   readonly rules: ReadonlyMap<string, readonly ConfRule[]>;
   readonly settings: readonly ConfSetting[];
+  /** Whatever else has the same one says the same, though perhaps further up or down. */
+  readonly origin: object;
 }
 
 export interface Conf {

@@ -3,17 +3,45 @@ import { cleanLine, type ConfLine } from './conf-line.ts';
 import type { ConfProblems } from './conf-problem.ts';
 import { RULE_LINE, wordsOf } from './words.ts';
 
-/** The order matters: what a later step makes is not seen by an earlier one. */
-export function writeOut(
-  lines: readonly ConfLine[],
-  roles: ReadonlySet<string>,
-  problems: ConfProblems,
-): readonly ConfLine[] {
-  const written = addSuffixOptions(lines).map((line) => ({
-    ...line,
-    text: prefixRoles(qualifyNames(describe(optionToConfig(line.text))), roles),
-  }));
-  return dropBlocks(written, problems);
+export class PlainWriter {
+  readonly #roles: ReadonlySet<string>;
+  readonly #problems: ConfProblems;
+  /** In a block that is skipped. */
+  #isInside = false;
+
+  constructor(roles: ReadonlySet<string>, problems: ConfProblems) {
+    this.#roles = roles;
+    this.#problems = problems;
+  }
+
+  get isInside(): boolean {
+    return this.#isInside;
+  }
+
+  /**
+   * @param lines from one `repo` line, or the start of the conf, to before the next. The order of the steps matters: what
+   * a later one makes is not seen by an earlier one.
+   */
+  write(lines: readonly ConfLine[]): readonly ConfLine[] {
+    const written = addSuffixOptions(lines).map((line) => {
+      const text = prefixRoles(qualifyNames(describe(optionToConfig(line.text))), this.#roles);
+      return text === line.text ? line : { ...line, text };
+    });
+    return this.#isInside || written.some(({ text }) => text.startsWith('=')) ? this.#dropBlocks(written) : written;
+  }
+
+  #dropBlocks(lines: readonly ConfLine[]): readonly ConfLine[] {
+    return lines.filter((line) => {
+      if (!this.#isInside && /^= *begin (?:testconf|template-data)$/.test(line.text)) {
+        this.#isInside = true;
+        if (line.text.endsWith('template-data')) this.#problems.warn(line, 'template data is not applied');
+        return false;
+      }
+      if (!this.#isInside) return true;
+      if (/^= *end$/.test(line.text)) this.#isInside = false;
+      return false;
+    });
+  }
 }
 
 const SUFFIX_OPTIONS = [
@@ -58,18 +86,4 @@ function prefixRoles(text: string, roles: ReadonlySet<string>): string {
   if (permission === undefined || users === undefined) return text;
   const named = wordsOf(users).map((user) => (user === 'CREATOR' || roles.has(user) ? `@${user}` : user));
   return cleanLine(`${permission} ${refexes} = ${named.join(' ')}`);
-}
-
-function dropBlocks(lines: readonly ConfLine[], problems: ConfProblems): ConfLine[] {
-  let isInside = false;
-  return lines.filter((line) => {
-    if (!isInside && /^= *begin (?:testconf|template-data)$/.test(line.text)) {
-      isInside = true;
-      if (line.text.endsWith('template-data')) problems.warn(line, 'template data is not applied');
-      return false;
-    }
-    if (!isInside) return true;
-    if (/^= *end$/.test(line.text)) isInside = false;
-    return false;
-  });
 }
