@@ -2,7 +2,8 @@
  * The log of a site, which its tools read: a line an event, tab-separated, behind time and transaction id. Where it goes is
  * the site's to say (LOG_DEST): the log file, syslog, and for updates a file in the repository.
  */
-import { appendFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
 import { localStamp } from './local-time.ts';
@@ -90,9 +91,23 @@ function repositoryLog(run: Run): string {
 /** Before a site is set up there is no directory for its log: then there is none. */
 async function append(run: Run, file: string, line: string): Promise<void> {
   try {
-    await appendFile(file, line);
+    await using log = await openLog(file, run.rc.umask);
+    await log?.appendFile(line);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
     await run.warn(`WARNING: the log ${file} cannot be written: ${String(error)}\n`);
   }
+}
+
+/** A new one can be read by whom the site's umask lets read, whatever the gate's own is. */
+async function openLog(file: string, umask: number): Promise<FileHandle | undefined> {
+  const old = await open(file, constants.O_WRONLY | constants.O_APPEND).catch(ignoreMissing);
+  if (old !== undefined) return old;
+  const made = await open(file, 'a').catch(ignoreMissing);
+  await made?.chmod(0o666 & ~umask);
+  return made;
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+  throw error;
 }

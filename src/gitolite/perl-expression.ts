@@ -2,7 +2,8 @@
 import { interpolate, unescapeSingle } from './perl-string.ts';
 import { PerlText } from './perl-text.ts';
 import { broken, hashOf, isUnclear, numberText, type PerlValue, textOf, unclear } from './perl-value.ts';
-import type { PerlVariables, Place, Sigil } from './perl-variables.ts';
+import { type PlaceOptions, readPlace } from './perl-place.ts';
+import type { PerlVariables, Place } from './perl-variables.ts';
 
 /** Written `file:line: what` by whoever has the file's name. */
 export type Complain = (line: number, what: string) => void;
@@ -12,7 +13,6 @@ const WORD = /[A-Za-z_]\w*/y;
 const KEY = /-?[A-Za-z_]\w*/y;
 const NUMBER =
   /0[xX][\da-fA-F_]+|0[bB][01_]+|\d[\d_]*(?:\.(?!\.)[\d_]*)?(?:[eE][-+]?\d+)?|\.\d[\d_]*(?:[eE][-+]?\d+)?/y;
-const NAME = /(?:::)?[A-Za-z_]\w*(?:::\w+)*/y;
 
 export class PerlExpressions {
   readonly source: PerlText;
@@ -231,79 +231,8 @@ export class PerlExpressions {
   }
 
   /** A variable, and what leads from it: before us, with its sigil. */
-  place({ isInText = false } = {}): Place {
-    const { source } = this;
-    const { line } = source;
-    const sigil = source.take(/[$@%]/y)?.[0] as Sigil | undefined;
-    if (sigil === undefined) throw unclear(line, 'a variable is needed here');
-    const inner = this.#innerPlace(sigil, isInText);
-    if (sigil !== '$') return inner ?? { sigil, root: sigil + this.#name(), keys: [], line };
-    const start = inner ?? this.#scalarPlace(isInText, line);
-    const keys = [...start.keys];
-    for (let key = this.#subscript(isInText); key !== undefined; key = this.#subscript(isInText)) keys.push(key);
-    return { sigil, root: start.root, keys, line };
-  }
-
-  /** `@{ $rc{X} }`, `@$name`, `${name}`. */
-  #innerPlace(sigil: Sigil, isInText: boolean): Place | undefined {
-    const { source } = this;
-    const { line } = source;
-    if (sigil !== '$' && source.peek() === '$') return { ...this.place({ isInText }), sigil };
-    if (!source.takeText('{')) return undefined;
-    source.skipBlank();
-    const name = source.take(NAME)?.[0];
-    const place = name === undefined ? this.place() : { root: sigil + name, keys: [], line };
-    source.skipBlank();
-    if (!source.takeText('}')) throw unclear(line, `${sigil}{...} with more than a variable in it`);
-    return { ...place, sigil };
-  }
-
-  /** `$name{key}` is in `%name`, `$name[0]` in `@name`, all else in `$name`. */
-  #scalarPlace(isInText: boolean, line: number): Place {
-    const name = this.#name();
-    const { source } = this;
-    if (!isInText) source.skipBlank();
-    const char = source.peek();
-    const root = (char === '{' ? '%' : char === '[' ? '@' : '$') + name;
-    return { sigil: '$', root, keys: [], line };
-  }
-
-  #name(): string {
-    const { source } = this;
-    const name = source.take(NAME)?.[0];
-    if (name === undefined) throw unclear(source.line, 'one of Perl’s own variables');
-    return name.replace(/^(?:::|main::|Gitolite::Rc::)/, '');
-  }
-
-  #subscript(isInText: boolean): string | number | undefined {
-    const { source } = this;
-    const { at } = source;
-    if (!isInText) source.skipBlank();
-    if (source.takeText('->') && !isInText) source.skipBlank();
-    if (source.takeText('{')) return this.#hashKey();
-    if (source.takeText('[')) return this.#arrayIndex();
-    source.at = at;
-    return undefined;
-  }
-
-  #hashKey(): string {
-    const { source } = this;
-    const { line } = source;
-    const key = source.take(/\s*(-?[A-Za-z_]\w*)\s*\}/y)?.[1];
-    if (key !== undefined) return key;
-    const value = textOf(this.scalar(), line);
-    source.skipBlank();
-    if (!source.takeText('}')) throw unclear(line, 'a key that is more than one value');
-    return value;
-  }
-
-  #arrayIndex(): number {
-    const { source } = this;
-    const { line } = source;
-    const value = Number(textOf(this.scalar(), line));
-    source.skipBlank();
-    if (!source.takeText(']') || !Number.isInteger(value)) throw unclear(line, 'an index that is no number');
-    return value;
+  place(options: PlaceOptions = {}): Place {
+    return readPlace(this.source, () => this.scalar(), options);
   }
 
   /** `... if CONDITION;` */

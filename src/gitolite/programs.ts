@@ -102,13 +102,7 @@ async function isRunnable(path: string): Promise<boolean> {
 }
 
 async function start(run: Run, spec: ProgramSpec): Promise<ChildProcess> {
-  const child = spawn(spec.file, spec.args, {
-    cwd: spec.cwd ?? run.cwd,
-    env: { ...run.env, ...spec.env },
-    // A process group of its own: its whole tree is ended at once.
-    detached: true,
-    stdio: [(spec.stdin ?? 'none') === 'none' ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-  });
+  const child = spawnFor(run, spec);
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
     child.once('error', (cause) => {
@@ -117,6 +111,22 @@ async function start(run: Run, spec: ProgramSpec): Promise<ChildProcess> {
   });
   child.on('error', () => {});
   return child;
+}
+
+function spawnFor(run: Run, spec: ProgramSpec): ChildProcess {
+  // A child takes the umask of the moment: it is back before any other work can see it.
+  const before = process.umask(run.rc.umask);
+  try {
+    return spawn(spec.file, spec.args, {
+      cwd: spec.cwd ?? run.cwd,
+      env: { ...run.env, ...spec.env },
+      // A process group of its own: its whole tree is ended at once.
+      detached: true,
+      stdio: [(spec.stdin ?? 'none') === 'none' ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    });
+  } finally {
+    process.umask(before);
+  }
 }
 
 /** Ends the program with the invocation, at its deadline, or where nobody waits for it any more. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { glExtra, glLog, glWarn, logFileOf, siteEnv } from '../../src/gitolite/gl-log.ts';
@@ -23,6 +23,13 @@ void test('a log line is time, transaction and fields, with tabs between them an
   const at = new Date(2026, 0, 2, 3, 4, 5).getTime();
   await glLog({ ...run, clock: { ...run.clock, now: () => at } }, 'update', 'a\nb\r\n\nc', '', 'd');
   assert.equal(await logOf(ground), '2026-01-02.03:04:05\t42\tupdate\ta<<newline>>b<<newline>>c\t\td\n');
+});
+
+void test('a log can be read by whom the settings let read', async () => {
+  await using ground = await groundWith('UMASK => 0027');
+  const { run } = await ground.newRun();
+  await glLog(run, 'END');
+  assert.equal((await stat(run.env['GL_LOGFILE'] ?? '')).mode & 0o777, 0o640);
 });
 
 void test('extra detail is logged where the site asks for it', async () => {

@@ -34,6 +34,16 @@ void test('a program gets its arguments, the environment of the invocation and a
   assert.equal(stderr(), 'oops\n');
 });
 
+void test('what a program makes has the permissions that the settings say, and the server keeps its own umask', async () => {
+  await using ground = await newGround();
+  const { run } = await ground.newRun();
+  const before = process.umask();
+  const file = await program(ground, 'echo x > "$HOME/made"');
+  await runProgram({ ...run, rc: { ...run.rc, umask: 0o027 } }, { file, args: [] });
+  assert.equal((await stat(join(ground.home, 'made'))).mode & 0o777, 0o640);
+  assert.equal(process.umask(), before);
+});
+
 void test('what a program says is shown, collected or sent to standard error', async () => {
   await using ground = await newGround();
   const file = await program(ground, 'echo said');
