@@ -45,7 +45,7 @@ const TEXT = String.raw`# Settings of this site, in the language of gitolite's o
     # ------------------------------------------------------------------
 
     # Shown below what 'info' and 'help' say:
-        # SITE_INFO                 =>  'Please see http://blahblah/gitolite for more help',
+        # SITE_INFO                 =>  'help: https://git.example.com/help',
 
     # 'CpuTime' shows times after each request, or warns above so many seconds:
         # DISPLAY_CPU_TIME          =>  1,

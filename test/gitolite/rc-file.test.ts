@@ -73,6 +73,32 @@ void test('the settings of a new site are read by the real gitolite and by us al
   }
 });
 
+void test(
+  'the settings that gitolite ships are read alike, switched on line by line as administrators do it',
+  { skip },
+  async () => {
+    await using shipping = await groundWith('1;');
+    const { stdout: shipped } = await run(REAL ?? '', ['print-default-rc'], { env: shipping.env });
+    const edits: readonly (readonly [RegExp, string])[] = [
+      [/GIT_CONFIG_KEYS.*/, "GIT_CONFIG_KEYS => '.*',"],
+      [/# 'set-default-roles'/, "'set-default-roles'"],
+      [/# 'partial-copy'/, "'partial-copy'"],
+      [/# 'repo-specific-hooks'/, "'repo-specific-hooks'"],
+      [/# LOCAL_CODE/, "LOCAL_CODE => '/tmp/x/local', #"],
+      [/.Mirroring.,/, '"Mirroring",\n"create-with-reference",'],
+    ];
+    for (const text of [shipped, defaultRcText()]) {
+      const edited = edits.reduce((before, [pattern, replacement]) => before.replace(pattern, replacement), text);
+      await using ground = await groundWith(edited);
+      const real = await askReal(ground, ['-d']);
+      const ours = await ground.gitolite(['query-rc', '-d']);
+      assert.equal(comparable(ours.stdout), comparable(real.stdout), real.stderr);
+      assert.match(ours.stdout, /'LOCAL_CODE' => '\/tmp\/x\/local'/);
+      assert.deepEqual((await ground.site.rc(ground.env)).notUnderstood, []);
+    }
+  },
+);
+
 void test('every line that is off in the settings of a new site can be switched on', { skip }, async () => {
   const text = defaultRcText()
     .replaceAll(/^(\s*)# ('[\w -]+',)$/gm, '$1$2')
