@@ -16,6 +16,8 @@ my ( $bin, $program ) = ( $0 =~ m(^(.*)/) ? $1 : '.', shift @ARGV );
 $ENV{HOME} = $ENV{GITOLITE_HTTP_HOME} if $program ne 'gitolite' and $ENV{GITOLITE_HTTP_HOME};
 $ENV{HOME} ||= ( getpwuid $> )[7] || '';
 my $data = "$ENV{HOME}/.gitolite/gatehouse";
+# 'sshkeys-lint' does not wait for what nobody types.
+if ( -t STDIN ) { $ENV{GATEHOUSE_STDIN} = 'terminal' } else { delete $ENV{GATEHOUSE_STDIN} }
 my $call = call();
 my $deadline = time + $START_SECONDS;
 my $lock;

@@ -50,7 +50,9 @@ function prepare(program: SiteProgram, argv: readonly string[]): Launch {
   const { env } = process;
   const webHome = program === 'gitolite' ? undefined : env['GITOLITE_HTTP_HOME'];
   const home = [webHome, env['HOME']].find((path) => path !== undefined && path !== '') ?? homedir();
-  const kept = Object.entries({ ...env, HOME: home }).flatMap(([name, value]) => {
+  // 'sshkeys-lint' does not wait for what nobody types.
+  const GATEHOUSE_STDIN = process.stdin.isTTY ? 'terminal' : '';
+  const kept = Object.entries({ ...env, HOME: home, GATEHOUSE_STDIN }).flatMap(([name, value]) => {
     if (Buffer.byteLength(value) <= VARIABLE_BYTES_MAX) return [[name, value] as const];
     process.stderr.write(`WARNING: the variable ${name} is too large to be handed on\n`);
     return [];

@@ -117,7 +117,7 @@ async function showJson(run: Run, listing: Listing, withPatterns: boolean): Prom
 }
 
 function permissionsOf(text: string): JsonValue {
-  return Object.fromEntries([...text.replaceAll(' ', '')].map((letter) => [letter, 1]));
+  return Object.fromEntries((text.match(/\S/g) ?? []).map((letter) => [letter, 1]));
 }
 
 /** Patterns that rules stand below, those in groups of repositories too: a name is no pattern. */

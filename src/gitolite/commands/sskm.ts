@@ -174,7 +174,7 @@ async function undoRemove(call: Call): Promise<number> {
   );
   if (found === undefined) return 1;
   await run.warn('\nThis key is marked for deletion.\n    ENTER takes that back\n    Ctrl-C leaves it so\n');
-  for await (const _line of inputLines(run, KEY_BYTES_MAX)) break;
+  await inputLines(run, KEY_BYTES_MAX).next();
   return move(run, { from: found, to: `${user}${id}.pub`, subject: `undo-del ${user}${id}` });
 }
 
