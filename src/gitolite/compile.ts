@@ -1,5 +1,6 @@
 /** `gitolite compile`: the conf is read and put in force, and what it names is made. */
 import { compileConf, type CompiledConf } from '../access/gitolite/compile-conf.ts';
+import { TEMPLATES_IGNORED } from '../access/gitolite/plain-rules.ts';
 import { isPlainWord } from '../access/gitolite/words.ts';
 import type { Problem } from '../access/problem.ts';
 import { Stint } from '../base/stint.ts';
@@ -16,6 +17,8 @@ import { applyTemplates } from './template-data.ts';
 import { dies } from './words.ts';
 
 export interface CompileParts {
+  /** What is in force; what stayed the same since is taken over. */
+  readonly previous: CompiledConf | undefined;
   /** Decisions are made by it from here on. */
   putInForce(compiled: CompiledConf): void;
 }
@@ -24,8 +27,8 @@ export interface CompileParts {
 export async function compileSite(run: Run, parts: CompileParts): Promise<void> {
   const { rc } = run;
   const sources = readSources(rc);
-  const result = compileConf({ ...sources, folder: 'conf/' });
-  for (const { message } of result.warnings) await glWarn(run, message);
+  const result = compileConf({ ...sources, folder: 'conf/', previous: parts.previous });
+  for (const { message } of result.warnings) if (message !== TEMPLATES_IGNORED) await glWarn(run, message);
   if (result.kind === 'wrong')
     throw dies(result.problems[0] === undefined ? 'the conf is wrong' : fatalOf(result.problems[0]));
   const made = await makeNamed(run, result.compiled);

@@ -59,6 +59,7 @@ class OpenSite implements Site {
   async compile(run: Run): Promise<void> {
     const turn = this.#turn.then(() =>
       compileSite(run, {
+        previous: this.#from === run.rc.adminBase ? this.#current?.compiled : undefined,
         putInForce: (compiled) => this.#putInForce(run.rc, compiled),
       }),
     );

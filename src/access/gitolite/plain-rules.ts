@@ -3,6 +3,9 @@ import { cleanLine, type ConfLine } from './conf-line.ts';
 import type { ConfProblems } from './conf-problem.ts';
 import { RULE_LINE, wordsOf } from './words.ts';
 
+/** Nothing is written to repositories here: who compiles a site does that, and passes over this warning. */
+export const TEMPLATES_IGNORED = 'template data is not applied';
+
 export class PlainWriter {
   readonly #roles: ReadonlySet<string>;
   readonly #problems: ConfProblems;
@@ -34,7 +37,7 @@ export class PlainWriter {
     return lines.filter((line) => {
       if (!this.#isInside && /^= *begin (?:testconf|template-data)$/.test(line.text)) {
         this.#isInside = true;
-        if (line.text.endsWith('template-data')) this.#problems.warn(line, 'template data is not applied');
+        if (line.text.endsWith('template-data')) this.#problems.warn(line, TEMPLATES_IGNORED);
         return false;
       }
       if (!this.#isInside) return true;
