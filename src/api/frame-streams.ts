@@ -71,6 +71,8 @@ export class CreditedInput extends Readable {
 export class FrameOutput extends Writable {
   readonly #socket: Socket;
   readonly #type: 'stdout' | 'stderr';
+  /** Ends the write that waits for room: nobody will make any. */
+  #onClose: (() => void) | undefined;
 
   constructor(socket: Socket, type: 'stdout' | 'stderr') {
     super();
@@ -78,7 +80,10 @@ export class FrameOutput extends Writable {
     this.#type = type;
     // Without a listener a client that goes away would end the process.
     this.on('error', () => {});
-    socket.once('close', () => this.destroy());
+    socket.once('close', () => {
+      this.destroy();
+      this.#onClose?.();
+    });
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
@@ -88,10 +93,20 @@ export class FrameOutput extends Writable {
     }
     let taken = true;
     for (const frame of sliceFrames(this.#type, chunk)) taken = this.#socket.write(frame);
-    if (taken) done();
-    else
-      this.#socket.once('drain', () => {
-        done();
-      });
+    if (taken) {
+      done();
+      return;
+    }
+    const settle = (error?: Error): void => {
+      if (this.#onClose === undefined) return;
+      this.#onClose = undefined;
+      done(error);
+    };
+    this.#onClose = () => {
+      settle(new Fault('aborted', 'control client went away'));
+    };
+    this.#socket.once('drain', () => {
+      settle();
+    });
   }
 }
