@@ -45,6 +45,8 @@ export async function planAdoption(run: Run): Promise<Plan> {
   const { rc, site } = run;
   if (statOf(join(rc.adminBase, 'conf/gitolite.conf'))?.isFile() !== true)
     throw dies(`there is no gitolite site in ${rc.home}: ${rc.adminBase}/conf/gitolite.conf is missing`);
+  const owner = statOf(rc.adminBase)?.uid;
+  if (owner !== process.getuid?.()) throw dies(`run this as the account that owns ${rc.adminBase} (user id ${owner})`);
   const { conf, problems } = confAsItIs(run);
   const survey = await surveySite(run, conf);
   const keys = readKeyLines(readKeysFile(site.home));

@@ -50,6 +50,8 @@ const COMMON_REFS = ['refs/heads/master', 'refs/heads/main', 'refs/heads/topic/x
 /** Askers whose repositories-to-be are asked about. */
 const ASKERS_MAX = 100;
 const NEW_NAMES_MAX = 2_000;
+/** Users in whose name a refex with USER is asked about. */
+const NAMED_MAX = 3;
 
 export function questionsAbout(universe: Universe, bounds: QuestionBounds): Questions {
   const users = [...new Set([...universe.users, STRANGER])].filter(isUserWord);
@@ -122,7 +124,7 @@ function refBatches(
     for (const refex of refexes) {
       if (!refex.includes('/USER/')) for (const ref of besides(refex)) add(ref, repository.name);
       else
-        for (const user of thinned(users, 10))
+        for (const user of thinned(users, NAMED_MAX))
           for (const ref of besides(refex.replace('/USER/', () => `/${user}/`)))
             add(ref, repository.name, [user, user === first ? second : first, STRANGER]);
     }
@@ -138,14 +140,15 @@ function refexesBelow(conf: CompiledConf['conf'], name: string): readonly string
   return stanzas.flatMap(({ rules }) => [...rules.values()].flat().map(({ refex }) => refex));
 }
 
-/** Refs that a refex matches, and their neighbours, which it should not. */
+/** Refs that a refex is likely to match, and neighbours of the first, which it should not. */
 function besides(refex: string): readonly string[] {
-  return samplesOf(refex).flatMap((ref) => {
-    const swapped = ref.startsWith('refs/heads/')
-      ? ref.replace('refs/heads/', 'refs/tags/')
-      : ref.replace('refs/tags/', 'refs/heads/');
-    return [ref, `${ref}x`, ref.slice(0, -1), swapped].filter((one) => /^(?:refs|VREF)\//.test(one));
-  });
+  const samples = samplesOf(refex);
+  const [first = ''] = samples;
+  const swapped = first.startsWith('refs/heads/')
+    ? first.replace('refs/heads/', 'refs/tags/')
+    : first.replace('refs/tags/', 'refs/heads/');
+  const refs = [...samples, `${first}x`, first.slice(0, -1), swapped];
+  return [...new Set(refs)].filter((one) => /^(?:refs|VREF)\//.test(one));
 }
 
 /** Every batch is kept as long as there is room, each with fewer pairs; too many batches are thinned evenly. */
