@@ -74,6 +74,31 @@ describe('a gitolite.conf in gatehouse-admin', () => {
     assert.equal((await push('side:main')).code, 0, 'without the merge it goes');
   });
 
+  test('virtual refs that are built in are checked, in the order of the rules', async () => {
+    const rules = `
+  RWC = ann
+  - VREF/EMAIL-CHECK/nowhere.example = boss
+  - VREF/COUNT/2 = ann
+  - VREF/NAME/secret/ = ann
+`;
+    await commitFile(site.admin, tree, 'conf/teams/a.conf', rules);
+    const pushed = await pushPolicy();
+    assert.equal(pushed.code, 0, pushed.stderr);
+    await gitOk(ann, ['reset', '-q', '--hard', 'side'], work);
+    for (const name of ['d', 'e', 'f']) await commitFile(ann, work, name, '1\n');
+    const { stderr } = await push('HEAD:main');
+    assert.match(
+      stderr,
+      /FATAL: W VREF\/COUNT\/2 lab ann DENIED by VREF\/COUNT\/2 *\n.*too many changed files in this push/,
+    );
+    assert.match(
+      stderr,
+      /remote rejected\] HEAD -> main \(hook declined \(conf\/teams\/a\.conf:4: DENIED by VREF\/COUNT\/2 \(W VREF\/COUNT\/2 lab ann\); \(too many/,
+    );
+    assert.equal((await push('HEAD~1:main')).code, 0);
+    assert.equal((await push('HEAD:main')).code, 0, 'one more file is no more than two');
+  });
+
   test('explain and policy check know the conf', async () => {
     const explained = await ssh(site.admin, site.gate, [
       'access',
@@ -86,7 +111,7 @@ describe('a gitolite.conf in gatehouse-admin', () => {
     // The administrator does not read what the conf does not let them read.
     assert.notEqual(explained.code, 0);
     const own = await ssh(ann, site.gate, ['access', 'explain', 'ann', 'update-ref', 'lab', 'refs/heads/frozen']);
-    assert.match(own.stdout, /^refused: ann update-ref lab refs\/heads\/frozen\n[^]*conf\/teams\/a\.conf:2 {2}decides/);
+    assert.match(own.stdout, /^allowed: ann update-ref lab refs\/heads\/frozen\n[^]*conf\/teams\/a\.conf:2 {2}decides/);
     assert.match(await sshOk(site.admin, site.gate, ['policy', 'check']), /rule files compile/);
   });
 });

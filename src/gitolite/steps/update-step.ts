@@ -24,7 +24,7 @@ export interface UpdateStepOptions {
 }
 
 const PROGRAM_MS = 2 * 60_000;
-const MERGE_CHECK_IGNORED = 'ref create/delete ignored for purposes of merge-check';
+const MERGE_CHECK_IGNORED = 'ref create/delete ignored for purposes of merge-check\n';
 
 export function createUpdateStep(options: UpdateStepOptions): Step {
   const step = new UpdateStep(options);
@@ -50,7 +50,7 @@ class UpdateStep {
     const ground = ends.length === 0 ? undefined : await this.#options.findGround(push, voice);
     if (ground === undefined || !ground.access.hasOption(ground.repository, 'MERGE_CHECK')) return [];
     for (const _ of ends) {
-      if (ground.run === undefined) voice.say(`WARNING: ${MERGE_CHECK_IGNORED}\n`);
+      if (ground.run === undefined) voice.say(`WARNING: ${MERGE_CHECK_IGNORED}`);
       else await glWarn(ground.run, MERGE_CHECK_IGNORED);
     }
     return [];
@@ -89,6 +89,7 @@ class UpdateStep {
       );
       verdicts.push(verdictOf(update, denial));
       if (ground.run !== undefined && denial.text !== '') await glLog(ground.run, 'die', denial.text);
+      if (push.atomic) break;
     }
     voice.end();
     return verdicts;

@@ -193,8 +193,8 @@ test('explain shows the rules that were tried, in order, with file and line', ()
 test('what is wrong with the conf refuses the whole policy, with file, line and the line itself', () => {
   assert.equal(problems('repo foo\n  RW = a!b'), "conf/gitolite.conf:2: bad username 'a!b'\n    RW = a!b");
   assert.match(
-    problems('repo foo\n  - VREF/COUNT/5 = ann'),
-    /conf\/gitolite\.conf:2: VREF\/COUNT\/5 cannot be checked here yet/,
+    problems('repo foo\n  - VREF/own/5 = ann\n  - VREF/COUNT/5 = ann'),
+    /conf\/gitolite\.conf:2: VREF\/own\/5 cannot be checked here: of the VREFs there are COUNT, [^]*VOTES, refex-expr\n/,
   );
   assert.match(
     problems('', { 'conf/gitolite.toml': 'hostnme = "x"' }),
