@@ -15,7 +15,7 @@ import { dies, fatalText } from '../words.ts';
 import { readManifest } from './backup.ts';
 import { readKeyLines, readKeysFile, type KeyLines } from './keys-file.ts';
 import { findOldGitolite, type OldGitolite } from './old-gitolite.ts';
-import { surveySite, type Survey } from './survey.ts';
+import { PERL_MODULE, surveySite, type Survey } from './survey.ts';
 
 export interface Change {
   /** `keys`: lines of authorized_keys; `file`: its whole text; `link`; `remove`. */
@@ -144,6 +144,9 @@ function blockersIn({ rc }: Run, survey: Survey): readonly string[] {
       ({ name }) =>
         `the settings enable ${name}, which rewrites the conf and is Perl: write out what it does, and disable it`,
     );
+  for (const { kind, name, fate, note } of survey.features)
+    if (kind === 'trigger' && fate === 'not supported' && note === PERL_MODULE)
+      blockers.push(`the settings list the trigger ${name}, which is a Perl module: every request would die of it`);
   if (!/^[-\w./+@]+$/.test(rc.binDirectory))
     blockers.push(
       `${rc.binDirectory} cannot stand in an authorized_keys line: install Gatehouse where the path is plain`,
@@ -153,6 +156,12 @@ function blockersIn({ rc }: Run, survey: Survey): readonly string[] {
 
 function warningsAbout({ rc }: Run, keys: KeyLines): readonly string[] {
   const warnings: string[] = [];
+  const isMirrored =
+    rc.hostname !== undefined && (rc.triggers.get('PRE_GIT') ?? []).some((line) => line.startsWith('Mirroring::'));
+  if (isMirrored)
+    warnings.push(
+      `Mirroring is on: ${rc.hostname} pushes to copies as a master; where it is a copy, its master can no longer push here`,
+    );
   if (keys.byHand > 0)
     warnings.push(
       `${keys.byHand} lines of authorized_keys outside of gitolite's marks start a gitolite-shell: change them by hand`,

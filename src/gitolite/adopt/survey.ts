@@ -39,13 +39,15 @@ export interface Survey {
 /** Beside those of `BUILT_IN_VREFS`: part of the core, and one that needs the site. */
 const OTHER_VREFS = new Set(['NAME', 'partial-copy']);
 
+/** Why a trigger is not supported. */
+export const PERL_MODULE = 'it is a Perl module';
+
 /** Hooks that a push runs here. */
 const RUN_HOOKS = new Set(['pre-receive', 'update', 'post-receive', 'post-update']);
 
 const NOTES: ReadonlyMap<string, string> = new Map([
-  ['Mirroring::input', 'servers do not push to each other: copies have to be fetched or pushed by hand'],
+  ['Mirroring::input', 'a server that pushes here is refused: this can be a master, not a copy'],
   ['Mirroring::pre_git', 'a copy takes no pushes, and they are not sent on to the master'],
-  ['Mirroring::post_git', 'nothing is pushed to copies; the client is told that a push by hand is pending'],
   ['CpuTime::post_git', 'elapsed time and the processor time of the gate; not that of git'],
   ['renice', "only the client's own process gets nicer"],
   ['Shell::input', 'commands run; there is no terminal'],
@@ -118,7 +120,7 @@ async function triggerFeature(rc: Rc, point: string, line: string): Promise<Feat
   if (program !== undefined) return { ...about, fate: 'own program', note: program };
   const note = NOTES.get(name);
   if (BUILT_IN_TRIGGERS.has(name)) return { ...about, fate: 'built in', ...(note === undefined ? {} : { note }) };
-  const why = /::\w+$/.test(name) ? 'it is a Perl module' : `there is no program triggers/${name} in LOCAL_CODE`;
+  const why = /::\w+$/.test(name) ? PERL_MODULE : `there is no program triggers/${name} in LOCAL_CODE`;
   return { ...about, fate: 'not supported', note: why };
 }
 

@@ -7,7 +7,8 @@ import { DEFAULT_ROLES } from './default-roles.ts';
 import { DENY_MESSAGES } from './deny-messages.ts';
 import { GIT_CONFIGS } from './git-configs.ts';
 import { KINDERGARTEN } from './kindergarten.ts';
-import { MIRRORING } from './mirroring.ts';
+import { MirrorQueue } from './mirror-queue.ts';
+import { mirroringTriggers } from './mirroring.ts';
 import { MOTD } from './motd.ts';
 import { PUBLISHED } from './published.ts';
 import { PARTIAL_COPY } from './partial-copy.ts';
@@ -32,7 +33,7 @@ const ALL: readonly BuiltInTrigger[] = [
   DENY_MESSAGES,
   GIT_CONFIGS,
   KINDERGARTEN,
-  ...MIRRORING,
+  ...mirroringTriggers(new MirrorQueue()),
   ...MOTD,
   ...PUBLISHED,
   PARTIAL_COPY,

@@ -1,7 +1,8 @@
 /** `post-compile/update-git-configs`: what the conf's `config` lines set, in each repository's own git configuration. */
 import { Stint } from '../../base/stint.ts';
 import { configOf } from '../options.ts';
-import { isDiskName, repositoryPath } from '../disk.ts';
+import { changedOf } from '../changed.ts';
+import { isDiskName, repositoryPath, statOf } from '../disk.ts';
 import { appendSettings, readGitConfig } from '../git-config-file.ts';
 import { runProgram } from '../programs.ts';
 import { isTrue } from '../rc-value.ts';
@@ -13,8 +14,8 @@ export const GIT_CONFIGS: BuiltInTrigger = {
   async run(run, { point, args: [repository = ''] }) {
     if (point === 'POST_CREATE') return update(run, repository);
     const stint = new Stint();
-    for (const name of await run.site.physical(run.rc)) {
-      if (isDiskName(name)) await update(run, name);
+    for (const name of changedOf(run, []) ?? (await run.site.physical(run.rc))) {
+      if (isDiskName(name) && statOf(repositoryPath(run.rc, name)) !== undefined) await update(run, name);
       if (stint.isOver) await stint.rest();
     }
     return undefined;

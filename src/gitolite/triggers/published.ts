@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { Stint } from '../../base/stint.ts';
 import { ask } from '../ask.ts';
+import { changedOf } from '../changed.ts';
 import { isDiskName, LIST_BYTES_MAX, repositoryPath, statOf, textOf, writeText } from '../disk.ts';
 import { configOf, optionOf } from '../options.ts';
 import { isTrue, scalarOf } from '../rc-value.ts';
@@ -13,7 +14,7 @@ const EXPORT_MARK = 'git-daemon-export-ok';
 const DAEMON: BuiltInTrigger = {
   name: 'post-compile/update-git-daemon-access-list',
   async run(run, { point, args: [repository = ''] }) {
-    await eachOf(run, point === 'POST_CREATE' ? [repository] : undefined, async (name) => {
+    await eachOf(run, point === 'POST_CREATE' ? [repository] : touched(run, ['daemon']), async (name) => {
       await mark(run, name, await mayRead(run, name, 'daemon'));
     });
   },
@@ -26,7 +27,7 @@ const GITWEB: BuiltInTrigger = {
     // Git's own text for it; one that somebody changed since is not new any more.
     if (isNew && attempt !== 'perms') rmSync(`${repositoryPath(run.rc, repository)}/description`, { force: true });
     const path = projectsList(run);
-    if (!isNew || repository === '') return writeProjects(run, await projectsOf(run, isShown));
+    if (!isNew || repository === '') return writeProjects(run, await projectsOf(run, ['gitweb'], isShown));
     const line = `${repository}.git`;
     const others = textOf(path, LIST_BYTES_MAX)
       .split('\n')
@@ -42,12 +43,12 @@ const FROM_OPTIONS: BuiltInTrigger = {
   async run(run) {
     writeProjects(
       run,
-      await projectsOf(run, async (_run, name) => {
+      await projectsOf(run, [], async (_run, name) => {
         const config = await configOf(run, name);
         return isTrue(config.get('gitolite-options.gitweb')) || hasGitweb(config);
       }),
     );
-    await eachOf(run, undefined, async (name) => {
+    await eachOf(run, touched(run, []), async (name) => {
       await mark(run, name, isTrue(await optionOf(run, name, 'daemon')));
     });
   },
@@ -56,7 +57,7 @@ const FROM_OPTIONS: BuiltInTrigger = {
 const DESCRIPTION: BuiltInTrigger = {
   name: 'post-compile/update-description-file',
   async run(run) {
-    await eachOf(run, undefined, async (name) => {
+    await eachOf(run, touched(run, []), async (name) => {
       const text = (await configOf(run, name)).get('gitweb.description');
       if (text !== undefined) await writeIn(run, name, { file: 'description', text });
     });
@@ -112,12 +113,27 @@ function hasGitweb(config: ReadonlyMap<string, string>): boolean {
   return false;
 }
 
-async function projectsOf(run: Run, isOne: (run: Run, name: string) => Promise<boolean>): Promise<readonly string[]> {
-  const names: string[] = [];
-  await eachOf(run, undefined, async (name) => {
-    if (await isOne(run, name)) names.push(name);
+/** In the order of the list. @param users whose rights decide. */
+async function projectsOf(
+  run: Run,
+  users: readonly string[],
+  isOne: (run: Run, name: string) => Promise<boolean>,
+): Promise<readonly string[]> {
+  const names = new Set<string>();
+  const some = touched(run, users);
+  if (some !== undefined)
+    for (const line of textOf(projectsList(run), LIST_BYTES_MAX).split('\n')) names.add(line.replace(/\.git$/, ''));
+  await eachOf(run, some, async (name) => {
+    if (await isOne(run, name)) names.add(name);
+    else names.delete(name);
   });
-  return names;
+  return some === undefined ? [...names] : (await run.site.physical(run.rc)).filter((name) => names.has(name));
+}
+
+/** Repositories that are there and that a compile may have changed for these users; undefined: any. */
+function touched(run: Run, users: readonly string[]): readonly string[] | undefined {
+  const names = changedOf(run, users);
+  return names?.filter((name) => statOf(repositoryPath(run.rc, name))?.isDirectory() === true);
 }
 
 function writeProjects(run: Run, names: readonly string[]): void {

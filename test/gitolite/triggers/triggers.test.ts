@@ -12,6 +12,7 @@ import { DEFAULT_SETTINGS } from '../../../src/access/gitolite/conf-settings.ts'
 import type { Rc, RcValue } from '../../../src/gitolite/rc.ts';
 import type { Env, Run } from '../../../src/gitolite/run.ts';
 import { BUILT_IN_TRIGGERS } from '../../../src/gitolite/triggers/all.ts';
+import { MirrorQueue } from '../../../src/gitolite/triggers/mirror-queue.ts';
 import type { BuiltInTrigger, TriggerEffect } from '../../../src/gitolite/triggers/trigger.ts';
 import { workspace } from '../../support/workspace.ts';
 
@@ -247,6 +248,24 @@ test('a mirrored repository takes no push where it is a copy, and none at all wh
   assert.equal(await pushing('here'), "here: pushing 'lab' to copy 'here' not allowed");
   assert.equal(await pushing('else'), "else: 'lab' is mirrored but not here");
   assert.equal(await pushing('far'), '');
+});
+
+test('pushes to one copy run one at a time, and what waits is asked for once', async () => {
+  const queue = new MirrorQueue();
+  const began: string[] = [];
+  const first = Promise.withResolvers<void>();
+  const running = queue.push('lab copy', async () => {
+    began.push('first');
+    await first.promise;
+    throw new Error('unreachable host');
+  });
+  const second = queue.push('lab copy', async () => began.push('second'));
+  const third = queue.push('lab copy', async () => began.push('third'));
+  await queue.push('other copy', async () => began.push('other'));
+  assert.deepEqual(began, ['first', 'other']);
+  first.resolve();
+  await Promise.all([running, second, third]);
+  assert.deepEqual(began, ['first', 'other', 'second']);
 });
 
 test('bg lets nobody wait: what its trigger says goes to a file beside the log', async (t) => {
