@@ -49,12 +49,28 @@ async function explain(call: Call): Promise<Answer> {
   if (refname !== undefined && parseRefname(refname) === undefined) {
     return { kind: 'usage', reason: `${shown(refname)} is no full refname: refs/heads/main` };
   }
+  const ofSite = await siteExplanation(call, operation);
+  if (ofSite !== undefined) return ofSite;
   const about = await repositoryOf(call, operation);
   if (about.kind !== 'ok') return about;
   const subject = await subjectOf(call, about.value);
   if (subject.kind !== 'ok') return subject;
   const question = questionOf(call, { principal: subject.value, operation, repository: about.value });
   return explained(question, call.parts.policy.explain(question));
+}
+
+/** About a repository of a gitolite site, for who may hear of everybody; undefined: for the house to answer. */
+async function siteExplanation(call: Call, operation: Operation): Promise<Answer | undefined> {
+  const { siteAccess, policy } = call.parts;
+  const user = call.args.text('USER');
+  if (siteAccess === undefined) return undefined;
+  const decision = call.ask({ operation: 'administer', action: 'access_explain', variables: { targetuser: user } });
+  if (decision.kind === 'refused') return undefined;
+  const repository = await siteAccess.facts(call.args.text('REPO'), user);
+  const subject = repository && (await siteAccess.principal(user));
+  if (repository === undefined || subject === undefined) return undefined;
+  const question = questionOf(call, { principal: subject, operation, repository });
+  return explained(question, policy.explain(question));
 }
 
 /** The repository as far as the asker may know of it; for create-repository the one to be. */

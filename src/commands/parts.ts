@@ -2,7 +2,9 @@
 import type { Policy } from '../access/policy.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Directory } from '../identity/directory.ts';
+import type { Principal } from '../identity/principal.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
+import type { RepositoryFacts } from '../repository/repository.ts';
 import type { CommandRun } from '../request/request.ts';
 import type { Walk } from '../request/walk.ts';
 import type { AuditReader } from './audit.ts';
@@ -20,6 +22,12 @@ export interface CommandParts {
   readonly pushes: { exclusively<T>(repositoryId: string, task: () => Promise<T>): Promise<T> };
   /** Runs a command of the gitolite site that is served here; the exit code. Absent: there is none. */
   readonly gitolite?: (call: Omit<CommandRun, 'origin'>) => Promise<number>;
+  readonly siteAccess?: {
+    /** A repository of the gitolite site, or what `user` would make there; undefined: the site has nothing to say about it. */
+    facts(name: string, user: string): Promise<RepositoryFacts | undefined>;
+    /** @throws Fault where this is no user's name. */
+    principal(user: string): Promise<Principal | undefined>;
+  };
   readonly clock: Clock;
   readonly version: string;
   /** Where repositories are served, without a slash at the end; a closed door is absent. */

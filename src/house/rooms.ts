@@ -42,7 +42,15 @@ import { createUpload } from '../upload/upload.ts';
 import { ensureAdminRepository, headBranch } from './admin-repository.ts';
 import type { OpenDoors, Urls } from './banner.ts';
 import { ensureAdministrator } from './first-start.ts';
-import { composeCatalogue, composeDirectory, siteCommandsOf } from './site-joints.ts';
+import {
+  composeCatalogue,
+  composeDirectory,
+  followUpAdmin,
+  isAdminPending,
+  siteAccessOf,
+  siteCommandsOf,
+} from './site-joints.ts';
+import { isAdminRepository } from '../gitolite/steps/admin-push.ts';
 import { openSiteRoom, readSiteSettings, siteSteps, type SiteRoom, type SiteSettings } from './site-room.ts';
 
 export interface Rooms {
@@ -109,7 +117,8 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
   const commands = createCommands({
     ...spine,
     pushes: spine.receive,
-    ...(siteRoom === undefined ? {} : { gitolite: siteCommandsOf(siteRoom) }),
+    policy: spine.governed,
+    ...(siteRoom === undefined ? {} : { gitolite: siteCommandsOf(siteRoom), siteAccess: siteAccessOf(siteRoom) }),
     policyDesk: new PolicyDesk(spine.policy),
     walk,
     journal: ground.journal,
@@ -263,10 +272,13 @@ async function raiseSpine(config: Config, ground: Ground, stack: AsyncDisposable
     // A policy that was pushed and could not be applied then is in force as soon as it is.
     onSettled: async (repository) => {
       if (repository.name === ADMIN_REPOSITORY) await policy.load(repository);
+      if (site !== undefined && isAdminRepository(repository)) await followUpAdmin(site);
     },
   });
   stack.defer(() => receive.close());
+  const isAdminLate = site !== undefined && (await isAdminPending(store, site));
   await receive.recover();
+  if (isAdminLate) await followUpAdmin(site);
   await catalogue.recover();
   const principal = await directory.principalOf(administrator, { kind: 'local' });
   const admin = await ensureAdminRepository(

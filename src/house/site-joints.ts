@@ -1,15 +1,22 @@
 /** Where the house and its gitolite site meet: one directory, one login, one command line, one list to recover. */
+import { insaneRepository } from '../access/gitolite/words.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { CommandParts } from '../commands/parts.ts';
 import { runGitolite } from '../gitolite/gitolite.ts';
+import { ADMIN_REPOSITORY as SITE_ADMIN_REPOSITORY } from '../gitolite/hooks.ts';
 import type { SiteCatalogue } from '../gitolite/site-catalogue.ts';
 import { fingerprintOfBlob } from '../gitolite/site-keys.ts';
 import { isSiteUser } from '../gitolite/site-users.ts';
+import { isAdminRepository, putInForce } from '../gitolite/steps/admin-push.ts';
+import { REPOSITORY_WORD } from '../gitolite/words.ts';
 import type { Directory } from '../identity/directory.ts';
-import type { Principal } from '../identity/principal.ts';
+import { ANONYMOUS, type Principal } from '../identity/principal.ts';
 import type { RepositorySource } from '../receive/recovery.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
+import { ADMIN_REPOSITORY } from '../repository/lifecycle.ts';
+import type { RepositoryName } from '../repository/name.ts';
+import { listAll, type Store } from '../store/store.ts';
 import type { DoorWalk } from '../transport/door.ts';
 import { runSiteShell } from '../transport/site-shell.ts';
 import type { SiteLine } from '../transport/ssh-exec.ts';
@@ -52,6 +59,41 @@ export function composeCatalogue(house: Catalogue, site: SiteCatalogue): Reposit
       // Two of one name stay together: the next page starts behind the name.
       return last === undefined ? both : both.filter(({ name }, index) => index < limit || name === last);
     },
+  };
+}
+
+/** Whether a push to the admin repository was committed and, for all that the store knows, never followed up. */
+export async function isAdminPending(store: Store, { catalogue }: Pick<SiteRoom, 'catalogue'>): Promise<boolean> {
+  for await (const { key } of listAll(store, 'pending')) {
+    const repository = await catalogue.byId(key);
+    if (repository !== undefined && isAdminRepository(repository)) return true;
+  }
+  return false;
+}
+
+/** After a crash behind the commit point of a push to the admin repository: nobody else would put it in force. */
+export async function followUpAdmin({ catalogue, ownRun }: Pick<SiteRoom, 'catalogue' | 'ownRun'>): Promise<void> {
+  const repository = await catalogue.find(SITE_ADMIN_REPOSITORY);
+  if (repository !== undefined) await putInForce(await ownRun(), repository.path);
+}
+
+/** For `access explain`: repositories and users as the conf sees them. */
+export function siteAccessOf({ site, catalogue, users }: SiteRoom): NonNullable<CommandParts['siteAccess']> {
+  return {
+    async facts(text, user) {
+      const name = text.replace(/^\//, '').replace(/\.git$/, '');
+      if (!REPOSITORY_WORD.test(name) || insaneRepository(name) !== undefined || name === ADMIN_REPOSITORY)
+        return undefined;
+      const rc = await site.rc({});
+      const { policy } = await site.conf(rc);
+      const found = await catalogue.find(name, rc);
+      if (found !== undefined) return found;
+      const conf = { creator: user, permissions: '', groups: [], roles: rc.roles };
+      // Of the site's own alphabet, as was asked above.
+      const phantom = { id: '', name: name as RepositoryName, owner: user, settings: {}, conf };
+      return policy.governsRepository(phantom) ? phantom : undefined;
+    },
+    principal: async (user) => (user === 'anonymous' ? ANONYMOUS : users.current(users.principal(user))),
   };
 }
 

@@ -32,6 +32,8 @@ import type { Store } from '../store/store.ts';
 /** Where `gitolite` and `gitolite-shell` lie. */
 const BIN_DIRECTORY = join(import.meta.dirname, '..', '..', 'bin');
 
+const LOG_CHARACTERS_MAX = 10_000;
+
 export interface SiteRoom {
   readonly site: Site;
   readonly runs: Runs;
@@ -42,6 +44,8 @@ export interface SiteRoom {
   /** Of the keydir. */
   readonly keys: KeyIndex;
   readonly catalogue: SiteCatalogue;
+  /** An invocation of the house's own: what it says goes to the log. */
+  ownRun(): Promise<Run>;
   /** For requests of the house's own doors, and those that come by the site's shell. */
   visits(isHouses: (name: string) => Promise<boolean>): Visits;
 }
@@ -115,6 +119,10 @@ export function openSiteRoom(home: string, { readRc, umask }: SiteSettings, part
     users,
     keys,
     catalogue,
+    ownRun: () => {
+      const said = new LogStream(log);
+      return newRun({ ...quietOptions(home, new AbortController().signal), stdout: said, stderr: said });
+    },
     visits: (isHouses) =>
       new Visits({
         catalogue,
@@ -148,6 +156,21 @@ function ownDoorRun(
   const quiet = quietOptions(home, signal);
   const said = stderr ?? quiet.stderr;
   return newRun({ ...quiet, env: { ...quiet.env, ...env }, stdout: said, stderr: said });
+}
+
+/** What is said, as lines of the log. */
+class LogStream extends Writable {
+  readonly #log: Pick<Log, 'info'>;
+
+  constructor(log: Pick<Log, 'info'>) {
+    super();
+    this.#log = log;
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.#log.info({ text: chunk.toString('utf8').slice(0, LOG_CHARACTERS_MAX) }, 'hear from the site');
+    done();
+  }
 }
 
 function quietOptions(home: string, signal: AbortSignal): Parameters<NewRun>[0] {

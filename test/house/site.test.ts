@@ -168,6 +168,20 @@ describe('a gate with a gitolite site', () => {
     assert.match(other.stderr, /^FATAL: R any ours admin DENIED by fallthru/);
   });
 
+  test('access explain says what the conf tried, in order, with file and line', async () => {
+    const refused = await place.cli('access', 'explain', 'admin', 'update-ref', 'lab', 'refs/heads/master');
+    assert.equal(refused.code, 1);
+    assert.match(refused.stdout, /DENIED by refs\/heads\/master/);
+    assert.match(
+      refused.stdout,
+      /conf\/gitolite\.conf:\d+[^]*RW\+ += ann|conf\/gitolite\.conf:\d+[^]*- +master += admin/,
+    );
+    const allowed = await place.cli('access', 'explain', 'ann', 'create-repository', 'people/ann/later');
+    assert.equal(allowed.code, 0, allowed.stdout + allowed.stderr);
+    const config = await place.cli('config', 'lab', 'set', 'description', 'x');
+    assert.notEqual(config.code, 0);
+  });
+
   test('a repository has an id, which follows it; a copy gets its own; what is removed is gone', async () => {
     const { ann, gate, repositories } = place;
     const at = (name: string): string => join(repositories, `${name}.git`);
