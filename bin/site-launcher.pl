@@ -6,7 +6,7 @@ use strict;
 my $FRAME_BYTES    = 65_536;
 my $VARIABLE_BYTES = 131_072;
 my $CALL_BYTES     = 2_097_152;
-my $START_SECONDS  = 30;
+my $START_SECONDS  = 60;
 
 for ( [ \*STDIN, '<' ], [ \*STDOUT, '>' ], [ \*STDERR, '>' ] ) {
     open $_->[0], $_->[1], '/dev/null' if not -e $_->[0];
@@ -192,7 +192,9 @@ sub log_for_gate {
 sub become_gate {
     alarm 0;
     my %kept = map { $_ => $ENV{$_} } grep { /^(?:HOME|PATH|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ)$/ } keys %ENV;
-    %ENV = ( %kept, GATEHOUSE_ON_DEMAND => 1 );
+    # What is compiled once is kept where others cannot write: with the programs, else with the data.
+    my $cache = -w "$bin/../node_modules" ? "$bin/../node_modules/.cache/gatehouse" : "$data/compile-cache";
+    %ENV = ( %kept, GATEHOUSE_ON_DEMAND => 1, NODE_COMPILE_CACHE => $cache );
     $SIG{PIPE} = 'DEFAULT';
     POSIX::setsid();
     umask 0077;
@@ -202,7 +204,7 @@ sub become_gate {
     POSIX::close($_) for 3 .. 255;
     chdir '/';
     my @doors = map { ( "--$_", 'off' ) } qw(ssh http git);
-    exec "$bin/gatehouse", 'serve', '--data', $data, '--gitolite', $ENV{HOME}, @doors;
+    exec "$bin/gatehouse", 'serve', '--data', $data, '--gitolite', $ENV{HOME}, @doors, '--log-level', 'warn';
     POSIX::_exit(127);
 }
 

@@ -1,13 +1,9 @@
-/** The doors that the settings leave open, opened together: if one cannot be had, none stays open. */
+/** The doors that the settings leave open, opened together: if one cannot be had, none stays open. What is off is not loaded. */
 import { join } from 'node:path';
-import { registerApi } from '../api/api.ts';
 import { systemClock } from '../base/clock.ts';
 import type { Config } from '../base/config.ts';
 import { VERSION } from '../base/version.ts';
 import type { Door } from '../transport/door.ts';
-import { startGit } from '../transport/git-daemon.ts';
-import { startHttp } from '../transport/http.ts';
-import { startSsh } from '../transport/ssh.ts';
 import { TurnedAwayBook } from '../transport/turned-away-book.ts';
 import { turnedAway, type TurnedAway } from '../transport/turned-away.ts';
 import type { OpenDoors } from './banner.ts';
@@ -43,6 +39,7 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
     if (settings.ssh !== 'off') {
       const hostKeysDirectory = join(dataDirectory, 'host-keys');
       const { sshClientsMax: clientsMax } = settings;
+      const { startSsh } = await import('../transport/ssh.ts');
       const door = await startSsh({
         listen: settings.ssh,
         hostKeysDirectory,
@@ -61,6 +58,8 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
     }
     if (settings.http !== 'off') {
       const { tlsCert, tlsKey } = settings;
+      const { startHttp } = await import('../transport/http.ts');
+      const { registerApi } = await import('../api/api.ts');
       const door = await startHttp({
         listen: settings.http,
         ...(tlsCert === '' ? {} : { tls: { certificatePath: tlsCert, keyPath: tlsKey } }),
@@ -87,6 +86,7 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
       reload = () => door.reload();
     }
     if (settings.git !== 'off') {
+      const { startGit } = await import('../transport/git-daemon.ts');
       const door = await startGit({
         listen: settings.git,
         walk,

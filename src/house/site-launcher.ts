@@ -4,7 +4,17 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+} from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +23,7 @@ import type { ControlConnection } from '../api/control-client.ts';
 import { SITE_PROGRAMS, type SiteCall, type SiteProgram } from '../api/site-call.ts';
 import { Fault } from '../base/fault.ts';
 
-const START_MS = 30_000;
+const START_MS = 60_000;
 const POLL_MS = 20;
 const VARIABLE_BYTES_MAX = 128 * 1024;
 const LOG_BYTES_MAX = 4 * 1024 * 1024;
@@ -106,6 +116,7 @@ async function startGate(launch: Launch): Promise<void> {
     if (gate.exitCode === null && gate.signalCode === null) return;
     throw failure(`the gate for ${home} did not start:\n${tailOf(join(data, 'gate.log'))}`);
   }
+  if (!existsSync(home)) throw failure(`the home directory '${home}' does not exist`);
   try {
     mkdirSync(data, { recursive: true, mode: 0o700 });
   } catch (cause) {
@@ -135,11 +146,11 @@ async function spawnGate({ data, home }: Launch): Promise<ChildProcess> {
   keepLogShort(path);
   const log = openSync(path, 'a', 0o600);
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => GATE_ENV.test(name)));
-  const doors = ['--ssh', 'off', '--http', 'off', '--git', 'off'];
+  const doors = ['--ssh', 'off', '--http', 'off', '--git', 'off', '--log-level', 'warn'];
   const words = [join(import.meta.dirname, '..', 'main.ts'), 'serve', '--data', data, '--gitolite', home, ...doors];
   const gate = spawn(process.execPath, words, {
     cwd: '/',
-    env: { ...env, HOME: home, GATEHOUSE_ON_DEMAND: '1' },
+    env: { ...env, HOME: home, GATEHOUSE_ON_DEMAND: '1', NODE_COMPILE_CACHE: cacheFor(data) },
     stdio: ['ignore', log, log],
     detached: true,
   });
@@ -147,6 +158,17 @@ async function spawnGate({ data, home }: Launch): Promise<ChildProcess> {
   await once(gate, 'spawn');
   gate.unref();
   return gate;
+}
+
+/** What is compiled once is kept where others cannot write: with the programs, else with the data. */
+function cacheFor(data: string): string {
+  const packages = join(import.meta.dirname, '..', '..', 'node_modules');
+  try {
+    accessSync(packages, constants.W_OK);
+    return join(packages, '.cache', 'gatehouse');
+  } catch {
+    return join(data, 'compile-cache');
+  }
 }
 
 function keepLogShort(path: string): void {

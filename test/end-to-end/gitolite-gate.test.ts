@@ -1,0 +1,104 @@
+/** The gate that launchers start on demand: one for all of them, gone with its account, and a message where it cannot be. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, test, type TestContext } from 'node:test';
+import { Account, OWN_PROGRAMS } from '../support/account.ts';
+import { hasProgram } from '../support/workspace.ts';
+
+const LAUNCHERS = hasProgram('perl') ? (['perl', 'node'] as const) : (['node'] as const);
+
+function dataOf(account: Account): string {
+  return join(account.home, '.gitolite', 'gatehouse');
+}
+
+function gateOf(account: Account): number {
+  return Number.parseInt(readFileSync(join(dataOf(account), 'gatehouse.pid'), 'utf8'), 10);
+}
+
+/** A process that ends later ends the test by its deadline. */
+async function gone(pid: number): Promise<void> {
+  for (;;) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+    await delay(20);
+  }
+}
+
+function account(t: TestContext): Account {
+  return new Account(t, OWN_PROGRAMS);
+}
+
+for (const launcher of LAUNCHERS) {
+  const env = { GATEHOUSE_LAUNCHER: launcher };
+
+  describe(`a gate that the launcher in ${launcher} starts`, { timeout: 120_000 }, () => {
+    test('is one for twenty callers at once', async (t) => {
+      const site = account(t);
+      const calls = Array.from({ length: 20 }, () => site.gitolite(['query-rc', '-n', 'GL_REPO_BASE'], { env }));
+      const base = join(site.home, 'repositories');
+      for (const ended of await Promise.all(calls)) assert.deepEqual(ended, { code: 0, stdout: base, stderr: '' });
+      const log = readFileSync(join(dataOf(site), 'gate.log'), 'utf8');
+      assert.equal(log.match(/gatehouse ready/g)?.length, 1, log);
+    });
+
+    test('ends where its account was removed, and the next call finds a new one', async (t) => {
+      const site = account(t);
+      assert.equal((await site.gitolite(['setup', '-a', 'first'], { env })).code, 0);
+      const old = gateOf(site);
+      for (const name of ['.gitolite', '.gitolite.rc', 'repositories']) {
+        rmSync(join(site.home, name), { recursive: true, maxRetries: 5 });
+      }
+      const again = await site.gitolite(['setup', '-a', 'second'], { env });
+      assert.equal(again.code, 0, again.stderr);
+      assert.equal((await site.gitolite(['access', '-q', 'gitolite-admin', 'second', 'W'], { env })).code, 0);
+      assert.equal((await site.gitolite(['access', '-q', 'gitolite-admin', 'first', 'W'], { env })).code, 1);
+      assert.notEqual(gateOf(site), old);
+      await gone(old);
+      assert.ok(existsSync(join(dataOf(site), 'control.sock')), 'the old gate leaves the new one its socket');
+    });
+
+    test('is replaced where it was killed', async (t) => {
+      const site = account(t);
+      assert.equal((await site.gitolite(['setup', '-a', 'admin'], { env })).code, 0);
+      const old = gateOf(site);
+      process.kill(old, 'SIGKILL');
+      await gone(old);
+      assert.equal((await site.gitolite(['access', '-q', 'gitolite-admin', 'admin', 'W'], { env })).code, 0);
+      assert.notEqual(gateOf(site), old);
+    });
+
+    test('cannot start in a directory that is somebody else’s: the caller hears why', async (t) => {
+      const site = account(t);
+      mkdirSync(dataOf(site), { recursive: true });
+      writeFileSync(join(dataOf(site), 'version'), 'something else\n');
+      const ended = await site.gitolite(['query-rc', 'GL_REPO_BASE'], { env });
+      assert.equal(ended.code, 25);
+      assert.match(
+        ended.stderr,
+        /^FATAL: the gate for .* did not start:\n[^]*has a file "version" that is not Gatehouse's/,
+      );
+    });
+
+    test('is refused to a caller without a home', async (t) => {
+      const site = account(t);
+      const ended = await site.gitolite(['query-rc', 'GL_REPO_BASE'], { env: { ...env, HOME: join(site.home, 'no') } });
+      assert.equal(ended.code, 25);
+      assert.match(ended.stderr, /^FATAL: the home directory '.*\/no' does not exist\n$/);
+    });
+  });
+}
+
+test('a gate that nobody asks ends, and the next call starts another', { timeout: 60_000 }, async (t) => {
+  const site = account(t);
+  site.put('.gitolite/gatehouse/gatehouse.toml', '[gitolite]\nidle-end = "1s"\n');
+  assert.equal((await site.gitolite(['query-rc', 'GL_REPO_BASE'])).code, 0);
+  const old = gateOf(site);
+  await gone(old);
+  assert.equal(existsSync(join(dataOf(site), 'control.sock')), false);
+  assert.equal((await site.gitolite(['query-rc', 'GL_REPO_BASE'])).code, 0);
+});
