@@ -144,6 +144,27 @@ export const SETTINGS = {
     min: 0,
     meaning: 'a gate that a call of gitolite or gitolite-shell started ends when nobody asked for so long; 0s: never',
   },
+  gitoliteVrefTime: {
+    key: 'gitolite.vref-time',
+    type: 'duration',
+    default: '2m',
+    min: 1_000,
+    meaning: "what one of the site's own VREF programs may take for one ref; then the ref is refused",
+  },
+  gitoliteVrefNetwork: {
+    key: 'gitolite.vref-network',
+    type: 'choice',
+    default: 'off',
+    choices: ['on', 'off'],
+    meaning: "whether the site's own VREF programs reach the network",
+  },
+  gitoliteHookTime: {
+    key: 'gitolite.hook-time',
+    type: 'duration',
+    default: '30m',
+    min: 1_000,
+    meaning: "what one hook of the site's repositories may take; a pre-receive hook that takes longer refuses the push",
+  },
   packBytesMax: {
     key: 'push.pack-bytes-max',
     type: 'bytes',

@@ -1,7 +1,8 @@
 /**
  * A site's own programs that judge a push run confined: what pushers send decides what they see, and nothing that they are
- * tricked into may change the site. They read what the account reads, and reach the network (some ask an issue tracker);
- * they write nothing but a temporary directory of their own and what their caller names, and see no other process.
+ * tricked into may change the site. They read what the account reads; they write nothing but a temporary directory of their
+ * own and what their caller names, see no other process, and reach the network only where the site lets them (some ask an
+ * issue tracker).
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -30,12 +31,16 @@ const LEVELS: readonly (readonly string[])[] = [
 ];
 
 /** Tried once: what this machine lets us do does not change while we run. */
-let found: Promise<readonly string[] | undefined> | undefined;
+const found = new Map<boolean, Promise<readonly string[] | undefined>>();
 
 /** The same command, confined as far as this machine allows: where it does not, with the temporary directory only. */
-export async function confine(command: Command, writable: readonly string[]): Promise<Confined> {
-  found ??= findLevel();
-  const level = await found;
+export async function confine(
+  command: Command,
+  { writable = [], isOffline = false }: { readonly writable?: readonly string[]; readonly isOffline?: boolean },
+): Promise<Confined> {
+  const finding = found.get(isOffline) ?? findLevel(isOffline);
+  found.set(isOffline, finding);
+  const level = await finding;
   const directory = await mkdtemp(join(tmpdir(), 'gatehouse-program-'));
   const binds = [directory, ...writable].flatMap((path) => ['--bind', path, path]);
   return {
@@ -48,8 +53,9 @@ export async function confine(command: Command, writable: readonly string[]): Pr
   };
 }
 
-async function findLevel(): Promise<readonly string[] | undefined> {
-  for (const level of LEVELS) {
+async function findLevel(isOffline: boolean): Promise<readonly string[] | undefined> {
+  const offline = LEVELS.map((level) => [...level, '--unshare-net']);
+  for (const level of isOffline ? [...offline, ...LEVELS] : LEVELS) {
     try {
       await run('bwrap', [...level, '--', '/bin/sh', '-c', ':'], { timeout: PROBE_MS });
       return level;

@@ -32,6 +32,8 @@ export interface ProgramSpec {
   readonly timeoutMs?: number;
   /** Reads all that the account reads, writes nothing but `writable` and a temporary directory of its own. */
   readonly confined?: boolean;
+  /** A confined program reaches no network. */
+  readonly isOffline?: boolean;
   /** Where a confined program may write. */
   readonly writable?: readonly string[];
 }
@@ -66,7 +68,7 @@ export async function runProgram(run: Run, spec: ProgramSpec): Promise<ProgramEn
   run.signal.throwIfAborted();
   const isLogged = spec.stdout !== 'collect';
   if (isLogged) await glExtra(run, 'system', spec.file, ...spec.args);
-  await using confined = spec.confined === true ? await confine(spec, spec.writable ?? []) : undefined;
+  await using confined = spec.confined === true ? await confine(spec, spec) : undefined;
   const command = confined?.command ?? spec;
   const child = await start(run, { ...spec, ...command, env: { ...spec.env, ...confined?.env } });
   using ending = endWith(run, child, spec.timeoutMs);

@@ -133,16 +133,25 @@ export function openSiteRoom(home: string, { readRc, umask }: SiteSettings, part
   };
 }
 
+interface SiteStepsOptions {
+  readonly processes: GitProcesses;
+  readonly gitoliteBrokenConf: string;
+  readonly gitoliteVrefTime: number;
+  readonly gitoliteVrefNetwork: string;
+  readonly gitoliteHookTime: number;
+}
+
 /** The checks of a push that a site adds, in gitolite's order; the admin repository is in force last. */
 export function siteSteps(
   { runs, configs }: SiteRoom,
-  options: { readonly processes: GitProcesses; readonly gitoliteBrokenConf: string },
+  options: SiteStepsOptions,
 ): readonly Step[] {
-  const { processes, gitoliteBrokenConf } = options;
+  const { processes, gitoliteBrokenConf, gitoliteVrefTime, gitoliteVrefNetwork, gitoliteHookTime } = options;
+  const programs = { programMs: gitoliteVrefTime, isOnline: gitoliteVrefNetwork === 'on' };
   return [
-    createSiteHooksStep({ runs, configs }),
+    createSiteHooksStep({ runs, configs, hookMs: gitoliteHookTime }),
     createReceiveRulesStep({ runs, configs }),
-    createUpdateStep({ processes, findGround: siteGround(runs) }),
+    createUpdateStep({ processes, findGround: siteGround(runs), ...programs }),
     createAdminPushStep({ runs, processes, brokenConf: gitoliteBrokenConf === 'refuse' ? 'refuse' : 'accept' }),
   ];
 }
