@@ -33,6 +33,7 @@ export interface UpdateCheckOptions {
   readonly voice: Voice;
   readonly earlier: readonly Oid[];
   readonly programMs: number;
+  readonly isOnline: boolean;
 }
 
 /** The trigger that counts refexes for expressions: where the settings do not list it, there are none. */
@@ -157,7 +158,7 @@ export class UpdateCheck {
   }
 
   async #runProgram(run: Run, file: string, { refex, args }: VrefQuestion): Promise<VrefAnswer> {
-    const { update, push, programMs } = this.#options;
+    const { update, push, programMs, isOnline } = this.#options;
     const { refname, oldOid, newOid } = update;
     const expressions = [...(this.#expressions?.results ?? [])].map(([rule, result]) => [
       `GL_REFEX_EXPR_${rule}`,
@@ -168,7 +169,15 @@ export class UpdateCheck {
     if (push.objectDirectory !== undefined) env['GIT_QUARANTINE_PATH'] = push.objectDirectory;
     const given = [refname, oldOid, newOid, this.#oldTree, this.#newTree, this.#attempt, refex, ...args];
     try {
-      const spec = { file, args: given, env, stdout: 'collect', confined: true, timeoutMs: programMs } as const;
+      const spec = {
+        file,
+        args: given,
+        env,
+        stdout: 'collect',
+        confined: true,
+        isOffline: !isOnline,
+        timeoutMs: programMs,
+      } as const;
       const { code, stdout } = await runProgram(run, spec);
       return { output: stdout, code };
     } catch (error) {

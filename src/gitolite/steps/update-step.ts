@@ -21,6 +21,8 @@ export interface UpdateStepOptions {
   readonly findGround: FindGround;
   /** What one program of the site may take. */
   readonly programMs?: number;
+  /** Whether they reach the network. */
+  readonly isOnline?: boolean;
 }
 
 const PROGRAM_MS = 2 * 60_000;
@@ -100,8 +102,8 @@ class UpdateStep {
     update: RefUpdate,
     about: { readonly ground: Ground; readonly voice: Voice; readonly earlier: readonly Oid[] },
   ): Promise<Denial | undefined> {
-    const { processes, programMs = PROGRAM_MS } = this.#options;
-    const check = new UpdateCheck({ ...about, push, update, place: placeOf(push, processes), programMs });
+    const { processes, programMs = PROGRAM_MS, isOnline = false } = this.#options;
+    const check = new UpdateCheck({ ...about, push, update, place: placeOf(push, processes), programMs, isOnline });
     try {
       return await check.run();
     } catch (error) {
