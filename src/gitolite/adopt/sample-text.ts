@@ -84,7 +84,7 @@ class Sampler {
     this.#at += found.length;
     try {
       const set = new RegExp(`^[${found.replace(/^(\^?)\]/, '$1\\]')}$`);
-      const listed = found.split('').filter((char) => set.test(char));
+      const listed = found.startsWith('^') ? [] : found.split('').filter((char) => set.test(char));
       return (
         listed[this.#variant % Math.max(listed.length, 1)] ?? CANDIDATES.split('').find((char) => set.test(char)) ?? ''
       );
