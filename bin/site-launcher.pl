@@ -16,6 +16,10 @@ my ( $bin, $program ) = ( $0 =~ m(^(.*)/) ? $1 : '.', shift @ARGV );
 $ENV{HOME} = $ENV{GITOLITE_HTTP_HOME} if $program ne 'gitolite' and $ENV{GITOLITE_HTTP_HOME};
 $ENV{HOME} ||= ( getpwuid $> )[7] || '';
 my $data = "$ENV{HOME}/.gitolite/gatehouse";
+my $cwd  = readlink '/proc/self/cwd';
+$cwd = $ENV{PWD} || '/' if not defined $cwd;
+$cwd = $ENV{HOME} if not -d $cwd;
+$bin = "$cwd/$bin" if $bin !~ m(^/);
 # 'sshkeys-lint' does not wait for what nobody types.
 if ( -t STDIN ) { $ENV{GATEHOUSE_STDIN} = 'terminal' } else { delete $ENV{GATEHOUSE_STDIN} }
 my $call = call();
@@ -38,9 +42,6 @@ while (1) {
 
 # Everything that the gate must know. What would not fit is left behind, and said.
 sub call {
-    my $cwd = readlink '/proc/self/cwd';
-    $cwd = $ENV{PWD} || '/' if not defined $cwd;
-    $cwd = $ENV{HOME} if not -d $cwd;
     my @variables;
     for my $name ( keys %ENV ) {
         if ( length $ENV{$name} > $VARIABLE_BYTES ) {
