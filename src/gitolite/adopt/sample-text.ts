@@ -98,9 +98,11 @@ class Sampler {
     const quantifier = /^(?:[*+?]|\{\d*,?\d*\})[+?]?/.exec(this.#source.slice(this.#at))?.[0] ?? '';
     this.#at += quantifier.length;
     if (quantifier === '') return atom;
-    const least = quantifier.startsWith('+') ? 1 : Number(/^\{(\d+)/.exec(quantifier)?.[1] ?? 0);
-    const isExact = /^\{\d+\}/.test(quantifier);
-    const most = isExact ? least : quantifier.startsWith('?') ? 1 : least + this.#variant;
+    const [, low, comma, high] = /^\{(\d*)(,?)(\d*)/.exec(quantifier) ?? [];
+    const least = quantifier.startsWith('+') ? 1 : Number(low ?? 0);
+    const isOpen = comma === ',' && high === '';
+    const bound = quantifier.startsWith('{') ? (isOpen ? COUNT_MAX : Number(high || low)) : COUNT_MAX;
+    const most = quantifier.startsWith('?') ? 1 : Math.min(least + this.#variant, bound);
     return atom.repeat(Math.min(Math.max(most, least), COUNT_MAX));
   }
 }
