@@ -64,7 +64,7 @@ class Sampler {
     if (char !== '\\') return char;
     const letter = this.#source[this.#at] ?? '';
     this.#at += 1;
-    if (/[bBAzZGQE]/.test(letter)) return '';
+    if (/[bBAzZG]/.test(letter)) return '';
     return CLASS_LETTERS[letter] ?? letter;
   }
 
