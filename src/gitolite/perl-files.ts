@@ -1,0 +1,174 @@
+/**
+ * The conf in the form that gitolite keeps its own: `conf/gitolite.conf-compiled.pm`, `conf/rule_info` and each
+ * repository's `gl-conf`. We never read them. Programs of a site that are written against gitolite's Perl modules do, and
+ * so does gitolite itself, should a site go back to it.
+ */
+import type { CompiledConf } from '../access/gitolite/compile-conf.ts';
+import type { Conf, ConfRule, Stanza } from '../access/gitolite/conf.ts';
+import { isPlainWord } from '../access/gitolite/words.ts';
+import { Stint } from '../base/stint.ts';
+import { repositoryPath, SENTINEL_FILE, statOf, textOf, writeText } from './disk.ts';
+import type { Rc } from './rc.ts';
+
+/** The version of the form: gitolite 3.2 and later. */
+const DATA_VERSION = '3.2';
+
+/** A Perl value as Data::Dumper shows it; numbers are bare, texts quoted. */
+type Dumped = string | number | readonly Dumped[] | ReadonlyMap<string, Dumped>;
+
+/** With more names than this behind `repo`, whoever pushes the conf does not wait for the files. */
+const AWAITED_NAMES_MAX = 1_000;
+
+/** One site's files, written one time after another; a newer conf ends the writing of an older one. */
+export class PerlFiles {
+  #latest: object | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  /** Resolves when they are written; with many, when they will be. What stays the same is not written. */
+  async write(rc: Rc, { conf }: Pick<CompiledConf, 'conf'>): Promise<void> {
+    const latest = {};
+    this.#latest = latest;
+    const isOver = (): boolean => this.#latest !== latest;
+    const before = this.#writing;
+    const writing = before.catch(() => {}).then(() => writeAll(rc, conf, isOver));
+    this.#writing = writing;
+    if (conf.stanzas.size <= AWAITED_NAMES_MAX) await writing;
+    // Told to whoever comes next: nothing of ours depends on these files.
+    else writing.catch(() => {});
+  }
+
+  /** When nothing is being written any more. */
+  settled(): Promise<void> {
+    return this.#writing.catch(() => {});
+  }
+}
+
+async function writeAll(rc: Rc, conf: Conf, isOver: () => boolean): Promise<void> {
+  const stint = new Stint();
+  const split = new Map<string, Dumped>();
+  for (const name of [...conf.stanzas.keys()].sort(byBytes)) {
+    if (stint.isOver) await stint.rest();
+    if (isOver()) return;
+    const path = repositoryPath(rc, name);
+    const isSplit = isPlainWord(name) && isSaying(conf.stanzas.get(name)) && statOf(path)?.isDirectory() === true;
+    if (!isSplit) continue;
+    replaceText(`${path}/${SENTINEL_FILE}`, repositoryText(conf, name), rc);
+    split.set(name, 1);
+  }
+  replaceText(`${rc.adminBase}/conf/gitolite.conf-compiled.pm`, commonText(conf, split), rc);
+  replaceText(`${rc.adminBase}/conf/rule_info`, ruleInfoText(conf), rc);
+}
+
+function replaceText(path: string, text: string, rc: Rc): void {
+  if (textOf(path, Math.max(1, 2 * Buffer.byteLength(text))) !== text) writeText(path, text, rc);
+}
+
+/** `gl-conf` of one repository. */
+export function repositoryText({ stanzas }: Conf, name: string): string {
+  const own = stanzas.get(name) ?? [];
+  const [rules, settings] = [rulesOf(own), settingsOf(own)];
+  return [
+    ...(rules.size > 0 ? [hash('one_repo', new Map([[name, rules]]))] : []),
+    ...(settings.length > 0 ? [hash('one_config', new Map([[name, settings]]))] : []),
+  ].join('');
+}
+
+/** @param split names whose part stands in their own file */
+export function commonText({ stanzas, groups }: Conf, split: ReadonlyMap<string, Dumped>): string {
+  const rest = [...stanzas].filter(([name]) => !split.has(name));
+  const repos = new Map<string, Dumped>();
+  const configs = new Map<string, Dumped>();
+  for (const [name, own] of rest) {
+    const [rules, settings] = [rulesOf(own), settingsOf(own)];
+    if (rules.size > 0) repos.set(name, rules);
+    if (settings.length > 0) configs.set(name, settings);
+  }
+  const memberships = membershipsOf(groups);
+  const patterns = new Map<string, Dumped>();
+  for (const member of memberships.keys()) if (!isPlainWord(member)) patterns.set(member, 1);
+  return [
+    `$data_version = '${DATA_VERSION}';\n`,
+    hash('repos', repos),
+    ...(configs.size > 0 ? [hash('configs', configs)] : []),
+    ...(groups.size > 0 ? [hash('groups', memberships)] : []),
+    ...(patterns.size > 0 ? [hash('patterns', new Map([['groups', patterns]]))] : []),
+    ...(split.size > 0 ? [hash('split_conf', split)] : []),
+  ].join('');
+}
+
+/** Number, file and line of each rule. */
+function ruleInfoText({ stanzas }: Conf): string {
+  const bySequence = new Map<number, ConfRule>();
+  for (const list of stanzas.values())
+    for (const { rules } of list)
+      for (const some of rules.values()) for (const rule of some) bySequence.set(rule.sequence, rule);
+  const sorted = [...bySequence.values()].sort((a, b) => a.sequence - b.sequence);
+  return sorted.map(({ sequence, file, line }) => `${sequence}\t${file}\t${line}\n`).join('');
+}
+
+function isSaying(stanzas: readonly Stanza[] = []): boolean {
+  return stanzas.some(({ rules, settings }) => rules.size > 0 || settings.length > 0);
+}
+
+function rulesOf(stanzas: readonly Stanza[]): ReadonlyMap<string, Dumped> {
+  const byUser = new Map<string, ConfRule[]>();
+  for (const { rules } of stanzas)
+    for (const [user, list] of rules) byUser.set(user, [...(byUser.get(user) ?? []), ...list]);
+  return new Map(
+    [...byUser].map(([user, list]) => [
+      user,
+      list
+        .sort((a, b) => a.sequence - b.sequence)
+        .map(({ sequence, permission, refex }) => [sequence, permission, refex]),
+    ]),
+  );
+}
+
+function settingsOf(stanzas: readonly Stanza[]): readonly Dumped[] {
+  const settings = stanzas.flatMap((stanza) => stanza.settings);
+  return settings.sort((a, b) => a.sequence - b.sequence).map(({ sequence, key, value }) => [sequence, key, value]);
+}
+
+function membershipsOf(groups: Conf['groups']): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, string[]>();
+  for (const [group, members] of groups) {
+    for (const member of members) {
+      const known = found.get(member);
+      if (known === undefined) found.set(member, [group]);
+      else known.push(group);
+    }
+  }
+  return found;
+}
+
+function hash(name: string, value: ReadonlyMap<string, Dumped>): string {
+  return `%${name} = ${value.size === 0 ? '()' : `(\n${entriesOf(value, '  ')}\n)`};\n`;
+}
+
+function dumped(value: Dumped, indent: string): string {
+  if (typeof value === 'number') return String(value);
+  if (typeof value === 'string') return quoted(value);
+  const inner = `${indent}  `;
+  if (isList(value)) {
+    if (value.length === 0) return '[]';
+    return `[\n${value.map((each) => `${inner}${dumped(each, inner)}`).join(',\n')}\n${indent}]`;
+  }
+  return value.size === 0 ? '{}' : `{\n${entriesOf(value, inner)}\n${indent}}`;
+}
+
+function entriesOf(value: ReadonlyMap<string, Dumped>, indent: string): string {
+  const sorted = [...value].sort(([a], [b]) => byBytes(a, b));
+  return sorted.map(([key, each]) => `${indent}${quoted(key)} => ${dumped(each, indent)}`).join(',\n');
+}
+
+function isList(value: readonly Dumped[] | ReadonlyMap<string, Dumped>): value is readonly Dumped[] {
+  return Array.isArray(value);
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll(/[\\']/g, String.raw`\$&`)}'`;
+}
+
+function byBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
