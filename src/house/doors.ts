@@ -47,7 +47,7 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
         walk,
         commands,
         directory: site === undefined ? directory : composeLogin(directory, site),
-        ...(site === undefined ? {} : { siteLine: siteShellOf(site, walk, clock) }),
+        ...(site === undefined ? {} : { siteLine: siteShellOf(site, clock) }),
         clock,
         log,
         metrics,

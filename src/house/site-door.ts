@@ -15,6 +15,7 @@ export async function siteDoor({ site, dataDirectory }: SiteDoorOptions): Promis
   const home = await nameOf(site.site.home);
   return new SiteDoor({
     walk: site.walk,
+    command: site.command,
     clock: systemClock,
     newRun: (options) => site.newRun(options),
     shellPrincipal: (user) => site.shellPrincipal(user),

@@ -1,6 +1,6 @@
 /** Where the house and its gitolite site meet: one directory, one login, one command line, one list to recover. */
 import { insaneRepository } from '../access/gitolite/words.ts';
-import type { Clock } from '../base/clock.ts';
+import { newId, type Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { CommandParts } from '../commands/parts.ts';
 import { runGitolite } from '../gitolite/gitolite.ts';
@@ -9,15 +9,17 @@ import type { SiteCatalogue } from '../gitolite/site-catalogue.ts';
 import { fingerprintOfBlob } from '../gitolite/site-keys.ts';
 import { isSiteUser } from '../gitolite/site-users.ts';
 import { isAdminRepository, putInForce } from '../gitolite/steps/admin-push.ts';
-import { REPOSITORY_WORD } from '../gitolite/words.ts';
+import { dies, REPOSITORY_WORD, USER_WORD } from '../gitolite/words.ts';
 import type { Directory } from '../identity/directory.ts';
 import { ANONYMOUS, type Principal } from '../identity/principal.ts';
 import type { RepositorySource } from '../receive/recovery.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import { ADMIN_REPOSITORY } from '../repository/lifecycle.ts';
 import type { RepositoryName } from '../repository/name.ts';
+import type { Walk } from '../request/walk.ts';
 import { listAll, type Store } from '../store/store.ts';
 import type { DoorWalk } from '../transport/door.ts';
+import type { SiteCommandWalk } from '../transport/site-door.ts';
 import { runSiteShell } from '../transport/site-shell.ts';
 import type { SiteLine } from '../transport/ssh-exec.ts';
 import { houseEnv, type SiteRoom } from './site-room.ts';
@@ -105,9 +107,46 @@ export function siteCommandsOf({ site, newRun }: SiteRoom): NonNullable<CommandP
   };
 }
 
+/** Commands that look and change nothing: their line in the journal need not be on disk before the answer. */
+const LOOKING =
+  /^(?:access|creator|git-config|help|info|list-[\w-]+|owns|print-default-rc|query-rc|sshkeys-lint|version|who-pushed)$/;
+
+/** Commands of the site in the walk of the house. `administrator`: whom the journal names where the account itself acts. */
+export function siteCommandWalk(
+  walk: Pick<Walk, 'command'>,
+  {
+    clock,
+    users,
+    administrator,
+  }: Pick<SiteRoom, 'users'> & { readonly clock: Clock; readonly administrator: () => Promise<Principal> },
+): SiteCommandWalk {
+  return async ({ user, transport, address, argv, signal }, task) => {
+    const known = user !== undefined && USER_WORD.test(user) ? users.principal(user) : ANONYMOUS;
+    const principal = user === undefined ? await administrator() : known;
+    const origin = { id: newId(clock), transport, address, principal };
+    const words = ['gitolite', ...argv];
+    const isReadOnly = LOOKING.test(argv[0] ?? '');
+    const end = await walk.command(origin, { argv: words, isReadOnly, signal }, async (_signal, current) => {
+      if (current.kind === 'refused') throw dies(current.reason);
+      const exit = await task();
+      return {
+        exit,
+        outcome: exit === 0 ? 'served' : 'refused',
+        ...(exit === 0 ? {} : { reason: `exit code ${exit}` }),
+      };
+    });
+    return end.exit;
+  };
+}
+
+type ShellRoom = Pick<SiteRoom, 'site' | 'newRun' | 'users'> & {
+  readonly walk: DoorWalk;
+  readonly command: SiteCommandWalk;
+};
+
 /** A line of a site's user at the house's own SSH door, as sshd would hand it to the site's shell. */
-export function siteShellOf(room: Pick<SiteRoom, 'site' | 'newRun' | 'users'>, walk: DoorWalk, clock: Clock): SiteLine {
-  const { site, newRun, users } = room;
+export function siteShellOf(room: ShellRoom, clock: Clock): SiteLine {
+  const { site, newRun, users, walk, command } = room;
   return (execution) => {
     const { origin, line = '', protocol, stdin, stdout, stderr, signal } = execution;
     const { principal, address } = origin;
@@ -124,6 +163,7 @@ export function siteShellOf(room: Pick<SiteRoom, 'site' | 'newRun' | 'users'>, w
       { ...call, stdin, stdout, stderr, signal },
       {
         walk,
+        command,
         clock,
         newRun,
         // Triggers may turn the user into another, whose key it is not.

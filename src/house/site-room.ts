@@ -93,7 +93,8 @@ export async function readSiteSettings({ settings }: Config): Promise<SiteSettin
 
 export function openSiteRoom(home: string, { readRc, umask }: SiteSettings, parts: SiteRoomParts): SiteRoom {
   const { store, processes, clock, log } = parts;
-  const site = openSite({ home, readRc, clock, processes });
+  const programs = new ProgramHost((line) => log.warn({}, line));
+  const site = openSite({ home, readRc, clock, processes, programs });
   const rc = (): Promise<Rc> => site.rc({});
   const bareRun = createNewRun({ site, clock });
   const newRun: NewRun = async (options) => {
@@ -142,10 +143,7 @@ interface SiteStepsOptions {
 }
 
 /** The checks of a push that a site adds, in gitolite's order; the admin repository is in force last. */
-export function siteSteps(
-  { runs, configs }: SiteRoom,
-  options: SiteStepsOptions,
-): readonly Step[] {
+export function siteSteps({ runs, configs }: SiteRoom, options: SiteStepsOptions): readonly Step[] {
   const { processes, gitoliteBrokenConf, gitoliteVrefTime, gitoliteVrefNetwork, gitoliteHookTime } = options;
   const programs = { programMs: gitoliteVrefTime, isOnline: gitoliteVrefNetwork === 'on' };
   return [

@@ -6,12 +6,28 @@ import { runGitolite } from '../gitolite/gitolite.ts';
 import type { Env, Run } from '../gitolite/run.ts';
 import { DIED_EXIT, exitOf, fatalText } from '../gitolite/words.ts';
 import type { Principal } from '../identity/principal.ts';
+import type { Transport } from '../request/request.ts';
 import { authorizedKeys, type KeyHolder } from './authorized-keys.ts';
 import type { DoorWalk } from './door.ts';
 import { runSiteShell } from './site-shell.ts';
 
+/** A command line of the site, for its line in the journal. */
+export interface SiteCommandAbout {
+  /** Undefined: the account itself. */
+  readonly user: string | undefined;
+  readonly transport: Transport;
+  /** Of the client. */
+  readonly address: string;
+  readonly argv: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+/** Runs a command within the walk: admitted, drained, with one line in the journal. The exit code. @throws what it throws. */
+export type SiteCommandWalk = (about: SiteCommandAbout, task: () => Promise<number>) => Promise<number>;
+
 export interface SiteDoorParts {
   readonly walk: DoorWalk;
+  readonly command: SiteCommandWalk;
   readonly clock: Clock;
   newRun(options: NewRun): Promise<Run>;
   /** @throws `dies` where this is no user's name. */
@@ -56,7 +72,7 @@ export class SiteDoor {
     const env = isFirst ? { ...invocation.env, GL_TID: String(invocation.pid) } : invocation.env;
     const call = { ...invocation, env };
     try {
-      if (call.program === 'gitolite') return await runGitolite(await this.#parts.newRun(call), call.argv, { isFirst });
+      if (call.program === 'gitolite') return await this.#gitolite(call, isFirst);
       if (call.argv[0] === '--authorized-keys') return await authorizedKeys(call, this.#parts);
       return await runSiteShell(call, { ...this.#parts, isFirst });
     } catch (error) {
@@ -64,5 +80,14 @@ export class SiteDoor {
       invocation.stderr.write(fatalText(error) || `FATAL: ${publicMessageOf(error, 'site')}\n`);
       return exitOf(error);
     }
+  }
+
+  /** What a command or a trigger of the site calls is part of what that does, and has no line of its own. */
+  async #gitolite(call: SiteInvocation, isFirst: boolean): Promise<number> {
+    const { argv, signal } = call;
+    const run = await this.#parts.newRun(call);
+    const task = (): Promise<number> => runGitolite(run, argv, { isFirst });
+    if (!isFirst) return task();
+    return this.#parts.command({ user: undefined, transport: 'local', address: 'local', argv, signal }, task);
   }
 }

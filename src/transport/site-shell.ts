@@ -11,12 +11,12 @@ import { runGitolite } from '../gitolite/gitolite.ts';
 import { inputTriggers } from '../gitolite/run-triggers.ts';
 import { withEnv, type Env, type Run } from '../gitolite/run.ts';
 import { dies, ends, exitOf, fatalText, REMOTE_COMMAND, REPOSITORY_WORD } from '../gitolite/words.ts';
-import type { Outcome } from '../request/request.ts';
+import type { Outcome, Transport } from '../request/request.ts';
 import { parseProtocol } from './door.ts';
 import { cgiEntry, type Cgi } from './site-cgi.ts';
 import type { SiteDoorParts, SiteInvocation } from './site-door.ts';
 
-export type ShellParts = Pick<SiteDoorParts, 'walk' | 'clock' | 'newRun' | 'shellPrincipal'> & {
+export type ShellParts = Pick<SiteDoorParts, 'walk' | 'command' | 'clock' | 'newRun' | 'shellPrincipal'> & {
   /** Nobody's child: it closes its account in the log. */
   readonly isFirst: boolean;
 };
@@ -89,7 +89,8 @@ async function converse(call: Call, parts: ShellParts): Promise<number> {
   const { user, command } = input;
   const run = withEnv(input.run, { SSH_ORIGINAL_COMMAND: command, GL_USER: user });
   const git = parseGitLine(command);
-  if (git === undefined) return remoteCommand({ ...call, run }, command === '' ? 'info' : command);
+  if (git === undefined)
+    return remoteCommand({ ...call, run }, { command: command === '' ? 'info' : command, user, parts });
   const inRepository = withEnv(run, { GL_REPO: git.repository });
   return serveGit({ ...call, run: inRepository }, { git, user, parts });
 }
@@ -148,7 +149,14 @@ function parseGitLine(command: string): GitLine | undefined {
   return { verb, service, repository };
 }
 
-async function remoteCommand({ run }: Call, command: string): Promise<number> {
+interface CommandAsked {
+  readonly command: string;
+  readonly user: string;
+  readonly parts: ShellParts;
+}
+
+async function remoteCommand(call: Call, { command, user, parts }: CommandAsked): Promise<number> {
+  const { run, via, address } = call;
   const words = command.split(/\s+/).filter((word) => word !== '');
   const enabled = run.rc.commands.get(words[0] ?? '');
   if (enabled === undefined || enabled === '' || enabled === '0') {
@@ -159,7 +167,14 @@ async function remoteCommand({ run }: Call, command: string): Promise<number> {
     if (command.includes('../')) throw dies('no relative paths allowed anywhere!');
   }
   await glExtra(run, 'system', 'gitolite', ...words);
-  return runGitolite(run, words);
+  const { signal } = call.invocation;
+  return parts.command({ user, transport: transportOf(via), address, argv: words, signal }, () =>
+    runGitolite(run, words),
+  );
+}
+
+function transportOf(via: Entry['via']): Transport {
+  return via === 'ssh' || via === 'http' ? via : 'local';
 }
 
 interface GitAsked {
@@ -180,7 +195,7 @@ async function serveGit(call: Call, { git, user, parts }: GitAsked): Promise<num
   if (wire.mode === 'refused') return wire.answer();
   const outcome = await parts.walk.handle({
     id: newId(parts.clock),
-    transport: via === 'ssh' || via === 'http' ? via : 'local',
+    transport: transportOf(via),
     address: call.address,
     principal: parts.shellPrincipal(user),
     service: wire.service,

@@ -108,6 +108,9 @@ describe('a gate with a gitolite site', () => {
     assert.equal(info.code, 0);
     assert.match(info.stdout, /^hello ann, /);
     assert.match(info.stdout, /^ R W\tlab$/m);
+    const journal = await place.cli('audit', 'log');
+    assert.match(journal.stdout, /ann .*gitolite info|gitolite info.*ann/);
+    assert.match(journal.stdout, /gitolite setup -pk/);
     const wrong = await ssh(ann, gate, ['whoami']);
     assert.equal(wrong.stderr, "FATAL: unknown git/gitolite command: 'whoami'\n");
     assert.notEqual(wrong.code, 0);

@@ -1,0 +1,148 @@
+/** Who, which, and what may be done: catalogue, directory, policy and pushes, with what a crash left made good. */
+import { join } from 'node:path';
+import { PolicyHolder } from '../access/holder.ts';
+import { houseFiles } from '../access/house.ts';
+import type { Metrics } from '../audit/metrics.ts';
+import { systemClock } from '../base/clock.ts';
+import type { Config } from '../base/config.ts';
+import { AGENT } from '../base/version.ts';
+import type { GitProcesses } from '../git/processes.ts';
+import { RefCache } from '../git/ref-cache.ts';
+import { withAlternates } from '../gitolite/alternates.ts';
+import { GovernedPolicy } from '../gitolite/site-policy.ts';
+import { isAdminRepository } from '../gitolite/steps/admin-push.ts';
+import { houseGround } from '../gitolite/steps/ground.ts';
+import { receiveConfigOf } from '../gitolite/steps/receive-rules.ts';
+import { createUpdateStep } from '../gitolite/steps/update-step.ts';
+import { Directory } from '../identity/directory.ts';
+import { ANONYMOUS, type Principal, type UserName } from '../identity/principal.ts';
+import { checkUser } from '../identity/user-record.ts';
+import { DEFAULT_RECEIVE_LIMITS, type ReceiveLimits } from '../receive/limits.ts';
+import { createReceive, type Receive } from '../receive/receive.ts';
+import { createPolicyStep } from '../receive/steps/policy-candidate.ts';
+import { createSizeStep } from '../receive/steps/size-limits.ts';
+import { Catalogue } from '../repository/catalogue.ts';
+import { ADMIN_REPOSITORY } from '../repository/lifecycle.ts';
+import { ensureAdminRepository, headBranch } from './admin-repository.ts';
+import { ensureAdministrator } from './first-start.ts';
+import type { Ground } from './ground.ts';
+import { composeCatalogue, followUpAdmin, isAdminPending } from './site-joints.ts';
+import { openSiteRoom, siteSteps, type SiteRoom } from './site-room.ts';
+
+export interface Spine {
+  /** Every start counted. */
+  readonly processes: GitProcesses;
+  readonly refs: RefCache;
+  readonly catalogue: Catalogue;
+  readonly directory: Directory;
+  readonly policy: PolicyHolder;
+  /** `policy`, and the conf of the site for what lies there. */
+  readonly governed: PolicyHolder | GovernedPolicy;
+  readonly site: SiteRoom | undefined;
+  readonly receive: Receive;
+  readonly administrator: UserName;
+  readonly isFirst: boolean;
+}
+
+/** After a crash, what it left is made good here. */
+export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDisposableStack): Promise<Spine> {
+  const { store, log, metrics, siteSettings } = ground;
+  const clock = systemClock;
+  const started = counted(ground.processes, metrics);
+  const processes = siteSettings === undefined ? started : withAlternates(started);
+  const refs = new RefCache({ processes, clock });
+  const catalogue = new Catalogue({
+    store,
+    processes,
+    root: join(config.dataDirectory, 'repositories'),
+    clock,
+    ownerCheck: (owner) => checkUser(store, owner),
+    log: (text, fields) => log.info(fields, text),
+  });
+  const directory: Directory = new Directory({ store, clock, ownership: catalogue });
+  const { administrator, made } = await ensureAdministrator(directory, config);
+  await catalogue.recover();
+  await directory.recover();
+  const policy = new PolicyHolder({ store, processes, log, clock });
+  const site =
+    siteSettings && openSiteRoom(config.settings.gitoliteHome, siteSettings, { store, processes, clock, log });
+  const governed = site === undefined ? policy : new GovernedPolicy(policy, site.site);
+  const receive = createReceive({
+    processes,
+    refs,
+    store,
+    policy: governed,
+    steps: [
+      ...stepsOf(config, policy),
+      createUpdateStep({ processes, findGround: houseGround(policy) }),
+      ...(site === undefined ? [] : siteSteps(site, { processes, ...config.settings })),
+    ],
+    journal: ground.journal,
+    log,
+    metrics,
+    clock,
+    catalogue: site === undefined ? catalogue : composeCatalogue(catalogue, site.catalogue),
+    limits: limitsOf(config),
+    ...(site === undefined ? {} : { configOf: receiveConfigOf(site) }),
+    agent: AGENT,
+    // A policy that was pushed and could not be applied then is in force as soon as it is.
+    onSettled: async (repository) => {
+      if (repository.name === ADMIN_REPOSITORY) await policy.load(repository);
+      if (site !== undefined && isAdminRepository(repository)) await followUpAdmin(site);
+    },
+  });
+  stack.defer(() => receive.close());
+  const isAdminLate = site !== undefined && (await isAdminPending(store, site));
+  await receive.recover();
+  if (isAdminLate) await followUpAdmin(site);
+  await catalogue.recover();
+  const principal = await localAdministrator(directory);
+  const admin = await ensureAdminRepository(
+    { catalogue, receive, refs, processes, clock },
+    { administrator, principal, files: houseFiles() },
+  );
+  await policy.load(admin);
+  return { processes, refs, catalogue, directory, policy, governed, site, receive, administrator, isFirst: made };
+}
+
+function limitsOf({ settings }: Config): ReceiveLimits {
+  return {
+    ...DEFAULT_RECEIVE_LIMITS,
+    packBytesMax: settings.packBytesMax,
+    objectBytesMax: settings.objectBytesMax,
+    pathBytesMax: settings.pathBytesMax,
+    deadlineMs: settings.pushDeadline,
+  };
+}
+
+/** The checks of a push, in order, after the policy has decided about refs and paths. */
+function stepsOf(config: Config, policy: PolicyHolder): Parameters<typeof createReceive>[0]['steps'] {
+  return [
+    createSizeStep(limitsOf(config)),
+    createPolicyStep({
+      guard: policy,
+      isPolicyRepository: ({ name }) => name === ADMIN_REPOSITORY,
+      headOf: headBranch,
+    }),
+  ];
+}
+
+/** Whom the account itself acts as; nobody in particular on a house that lost its administrator. */
+export async function localAdministrator(directory: Directory): Promise<Principal> {
+  const name = await directory.administrator();
+  return (name && (await directory.principalOf(name, { kind: 'local' }))) ?? ANONYMOUS;
+}
+
+/** Counts each start by subcommand. */
+function counted(processes: GitProcesses, metrics: Metrics): GitProcesses {
+  return {
+    start(spec) {
+      metrics.gitProcess(spec.subcommand);
+      return processes.start(spec);
+    },
+    get started() {
+      return processes.started;
+    },
+    close: () => processes.close(),
+  };
+}
