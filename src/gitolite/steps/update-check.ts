@@ -14,7 +14,7 @@ import { partialCopy } from '../vref/partial-copy.ts';
 import { Expressions } from '../vref/refex-expr.ts';
 import type { VrefAnswer, VrefQuestion } from '../vref/vref.ts';
 import { dies } from '../words.ts';
-import { askerOf, vrefsOf, type Ground } from './ground.ts';
+import { askerOf, type Ground } from './ground.ts';
 import type { Voice } from './voice.ts';
 
 /** Why an update goes no further. */
@@ -29,6 +29,9 @@ export interface UpdateCheckOptions {
   readonly push: Push;
   readonly update: RefUpdate;
   readonly ground: Ground;
+  /** The virtual refs of the user's rules, in order, and the settings of the repository: the same for the whole push. */
+  readonly vrefs: readonly string[];
+  readonly config: ReadonlyMap<string, string>;
   readonly place: ObjectPlace;
   readonly voice: Voice;
   readonly earlier: readonly Oid[];
@@ -49,13 +52,13 @@ export class UpdateCheck {
   #run: Run | undefined;
 
   constructor(options: UpdateCheckOptions) {
-    const { ground, update, push } = options;
+    const { ground, config, update, push } = options;
     this.#options = options;
     this.#run = ground.run;
     this.#attempt = update.native?.attempt ?? 'W';
     this.#ask = askerOf(ground, this.#attempt);
     const isCounted = ground.run === undefined || isListed(ground.run);
-    this.#expressions = isCounted ? new Expressions(ground.access.config(ground.repository)) : undefined;
+    this.#expressions = isCounted ? new Expressions(config) : undefined;
     const nothing = emptyTree(push.repository.objectFormat);
     this.#oldTree = isZeroOid(update.oldOid) ? nothing : update.oldOid;
     this.#newTree = isZeroOid(update.newOid) ? nothing : update.newOid;
@@ -63,12 +66,12 @@ export class UpdateCheck {
 
   /** @throws Fault `bad-input` in gitolite's words, and where git or a program fails. */
   async run(): Promise<Denial | undefined> {
-    const { update, ground } = this.#options;
+    const { update, vrefs } = this.#options;
     const { refname, oldOid, newOid, native } = update;
     const refex = native?.text ?? '';
     await this.#passed(refname, refex, [oldOid, newOid]);
     let isNameSeen = false;
-    for (const vref of vrefsOf(ground)) {
+    for (const vref of vrefs) {
       const isName = vref.startsWith(NAME_REF);
       if (isName && isNameSeen) continue;
       isNameSeen ||= isName;

@@ -11,8 +11,8 @@ import { hookDeclined } from '../../receive/decide.ts';
 import type { NativeRefusal, Push, RefUpdate, Step, Verdict } from '../../receive/step.ts';
 import { glLog, glWarn } from '../gl-log.ts';
 import { trigger } from '../run-triggers.ts';
-import type { FindGround, Ground } from './ground.ts';
-import { UpdateCheck, type Denial } from './update-check.ts';
+import { vrefsOf, type FindGround } from './ground.ts';
+import { UpdateCheck, type Denial, type UpdateCheckOptions } from './update-check.ts';
 import { Voice } from './voice.ts';
 import { fatalText } from '../words.ts';
 
@@ -78,10 +78,12 @@ class UpdateStep {
     const voice = new Voice(push);
     const ground = await this.#options.findGround(push, voice);
     if (ground === undefined) return [];
+    const rules = { vrefs: vrefsOf(ground), config: ground.access.config(ground.repository) };
+    if (rules.vrefs.length === 0 && ground.run === undefined) return [];
     const verdicts: Verdict[] = [];
     const earlier: Oid[] = [];
     for (const update of push.updates) {
-      const denial = await this.#denialOf(push, update, { ground, voice, earlier });
+      const denial = await this.#denialOf(push, update, { ground, voice, earlier, ...rules });
       // Git updates one ref after another: what the next brings is less new. Of an atomic push all are new.
       if (denial === undefined && !push.atomic && !isZeroOid(update.newOid)) earlier.push(update.newOid);
       if (denial === undefined) continue;
@@ -100,7 +102,7 @@ class UpdateStep {
   async #denialOf(
     push: Push,
     update: RefUpdate,
-    about: { readonly ground: Ground; readonly voice: Voice; readonly earlier: readonly Oid[] },
+    about: Pick<UpdateCheckOptions, 'ground' | 'voice' | 'earlier' | 'vrefs' | 'config'>,
   ): Promise<Denial | undefined> {
     const { processes, programMs = PROGRAM_MS, isOnline = false } = this.#options;
     const check = new UpdateCheck({ ...about, push, update, place: placeOf(push, processes), programMs, isOnline });
