@@ -20,13 +20,27 @@ export function keyIn(text: string): KeyText | undefined {
     if (/^\s*(?:#|$)/.test(line)) continue;
     for (const [, type = '', encoded = ''] of line.matchAll(KEY)) {
       const blob = Buffer.from(encoded, 'base64');
-      // RFC 4253, 6.6: the blob begins with the length of the key's type and the type.
-      if (blob.length < 4 + type.length || blob.readUInt32BE(0) !== type.length) continue;
-      if (blob.toString('latin1', 4, 4 + type.length) === type) return { type, encoded };
+      if (isWhole(blob, type)) return { type, encoded };
     }
   }
   return undefined;
 }
+
+/** RFC 4253, 6.6: the type of the key, then its numbers, each behind its length. What was cut or joined is no key. */
+function isWhole(blob: Buffer, type: string): boolean {
+  const fields: Buffer[] = [];
+  for (let at = 0; at < blob.length;) {
+    const end = at + 4 > blob.length ? Infinity : at + 4 + blob.readUInt32BE(at);
+    if (end > blob.length) return false;
+    fields.push(blob.subarray(at + 4, end));
+    at = end;
+  }
+  const [inside, first] = fields;
+  if (inside?.toString('latin1') !== type || first === undefined) return false;
+  return type !== 'ssh-ed25519' || first.length === ED25519_BYTES;
+}
+
+const ED25519_BYTES = 32;
 
 /** `SHA256:...` of the first key in a text of one or more lines; undefined: there is none. */
 export function fingerprintOfKey(text: string): string | undefined {

@@ -130,7 +130,7 @@ async function commitAdmin(run: Run, paths: readonly string[], message: string):
     (await runProgram(quiet, { file: 'git', args, env, stdout: 'collect' })).code === 0;
   for (const path of paths) {
     const { code } = await runProgram(
-      { ...quiet, warn: run.warn },
+      { ...quiet, warn: (text) => run.warn(text) },
       { file: 'git', args: ['add', path], env, stdout: 'stderr' },
     );
     if (code !== 0) throw ends(code);

@@ -49,7 +49,9 @@ const FROM_OPTIONS: BuiltInTrigger = {
       }),
     );
     await eachOf(run, touched(run, []), async (name) => {
-      await mark(run, name, isTrue(await optionOf(run, name, 'daemon')));
+      const isExported = isTrue(await optionOf(run, name, 'daemon'));
+      if (isExported) await writeIn(run, name, { file: EXPORT_MARK, text: '\n' });
+      else unmark(run, name);
     });
   },
 };
@@ -59,7 +61,7 @@ const DESCRIPTION: BuiltInTrigger = {
   async run(run) {
     await eachOf(run, touched(run, []), async (name) => {
       const text = (await configOf(run, name)).get('gitweb.description');
-      if (text !== undefined) await writeIn(run, name, { file: 'description', text });
+      if (text !== undefined) await writeIn(run, name, { file: 'description', text: `${text}\n` });
     });
   },
 };
@@ -84,8 +86,12 @@ async function mayRead(run: Run, repository: string, user: string): Promise<bool
 
 async function mark(run: Run, name: string, isExported: boolean): Promise<void> {
   const path = `${repositoryPath(run.rc, name)}/${EXPORT_MARK}`;
-  if (!isExported) rmSync(path, { force: true });
+  if (!isExported) unmark(run, name);
   else if (statOf(path)?.isFile() !== true) await writeIn(run, name, { file: EXPORT_MARK, text: '' });
+}
+
+function unmark({ rc }: Run, name: string): void {
+  rmSync(`${repositoryPath(rc, name)}/${EXPORT_MARK}`, { force: true });
 }
 
 async function writeIn(
