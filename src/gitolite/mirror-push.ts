@@ -32,7 +32,7 @@ export async function pushToCopy(run: Run, name: string, host: string): Promise<
   if (askerOf(run) !== undefined || isFailed) await run.warn(text);
   const status = join(path, `gl-copy-${host}.status`);
   const prefix = `${localStamp(run.clock.now())}\t${run.env['GL_TID'] ?? ''}\t`;
-  if (/fatal/i.test(text)) await writeSiteFile(run, status, { data: text.replaceAll(/^(?=.)/gm, () => prefix) });
+  if (/fatal/i.test(text)) await writeSiteFile(run, status, { data: text.replaceAll(/^(?=[^])/gm, () => prefix) });
   else await removeSiteFile(status);
   return isFailed ? 1 : 0;
 }

@@ -85,6 +85,9 @@ export async function newTwins({ conf, enable = [], settings = '' }: TwinOptions
       await ours[Symbol.asyncDispose]();
     },
   };
+  // Else git explains itself at each repository that it makes.
+  for (const home of [ours.home, realHome])
+    await writeFile(join(home, '.gitconfig'), '[init]\n\tdefaultBranch = master\n');
   if (conf === undefined) return twins;
   await twins.same(['setup', '-a', 'admin']);
   for (const home of [ours.home, realHome]) {
