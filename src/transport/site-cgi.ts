@@ -74,10 +74,10 @@ export class Cgi {
     this.request = target === undefined ? undefined : this.#requestOf(target);
   }
 
-  /** Who asks, as the web server says. */
+  /** Who asks, as the web server says; nobody, where the settings name nobody to stand for everybody. */
   user(run: Run): string {
     const { env } = this.#invocation;
-    return env['REMOTE_USER'] || scalarOf(run.rc.values['HTTP_ANON_USER']) || 'anonymous';
+    return env['REMOTE_USER'] || scalarOf(run.rc.values['HTTP_ANON_USER']);
   }
 
   /** The head of a command's answer. */
@@ -129,14 +129,21 @@ export class Cgi {
     };
   }
 
-  /** The head goes out with the first byte: until then the request may still be refused. */
+  /** The head goes out with the first byte, or the end: until then the request may still be refused. */
   #outputWith(head: string): Writable {
+    const { stdout } = this.#invocation;
+    const begin = (): Buffer => {
+      const first = Buffer.from(this.#hasHead ? '' : head);
+      this.#hasHead = true;
+      return first;
+    };
     const output = new Writable({
       highWaterMark: 64 * 1024,
       write: (chunk: Buffer, _encoding, done) => {
-        const first = this.#hasHead ? [] : [Buffer.from(head)];
-        this.#hasHead = true;
-        this.#invocation.stdout.write(Buffer.concat([...first, chunk]), done);
+        stdout.write(Buffer.concat([begin(), chunk]), done);
+      },
+      final: (done) => {
+        stdout.write(begin(), done);
       },
     });
     output.on('error', () => {});
