@@ -5,8 +5,10 @@
  */
 import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
+import { join } from 'node:path';
 import { newId, type Clock } from '../base/clock.ts';
 import { readFields } from '../base/fields.ts';
+import { GATE_DIRECTORY } from '../receive/quarantine.ts';
 import { readMark, writeMark } from '../repository/bare.ts';
 import type { RepositoryName } from '../repository/name.ts';
 import type { ConfFacts, Repository } from '../repository/repository.ts';
@@ -14,7 +16,7 @@ import { Turns } from '../repository/turns.ts';
 import { listAll, type Store } from '../store/store.ts';
 import type { Rc } from './rc.ts';
 import type { Site, SiteRepository } from './site.ts';
-import { isAbsent } from './small-file.ts';
+import { isAbsent, isThere } from './small-file.ts';
 
 export interface SiteCatalogueParts {
   readonly site: Site;
@@ -38,6 +40,8 @@ export class SiteCatalogue {
   readonly #parts: SiteCatalogueParts;
   readonly #turns = new Turns();
   readonly #places = new Map<string, Place>();
+  /** While somebody turns pages. */
+  #pushed: readonly { readonly id: string; readonly name: string }[] | undefined;
 
   constructor(parts: SiteCatalogueParts) {
     this.#parts = parts;
@@ -65,22 +69,29 @@ export class SiteCatalogue {
     return found?.id === id ? found : this.#search(id);
   }
 
-  /** A page of those that were ever seen, in the order of names. */
+  /** A page of those that were ever pushed to through the gate, in the order of names: what a crash may have left half done. */
   async list(options: { readonly after?: string; readonly limit?: number } = {}): Promise<readonly Repository[]> {
     const { after, limit = 1_000 } = options;
-    const seen: { readonly id: string; readonly name: string }[] = [];
-    for await (const stored of listAll(this.#parts.store, 'site-repository')) {
-      const { name } = readPlace(stored);
-      if (after === undefined || name > after) seen.push({ id: stored.key, name });
-    }
-    seen.sort((a, b) => (a.name < b.name ? -1 : 1));
+    if (after === undefined || this.#pushed === undefined) this.#pushed = await this.#listPushed();
     const found: Repository[] = [];
-    for (const { id, name } of seen) {
+    for (const { id, name } of this.#pushed) {
+      if (after !== undefined && name <= after) continue;
       const repository = await this.find(name);
       if (repository?.id === id) found.push(repository);
-      if (found.length === limit) break;
+      if (found.length === limit) return found;
     }
+    this.#pushed = undefined;
     return found;
+  }
+
+  async #listPushed(): Promise<readonly { readonly id: string; readonly name: string }[]> {
+    const pushed: { readonly id: string; readonly name: string }[] = [];
+    for await (const stored of listAll(this.#parts.store, 'site-repository')) {
+      const { name, path } = readPlace(stored);
+      // Made with the first push: quarantines and the log of transactions lie there.
+      if (await isThere(join(path, GATE_DIRECTORY))) pushed.push({ id: stored.key, name });
+    }
+    return pushed.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   async #describe(there: SiteRepository): Promise<Repository | undefined> {

@@ -49,7 +49,7 @@ export interface SshLogin {
   byKey(blob: Buffer): Promise<Principal | undefined>;
 }
 
-/** For recovery: the house's repositories, and those of the site that were ever seen. */
+/** For recovery: the house's repositories, and those of the site that were ever pushed to. */
 export function composeCatalogue(house: Catalogue, site: SiteCatalogue): RepositorySource {
   return {
     byId: async (id) => (await house.byId(id)) ?? site.byId(id),
