@@ -1,5 +1,6 @@
 /** Opens the site of an account. What is in force is remembered; everything else is read from the files when it is asked for. */
 import { compileConf, type CompiledConf } from '../access/gitolite/compile-conf.ts';
+import { bothChanges, EVERYTHING_CHANGED, NOTHING_CHANGED, type ConfChange } from '../access/gitolite/conf-change.ts';
 import { ConfPolicy } from '../access/gitolite/conf-policy.ts';
 import type { Clock } from '../base/clock.ts';
 import type { GitProcesses } from '../git/processes.ts';
@@ -7,6 +8,7 @@ import { compileSite } from './compile.ts';
 import { readInForce } from './in-force.ts';
 import { RepositoryFiles } from './disk.ts';
 import { PhysicalRepositories } from './physical.ts';
+import type { ProgramStarter } from './program-starter.ts';
 import type { Rc, ReadRc } from './rc.ts';
 import type { Env, Run } from './run.ts';
 import type { Site, SiteConf, SiteRepository } from './site.ts';
@@ -18,6 +20,7 @@ export interface SiteOptions {
   readonly readRc: ReadRc;
   readonly clock: Clock;
   readonly processes?: GitProcesses;
+  readonly programs?: ProgramStarter;
 }
 
 export function openSite(options: SiteOptions): Site {
@@ -26,17 +29,21 @@ export function openSite(options: SiteOptions): Site {
 
 class OpenSite implements Site {
   readonly home: string;
+  readonly programs?: ProgramStarter;
   readonly #readRc: ReadRc;
   readonly #files = new RepositoryFiles();
   readonly #physical = new PhysicalRepositories();
   #current: SiteConf | undefined;
   /** The conf's directory that `#current` comes from: settings may move it. */
   #from = '';
+  /** A gate that starts does not know what was done before. */
+  #unpublished = EVERYTHING_CHANGED;
   #loading: Promise<SiteConf> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor({ home, readRc }: SiteOptions) {
+  constructor({ home, readRc, programs }: SiteOptions) {
     this.home = home;
+    if (programs !== undefined) this.programs = programs;
     this.#readRc = readRc;
   }
 
@@ -60,11 +67,23 @@ class OpenSite implements Site {
     const turn = this.#turn.then(() =>
       compileSite(run, {
         previous: this.#from === run.rc.adminBase ? this.#current?.compiled : undefined,
-        putInForce: (compiled) => this.#putInForce(run.rc, compiled),
+        putInForce: (compiled, changed) => {
+          this.#unpublished = bothChanges(this.#unpublished, changed);
+          this.#putInForce(run.rc, compiled);
+        },
       }),
     );
     this.#turn = turn.catch(() => {});
     return turn;
+  }
+
+  get unpublished(): ConfChange {
+    return this.#unpublished;
+  }
+
+  published(change: ConfChange): void {
+    // What was compiled meanwhile is still to come.
+    if (this.#unpublished === change) this.#unpublished = NOTHING_CHANGED;
   }
 
   repository(rc: Rc, name: string): Promise<SiteRepository> {

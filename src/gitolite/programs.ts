@@ -2,9 +2,7 @@
  * A site's own programs: commands, triggers, virtual refs, sugar. They get the environment of the invocation and what they
  * say goes where the invocation's goes; each is ended with it.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { access, constants, stat } from 'node:fs/promises';
-import { constants as osConstants } from 'node:os';
 import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { BOUNDS } from '../base/bounds.ts';
@@ -12,6 +10,7 @@ import { Fault } from '../base/fault.ts';
 import { readChunk, writeAll } from '../git/stream.ts';
 import { confine } from './confine.ts';
 import { glExtra } from './gl-log.ts';
+import { type ProgramOrder, startHere, type StartedProgram } from './program-starter.ts';
 import type { Rc } from './rc.ts';
 import type { Env, Run } from './run.ts';
 
@@ -70,14 +69,15 @@ export async function runProgram(run: Run, spec: ProgramSpec): Promise<ProgramEn
   if (isLogged) await glExtra(run, 'system', spec.file, ...spec.args);
   await using confined = spec.confined === true ? await confine(spec, spec) : undefined;
   const command = confined?.command ?? spec;
-  const child = await start(run, { ...spec, ...command, env: { ...spec.env, ...confined?.env } });
+  const order = orderOf(run, { ...spec, ...command, env: { ...spec.env, ...confined?.env } });
+  const child = await (run.site.programs ?? startHere).start(order);
   using ending = endWith(run, child, spec.timeoutMs);
   const output = spec.stdout === 'collect' ? collected() : undefined;
   const isError = spec.stdout === 'stderr';
   const show = (chunk: Buffer): Promise<void> => (isError ? run.warn(chunk) : run.print(chunk));
   const over = new AbortController();
   const fed = feed(run, child, spec.stdin, over.signal);
-  const exited = exitOf(child);
+  const { exited } = child;
   await Promise.all([
     pump(child.stdout, exited, output?.add ?? show),
     pump(child.stderr, exited, (chunk) => run.warn(chunk)),
@@ -103,47 +103,40 @@ async function isRunnable(path: string): Promise<boolean> {
   }
 }
 
-async function start(run: Run, spec: ProgramSpec): Promise<ChildProcess> {
-  const child = spawnFor(run, spec);
-  await new Promise<void>((resolve, reject) => {
-    child.once('spawn', resolve);
-    child.once('error', (cause) => {
-      reject(new Fault('process', 'site program cannot be started', { cause, context: { file: spec.file } }));
-    });
-  });
-  child.on('error', () => {});
-  return child;
+function orderOf(run: Run, spec: ProgramSpec): ProgramOrder {
+  return {
+    file: spec.file,
+    args: spec.args,
+    cwd: spec.cwd ?? run.cwd,
+    env: { ...run.env, ...spec.env },
+    umask: run.rc.umask,
+    input: inputOf(spec.stdin),
+  };
 }
 
-function spawnFor(run: Run, spec: ProgramSpec): ChildProcess {
-  // A child takes the umask of the moment: it is back before any other work can see it.
-  const before = process.umask(run.rc.umask);
-  try {
-    return spawn(spec.file, spec.args, {
-      cwd: spec.cwd ?? run.cwd,
-      env: { ...run.env, ...spec.env },
-      // A process group of its own: its whole tree is ended at once.
-      detached: true,
-      stdio: [(spec.stdin ?? 'none') === 'none' ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-    });
-  } finally {
-    process.umask(before);
-  }
+function inputOf(stdin: ProgramSpec['stdin']): ProgramOrder['input'] {
+  if (stdin === undefined || stdin === 'none') return 'none';
+  return stdin instanceof Uint8Array ? stdin : 'stream';
 }
 
 /** Ends the program with the invocation, at its deadline, or where nobody waits for it any more. */
 function endWith(
   run: Run,
-  child: ChildProcess,
+  child: StartedProgram,
   timeoutMs: number | undefined,
 ): Disposable & { readonly reason: 'aborted' | 'timeout' | undefined } {
   let reason: 'aborted' | 'timeout' | undefined;
   let cancelKill = (): void => {};
+  let hasExited = false;
+  const onExit = (): void => {
+    hasExited = true;
+  };
+  child.exited.then(onExit, onExit);
   const end = (why: 'aborted' | 'timeout'): void => {
     reason ??= why;
-    signalTree(child, 'SIGTERM');
+    child.signal('SIGTERM');
     cancelKill = run.clock.after(KILL_AFTER_MS, () => {
-      signalTree(child, 'SIGKILL');
+      child.signal('SIGKILL');
     });
   };
   const abort = (): void => {
@@ -166,42 +159,21 @@ function endWith(
       cancelDeadline();
       cancelKill();
       // Whoever stopped listening (a client that went away, output beyond the bound) leaves no program behind.
-      if (child.exitCode === null && child.signalCode === null) signalTree(child, 'SIGKILL');
+      if (!hasExited) child.signal('SIGKILL');
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy();
     },
   };
 }
 
-function signalTree({ pid }: ChildProcess, signal: NodeJS.Signals): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, signal);
-  } catch {
-    // Already gone.
-  }
-}
-
-function exitOf(child: ChildProcess): Promise<number> {
-  return new Promise((resolve) => {
-    child.once('exit', (code, signal) => {
-      resolve(code ?? 128 + (signal === null ? 0 : osConstants.signals[signal]));
-    });
-  });
-}
-
 /** Until the stream ends, or the program has ended and nothing more comes. */
-async function pump(
-  stream: Readable | null,
-  exited: Promise<number>,
-  take: (chunk: Buffer) => Promise<void>,
-): Promise<void> {
-  if (stream === null) return;
+async function pump(stream: Readable, exited: Promise<number>, take: (chunk: Buffer) => Promise<void>): Promise<void> {
   let linger: NodeJS.Timeout | undefined;
   let hasExited = false;
   const wait = (): void => {
     hasExited = true;
     linger = setTimeout(() => stream.destroy(), LINGER_MS);
   };
-  void exited.then(wait);
+  exited.then(wait, wait);
   try {
     for await (const chunk of stream) {
       clearTimeout(linger);
@@ -230,15 +202,11 @@ function collected(): { readonly add: (chunk: Buffer) => Promise<void>; readonly
 }
 
 /** A program may stop reading when it knows enough: its exit code tells. What it did not read stays with the invocation. */
-async function feed(run: Run, child: ChildProcess, given: ProgramSpec['stdin'], signal: AbortSignal): Promise<void> {
+async function feed(run: Run, child: StartedProgram, given: ProgramSpec['stdin'], signal: AbortSignal): Promise<void> {
   const { stdin } = child;
-  if (stdin === null) return;
-  stdin.on('error', () => {});
   const input = given === 'inherit' ? run.stdin : given;
-  if (!(input instanceof Readable)) {
-    stdin.end(input instanceof Uint8Array ? input : undefined);
-    return;
-  }
+  if (stdin === undefined || !(input instanceof Readable)) return;
+  stdin.on('error', () => {});
   try {
     for (;;) {
       const chunk = await readChunk(input, signal);

@@ -1,7 +1,9 @@
 /** A gitolite site: an account's home with its settings, its conf and its repositories, of which the files are the truth. */
 import type { CompiledConf } from '../access/gitolite/compile-conf.ts';
+import type { ConfChange } from '../access/gitolite/conf-change.ts';
 import type { ConfPolicy } from '../access/gitolite/conf-policy.ts';
 import type { ConfRepository } from '../access/gitolite/rule-index.ts';
+import type { ProgramStarter } from './program-starter.ts';
 import type { Rc } from './rc.ts';
 import type { Env, Run } from './run.ts';
 
@@ -24,6 +26,8 @@ export interface SiteRepository extends ConfRepository {
 export interface Site {
   /** Absolute: HOME of the account. */
   readonly home: string;
+  /** What starts the site's own programs. Undefined: this process itself. */
+  readonly programs?: ProgramStarter;
   rc(env: Env): Promise<Rc>;
   /** What is in force; compiled from the files on first use. Where no conf ever compiled: one that allows nothing. */
   conf(rc: Rc): Promise<SiteConf>;
@@ -34,6 +38,10 @@ export interface Site {
    * Runs one after another. @throws `dies` with gitolite's text where the conf is wrong: then what was in force stays.
    */
   compile(run: Run): Promise<void>;
+  /** What changed since what follows a compile last came to its end. */
+  readonly unpublished?: ConfChange;
+  /** @param change `unpublished` before that began. */
+  published?(change: ConfChange): void;
   /** From disk, gl-creator, gl-perms and gl-repo-groups with it; small stamps make repeated reads cheap. */
   repository(rc: Rc, name: string): Promise<SiteRepository>;
   /** Every repository on disk, sorted. Remembered; `anew` looks again. */

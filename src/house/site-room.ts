@@ -12,6 +12,7 @@ import { siteUser } from '../gitolite/ask.ts';
 import { KeyIndex } from '../gitolite/key-index.ts';
 import { createNewRun, type NewRun } from '../gitolite/new-run.ts';
 import { openSite } from '../gitolite/open-site.ts';
+import { ProgramHost } from '../gitolite/program-host.ts';
 import type { Rc, ReadRc } from '../gitolite/rc.ts';
 import { createRcReader } from '../gitolite/rc-file.ts';
 import type { Env, Run } from '../gitolite/run.ts';
@@ -36,6 +37,8 @@ const LOG_CHARACTERS_MAX = 10_000;
 
 export interface SiteRoom {
   readonly site: Site;
+  /** Starts the site's own programs; to be closed with the house. */
+  readonly programs: ProgramHost;
   readonly runs: Runs;
   /** Of its repositories. */
   readonly configs: GitConfigs;
@@ -93,7 +96,7 @@ export async function readSiteSettings({ settings }: Config): Promise<SiteSettin
 
 export function openSiteRoom(home: string, { readRc, umask }: SiteSettings, parts: SiteRoomParts): SiteRoom {
   const { store, processes, clock, log } = parts;
-  const programs = new ProgramHost((line) => log.warn({}, line));
+  const programs = new ProgramHost((text) => log.info({ text }, 'hear from the program host'));
   const site = openSite({ home, readRc, clock, processes, programs });
   const rc = (): Promise<Rc> => site.rc({});
   const bareRun = createNewRun({ site, clock });
@@ -114,6 +117,7 @@ export function openSiteRoom(home: string, { readRc, umask }: SiteSettings, part
   });
   return {
     site,
+    programs,
     runs,
     configs: new GitConfigs(),
     newRun,

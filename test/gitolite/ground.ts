@@ -8,6 +8,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { siteEnv } from '../../src/gitolite/gl-log.ts';
 import { runGitolite } from '../../src/gitolite/gitolite.ts';
 import { openSite } from '../../src/gitolite/open-site.ts';
+import type { ProgramStarter } from '../../src/gitolite/program-starter.ts';
 import type { ReadRc } from '../../src/gitolite/rc.ts';
 import { createRcReader } from '../../src/gitolite/rc-file.ts';
 import type { Env, Run } from '../../src/gitolite/run.ts';
@@ -35,6 +36,8 @@ export interface Ground extends AsyncDisposable {
   readonly env: Env;
   /** An invocation that collects what it says. */
   newRun(options?: RunOptions): Promise<CollectingRun>;
+  /** As a gate that starts finds the site. It goes with this ground. */
+  reopen(): Promise<Ground>;
   /** `gitolite ARGS`. */
   gitolite(args: readonly string[], options?: RunOptions): Promise<Said>;
 }
@@ -49,34 +52,25 @@ export interface GroundOptions {
   readonly binDirectory?: string;
   readonly readRc?: ReadRc;
   readonly env?: Env;
+  readonly programs?: ProgramStarter;
 }
 
 /** An empty home; `gitolite setup -a admin` makes a site of it. */
 export async function newGround(options: GroundOptions = {}): Promise<Ground> {
-  const home = await mkdtemp(join(tmpdir(), 'gatehouse-site-'));
+  return groundAt(await mkdtemp(join(tmpdir(), 'gatehouse-site-')), options);
+}
+
+function groundAt(home: string, options: GroundOptions): Ground {
   const readRc = options.readRc ?? createRcReader({ binDirectory: options.binDirectory ?? BIN });
-  const site = openSite({ home, readRc, clock: systemClock });
+  const { programs } = options;
+  const site = openSite({ home, readRc, clock: systemClock, ...(programs === undefined ? {} : { programs }) });
   const env = { ...identity(home), ...options.env };
   const ground: Ground = {
     home,
     site,
     env,
-    async newRun(own = {}) {
-      const rc = await site.rc({ ...env, ...own.env });
-      const collected = { stdout: '', stderr: '' };
-      const run: Run = {
-        site,
-        rc,
-        env: siteEnv(rc, { ...env, ...own.env }, { tid: process.pid, now: systemClock.now() }),
-        cwd: own.cwd ?? home,
-        stdin: Readable.from(own.stdin === undefined ? [] : [Buffer.from(own.stdin)]),
-        print: (text) => collect(collected, 'stdout', text),
-        warn: (text) => collect(collected, 'stderr', text),
-        signal: new AbortController().signal,
-        clock: systemClock,
-      };
-      return { run, stdout: () => collected.stdout, stderr: () => collected.stderr };
-    },
+    reopen: () => Promise.resolve(groundAt(home, options)),
+    newRun: (own) => newRun(ground, own),
     async gitolite(args, own) {
       const { run, stdout, stderr } = await ground.newRun(own);
       const code = await runGitolite(run, args);
@@ -87,6 +81,24 @@ export async function newGround(options: GroundOptions = {}): Promise<Ground> {
     },
   };
   return ground;
+}
+
+async function newRun({ site, home, env: base }: Ground, own: RunOptions = {}): Promise<CollectingRun> {
+  const env = { ...base, ...own.env };
+  const rc = await site.rc(env);
+  const collected = { stdout: '', stderr: '' };
+  const run: Run = {
+    site,
+    rc,
+    env: siteEnv(rc, env, { tid: process.pid, now: systemClock.now() }),
+    cwd: own.cwd ?? home,
+    stdin: Readable.from(own.stdin === undefined ? [] : [Buffer.from(own.stdin)]),
+    print: (text) => collect(collected, 'stdout', text),
+    warn: (text) => collect(collected, 'stderr', text),
+    signal: new AbortController().signal,
+    clock: systemClock,
+  };
+  return { run, stdout: () => collected.stdout, stderr: () => collected.stderr };
 }
 
 /** An account without a configuration of its own, at a fixed time: what git makes in it is the same each time. */
