@@ -47,7 +47,7 @@ const TEXT = String.raw`# Settings of this site, in the language of gitolite's o
     # Shown below what 'info' and 'help' say:
         # SITE_INFO                 =>  'help: https://git.example.com/help',
 
-    # 'CpuTime' shows times after each request, or warns above so many seconds:
+    # What CpuTime does after each request: show times, or warn above so many seconds:
         # DISPLAY_CPU_TIME          =>  1,
         # CPU_TIME_WARN_LIMIT       =>  0.1,
 
@@ -88,7 +88,7 @@ const TEXT = String.raw`# Settings of this site, in the language of gitolite's o
             # ~/.ssh/authorized_keys is written from keydir
             'ssh-authkeys',
 
-            # 'config' lines of the conf become git configuration
+            # what 'config' lines of the conf say becomes git configuration
             'git-config',
 
             # git-daemon-export-ok is made and removed; not needed without git-daemon
