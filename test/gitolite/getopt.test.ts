@@ -1,0 +1,32 @@
+/** Command lines as Perl's Getopt::Long reads them. */
+import assert from 'node:assert/strict';
+import { test, suite } from 'node:test';
+import { getOptions, type OptionSpec } from '../../src/gitolite/getopt.ts';
+import { newGround } from './ground.ts';
+
+const SPECS: readonly OptionSpec[] = [
+  { names: ['admin', 'a'], takesValue: true },
+  { names: ['hooks-only', 'ho'] },
+  { names: ['help', 'h'] },
+];
+
+async function read(...args: readonly string[]): Promise<unknown> {
+  await using ground = await newGround();
+  const { run, stderr } = await ground.newRun();
+  const given = await getOptions(run, args, SPECS);
+  return given === undefined ? stderr() : [Object.fromEntries(given.options), ...given.operands];
+}
+
+suite('getOptions', () => {
+  test('finds options anywhere, in any case, with one dash or two, and shortened', async () => {
+    assert.deepEqual(await read('x', '-a', 'me', '--HO', 'y', '--hoo'), [{ admin: 'me', 'hooks-only': '' }, 'x', 'y']);
+    assert.deepEqual(await read('--admin=me', '--adm=you'), [{ admin: 'you' }]);
+    assert.deepEqual(await read('-h', '--', '-a', '-x'), [{ help: '' }, '-a', '-x']);
+    assert.deepEqual(await read('-'), [{}, '-']);
+  });
+
+  test('says what it does not know', async () => {
+    assert.equal(await read('-x'), 'WARNING: Unknown option: x\n\n');
+    assert.equal(await read('-a'), 'WARNING: Option a requires an argument\n\n');
+  });
+});
