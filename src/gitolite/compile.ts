@@ -1,14 +1,15 @@
 /** `gitolite compile`: the conf is read and put in force, and what it names is made. */
 import { compileConf, type CompiledConf } from '../access/gitolite/compile-conf.ts';
+import type { ConfChange } from '../access/gitolite/conf-change.ts';
 import { TEMPLATES_IGNORED } from '../access/gitolite/plain-rules.ts';
 import { isPlainWord } from '../access/gitolite/words.ts';
 import type { Problem } from '../access/problem.ts';
 import { Stint } from '../base/stint.ts';
 import { readSources } from './conf-sources.ts';
-import { createNamed } from './create-repository.ts';
+import { Creation } from './create-repository.ts';
 import { repositoryPath, SENTINEL_FILE, statOf, writeText } from './disk.ts';
 import { glWarn } from './gl-log.ts';
-import { hookRepository, resetHooks } from './hooks.ts';
+import { resetHooks } from './hooks.ts';
 import { keepInForce } from './in-force.ts';
 import { trigger } from './run-triggers.ts';
 import type { Rc } from './rc.ts';
@@ -20,7 +21,7 @@ export interface CompileParts {
   /** What is in force; what stayed the same since is taken over. */
   readonly previous: CompiledConf | undefined;
   /** Decisions are made by it from here on. */
-  putInForce(compiled: CompiledConf): void;
+  putInForce(compiled: CompiledConf, changed: ConfChange): void;
 }
 
 /** @throws `dies` in gitolite's words; then what was in force stays. */
@@ -32,7 +33,9 @@ export async function compileSite(run: Run, parts: CompileParts): Promise<void> 
   if (result.kind === 'wrong')
     throw dies(result.problems[0] === undefined ? 'the conf is wrong' : fatalOf(result.problems[0]));
   const made = await makeNamed(run, result.compiled);
-  parts.putInForce(result.compiled);
+  const { repositories, users } = result.changed;
+  const changed = repositories === 'all' ? repositories : repositories.union(new Set(made));
+  parts.putInForce(result.compiled, { repositories: changed, users });
   keepInForce(rc, sources);
   const creating = { ...run, rc: withoutCompileTriggers(rc) };
   for (const name of made) await trigger(creating, 'POST_CREATE', [name]);
@@ -48,7 +51,7 @@ function fatalOf({ file, line, message, text }: Problem): string {
 /** The names of new ones. */
 async function makeNamed(run: Run, { conf }: CompiledConf): Promise<readonly string[]> {
   const { rc } = run;
-  const made: string[] = [];
+  const creation = new Creation(run);
   const stint = new Stint();
   let isReset = false;
   for (const { name, isOwnLine } of namedRepositories(conf)) {
@@ -56,15 +59,13 @@ async function makeNamed(run: Run, { conf }: CompiledConf): Promise<readonly str
     if (statOf(`${path}/${SENTINEL_FILE}`)?.isFile() === true) continue;
     if (!isReset) resetHooks(rc);
     isReset = true;
-    if (statOf(path)?.isDirectory() === true) hookRepository(rc, name);
-    else {
-      made.push(name);
-      await createNamed(run, name);
-    }
+    if (statOf(path)?.isDirectory() === true) creation.hook(name);
+    else await creation.createNamed(name);
     if (isOwnLine) writeText(`${path}/${SENTINEL_FILE}`, SENTINEL, rc);
     if (stint.isOver) await stint.rest();
   }
-  return made;
+  await creation.settle();
+  return creation.made;
 }
 
 /** Perl reads it as true, should gitolite come back before it compiles. */

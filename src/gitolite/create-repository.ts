@@ -1,28 +1,82 @@
 /** New repositories: those that the conf names, and those that users make. */
-import { chmodSync } from 'node:fs';
+import { chmodSync, realpathSync } from 'node:fs';
+import { Turns } from '../repository/turns.ts';
 import { CREATOR_FILE, repositoryPath, statOf, writeText } from './disk.ts';
-import { hookRepository, makeDirectory, resetHooks } from './hooks.ts';
+import { hookLinks, hookRepository, makeDirectory, resetHooks, type HookLinks } from './hooks.ts';
 import { runProgram } from './programs.ts';
 import { trigger } from './run-triggers.ts';
 import { type Run } from './run.ts';
+import type { Site } from './site.ts';
+import { Skeleton } from './skeleton.ts';
 import { ends } from './words.ts';
 
-/** For the conf: PRE_CREATE, the repository, its hooks. POST_CREATE comes when the conf is in force. */
-export async function createNamed(run: Run, name: string): Promise<void> {
-  await trigger(run, 'PRE_CREATE', [name]);
-  await makeRepository(run, name);
+/** Repositories for the conf, one after another: git makes the first one, and the others are made like it. */
+export class Creation {
+  readonly #run: Run;
+  #links: HookLinks | undefined;
+  /** Undefined: none is known yet; `none`: git makes each. */
+  #skeleton: Skeleton | 'none' | undefined;
+  readonly made: string[] = [];
+
+  constructor(run: Run) {
+    this.#run = run;
+  }
+
+  /** PRE_CREATE, the repository, its hooks. POST_CREATE comes when the conf is in force. */
+  async createNamed(name: string): Promise<void> {
+    const run = this.#run;
+    await trigger(run, 'PRE_CREATE', [name]);
+    this.made.push(name);
+    if (this.#skeleton === undefined || this.#skeleton === 'none') {
+      await makeRepository(run, name, (path) => {
+        this.#skeleton ??= Skeleton.of(path) ?? 'none';
+      });
+      return;
+    }
+    const path = repositoryPath(run.rc, name);
+    makeDirectory(path, run.rc);
+    this.#skeleton.makeAt(path);
+    await run.warn(`Initialized empty Git repository in ${realpathSync(path)}/\n`);
+    this.hook(name);
+    chmodSync(path, 0o777 & ~run.rc.umask);
+  }
+
+  hook(name: string): void {
+    this.#links ??= hookLinks(this.#run.rc);
+    hookRepository(this.#run.rc, name, this.#links);
+  }
+
+  /** All of them are on disk, at the price of one process instead of a sync for each file. */
+  async settle(): Promise<void> {
+    const { rc } = this.#run;
+    if (this.made.length === 0) return;
+    const sync = { args: ['-f', rc.repositoryBase], cwd: rc.repositoryBase, stdout: 'collect' } as const;
+    const file = ['/bin/sync', '/usr/bin/sync'].find((path) => statOf(path)?.isFile() === true);
+    if (file !== undefined) await runProgram(this.#run, { ...sync, file });
+  }
 }
 
 /** For a user: with PRE_CREATE, the creator's name, POST_CREATE. @param attempt what the user did: R, W, perms-c, fork ... */
 export async function createWild(run: Run, name: string, user: string, attempt: string): Promise<void> {
-  await trigger(run, 'PRE_CREATE', [name, user, attempt]);
-  await makeRepository(run, name);
-  writeText(`${repositoryPath(run.rc, name)}/${CREATOR_FILE}`, user, run.rc);
-  await trigger(run, 'POST_CREATE', [name, user, attempt]);
+  const turns = creations.get(run.site) ?? new Turns();
+  creations.set(run.site, turns);
+  await turns.run(repositoryPath(run.rc, name), async () => {
+    // Somebody else was first: it is theirs, and must not become ours.
+    if (statOf(repositoryPath(run.rc, name)) !== undefined) return;
+    await trigger(run, 'PRE_CREATE', [name, user, attempt]);
+    // Before the hooks: until those are linked nobody has access, so a repository without its creator never opens.
+    await makeRepository(run, name, (path) => {
+      writeText(`${path}/${CREATOR_FILE}`, user, run.rc);
+    });
+    await trigger(run, 'POST_CREATE', [name, user, attempt]);
+  });
 }
 
+/** What is being made on each site. */
+const creations = new WeakMap<Site, Turns>();
+
 /** Git makes it, with the account's own configuration: its templates and its name of the first branch count. */
-export async function makeRepository(run: Run, name: string): Promise<void> {
+export async function makeRepository(run: Run, name: string, look: (path: string) => void = () => {}): Promise<void> {
   const { rc } = run;
   const path = repositoryPath(rc, name);
   makeDirectory(path, rc);
@@ -33,6 +87,7 @@ export async function makeRepository(run: Run, name: string): Promise<void> {
     stdout: 'stderr',
   });
   if (code !== 0) throw ends(code);
+  look(path);
   if (statOf(`${rc.adminBase}/hooks/common/update`) === undefined) resetHooks(rc);
   hookRepository(rc, name);
   chmodSync(path, 0o777 & ~rc.umask);

@@ -31,8 +31,8 @@ class OpenSite implements Site {
   readonly home: string;
   readonly programs?: ProgramStarter;
   readonly #readRc: ReadRc;
-  readonly #files = new RepositoryFiles();
-  readonly #physical = new PhysicalRepositories();
+  readonly #files: RepositoryFiles;
+  readonly #physical: PhysicalRepositories;
   #current: SiteConf | undefined;
   /** The conf's directory that `#current` comes from: settings may move it. */
   #from = '';
@@ -41,7 +41,9 @@ class OpenSite implements Site {
   #loading: Promise<SiteConf> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor({ home, readRc, programs }: SiteOptions) {
+  constructor({ home, readRc, programs, clock }: SiteOptions) {
+    this.#files = new RepositoryFiles(clock);
+    this.#physical = new PhysicalRepositories(clock);
     this.home = home;
     if (programs !== undefined) this.programs = programs;
     this.#readRc = readRc;

@@ -1,5 +1,6 @@
 /** One invocation on a site: of `gitolite`, of `gitolite-shell`, or a Git request for one of its repositories. */
 import type { Readable } from 'node:stream';
+import type { ConfChange } from '../access/gitolite/conf-change.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Rc } from './rc.ts';
 import type { Site } from './site.ts';
@@ -20,6 +21,8 @@ export interface Run {
   print(text: string | Uint8Array): Promise<void>;
   /** Standard error. */
   warn(text: string | Uint8Array): Promise<void>;
+  /** What a compile in this run changed: what follows a compile may keep to it. Absent: anything. */
+  readonly changed?: ConfChange;
   readonly signal: AbortSignal;
   readonly clock: Clock;
 }

@@ -66,7 +66,10 @@ export async function putInForce(run: Run, gitDir: string): Promise<void> {
     const isHookChanged = await checkOut(run, gitDir);
     if ((await runGitolite(run, ['compile'])) !== 0) return;
     if (isHookChanged && (await runGitolite(run, ['setup', '--hooks-only'])) !== 0) return;
-    await runGitolite(run, ['trigger', 'POST_COMPILE']);
+    const changed = run.site.unpublished;
+    const publishing = changed === undefined ? run : { ...run, changed };
+    if ((await runGitolite(publishing, ['trigger', 'POST_COMPILE'])) !== 0) return;
+    if (changed !== undefined) run.site.published?.(changed);
   } catch (error) {
     run.signal.throwIfAborted();
     await run.warn(fatalText(error));

@@ -1,0 +1,68 @@
+/**
+ * A bare repository just made by git, to make others like it without a process for each: what the account's templates and
+ * settings put into it counts, except for sample hooks, which do nothing.
+ */
+import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { statOf, targetOf } from './disk.ts';
+
+const ENTRIES_MAX = 200;
+const BYTES_MAX = 1024 * 1024;
+
+interface Entry {
+  /** Relative. */
+  readonly path: string;
+  readonly mode: number;
+  readonly content: 'directory' | { readonly target: string } | { readonly bytes: Uint8Array };
+}
+
+export class Skeleton {
+  readonly #entries: readonly Entry[];
+
+  private constructor(entries: readonly Entry[]) {
+    this.#entries = entries;
+  }
+
+  /** @param path a repository nobody has used yet. Undefined: its templates are too large to be kept at hand. */
+  static of(path: string): Skeleton | undefined {
+    const entries: Entry[] = [];
+    let bytes = 0;
+    const waiting = [''];
+    for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
+      for (const one of readdirSync(join(path, folder), { withFileTypes: true })) {
+        const relative = join(folder, one.name);
+        if (/^hooks\/.*\.sample$/.test(relative)) continue;
+        const entry = entryOf(join(path, relative), relative);
+        if (entry === undefined || entries.length >= ENTRIES_MAX) return undefined;
+        if (entry.content === 'directory') waiting.push(relative);
+        else if ('bytes' in entry.content) bytes += entry.content.bytes.length;
+        entries.push(entry);
+      }
+    }
+    if (bytes > BYTES_MAX) return undefined;
+    // Without HEAD it is no repository: one that was cut short is seen as such, and made again.
+    return new Skeleton(entries.toSorted((a, b) => Number(a.path === 'HEAD') - Number(b.path === 'HEAD')));
+  }
+
+  /** @param path a directory, empty. */
+  makeAt(path: string): void {
+    for (const { path: relative, mode, content } of this.#entries) {
+      const full = `${path}/${relative}`;
+      if (content === 'directory') mkdirSync(full, { recursive: true });
+      else if ('target' in content) symlinkSync(content.target, full);
+      else writeFileSync(full, content.bytes, { flag: 'wx' });
+      if (content === 'directory' || 'bytes' in content) chmodSync(full, mode);
+    }
+  }
+}
+
+function entryOf(full: string, path: string): Entry | undefined {
+  const target = targetOf(full);
+  if (target !== undefined) return { path, mode: 0, content: { target } };
+  const stat = statOf(full);
+  if (stat === undefined) return undefined;
+  const mode = stat.mode & 0o7777;
+  if (stat.isDirectory()) return { path, mode, content: 'directory' };
+  if (!stat.isFile() || stat.size > BYTES_MAX) return undefined;
+  return { path, mode, content: { bytes: readFileSync(full) } };
+}
