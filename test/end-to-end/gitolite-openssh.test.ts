@@ -14,7 +14,6 @@ import { expectRun, run, suiteScope, type Ended, type Scope } from '../support/w
 
 const NO_SSHD = noSshd();
 const KEYS = 20_000;
-const PEOPLE = ['ann', 'bob'] as const;
 const CONF = `
 repo gitolite-admin
     RW+ = admin

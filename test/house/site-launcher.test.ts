@@ -18,7 +18,7 @@ const MEGABYTES = 5 * 1024 * 1024;
 interface Ground {
   readonly home: string;
   readonly env: NodeJS.ProcessEnv;
-  launch(program: string, argv: readonly string[], options?: RunOptions): Promise<Ended>;
+  readonly launch: (program: string, argv: readonly string[], options?: RunOptions) => Promise<Ended>;
 }
 
 describe('the launcher in Perl', { skip: hasProgram('perl') ? false : 'perl is not installed' }, () => {
