@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { openSqliteStore } from '../../src/store/sqlite.ts';
 import { commitFile, git, gitOk, makePerson, ssh, startGate, url, type Gate, type Person } from '../support/gate.ts';
 import { run, suiteScope, workspace, type Ended, type Scope } from '../support/workspace.ts';
 
@@ -271,6 +272,30 @@ describe('a gate with a gitolite site', () => {
     assert.match((await git(ann, ['ls-remote', url(place.gate, 'ssh', 'lab')])).stdout, /refs\/heads\/master/);
     assert.equal(idOf(join(repositories, 'lab.git')), id);
   });
+});
+
+test('an admin push that a crash cut off behind its commit point is applied and in force after the next start', async (t) => {
+  const place = await openPlace(t);
+  await gitOk(place.admin, ['clone', '-q', url(place.gate, 'ssh', 'gitolite-admin'), 'ga']);
+  const tree = join(place.admin.home, 'ga');
+  const before = await gitOk(place.admin, ['rev-parse', 'HEAD'], tree);
+  assert.equal((await place.conf(`${CONF}\nrepo late\n    RW+ = ann\n`)).code, 0);
+  const pushed = await gitOk(place.admin, ['rev-parse', 'HEAD'], tree);
+  await place.gate.stop();
+  // As the crash would have left it: committed in the store, logged in the repository, nothing applied.
+  const bare = join(place.repositories, 'gitolite-admin.git');
+  const late = join(place.repositories, 'late.git');
+  await gitOk(place.admin, ['--git-dir', bare, 'update-ref', 'refs/heads/master', before]);
+  rmSync(late, { recursive: true });
+  const store = await openSqliteStore({ path: join(place.gate.data, 'gatehouse.db'), create: false });
+  const state = await store.get('repository-state', idOf(bare));
+  assert.ok(state);
+  await store.transact({ writes: [{ kind: 'pending', key: idOf(bare), put: state.value }] });
+  await store.close();
+  await place.again();
+  assert.equal(await gitOk(place.admin, ['--git-dir', bare, 'rev-parse', 'master']), pushed);
+  assert.ok(existsSync(late));
+  assert.match((await place.cli('audit', 'log')).stdout, /recover/);
 });
 
 test('a site may have a push of a wrong conf refused', async (t) => {
