@@ -14,7 +14,7 @@ import type { Env, Run } from '../../../src/gitolite/run.ts';
 import { BUILT_IN_TRIGGERS } from '../../../src/gitolite/triggers/all.ts';
 import { MirrorQueue } from '../../../src/gitolite/triggers/mirror-queue.ts';
 import type { BuiltInTrigger, TriggerEffect } from '../../../src/gitolite/triggers/trigger.ts';
-import { workspace } from '../../support/workspace.ts';
+import { cleanEnvironment, expectRun, workspace } from '../../support/workspace.ts';
 
 type About = Parameters<BuiltInTrigger['run']>[1];
 
@@ -237,6 +237,27 @@ test('RepoUmask gives a new repository the permissions of its option, and tells 
   writeFileSync(config, '[core]\n\tbare = true\n');
   await call('RepoUmask::post_create', { point: 'POST_CREATE', args: ['lab'] });
   assert.match(readFileSync(config, 'utf8'), /sharedRepository = 0640/i);
+});
+
+test('upstream fetches what its option names, unless that was done a moment ago', async (t) => {
+  const far = workspace(t);
+  const env = cleanEnvironment(far);
+  const git = async (cwd: string, ...args: string[]): Promise<string> => expectRun('git', args, { cwd, env });
+  await git(far, 'init', '-q', '-b', 'main', '.');
+  await git(far, 'commit', '-q', '--allow-empty', '-m', 'one');
+  const conf = `repo lab\n  option upstream.url = ${far}\n  option upstream.nice = 5\n`;
+  const { home, call } = ground(t, { conf });
+  const lab = join(home, 'repositories/lab.git');
+  await git(lab, 'init', '-q', '--bare', '.');
+  const asked = (): Promise<unknown> => call('upstream', { point: 'PRE_GIT', args: ['lab', 'ann', 'R'] });
+  await asked();
+  const first = await git(far, 'rev-parse', 'HEAD');
+  assert.equal(await git(lab, 'rev-parse', 'refs/heads/main'), first);
+  await git(far, 'commit', '-q', '--allow-empty', '-m', 'two');
+  await asked();
+  assert.equal(await git(lab, 'rev-parse', 'refs/heads/main'), first);
+  await call('upstream', { args: ['fetch', 'lab'] });
+  assert.notEqual(await git(lab, 'rev-parse', 'refs/heads/main'), first, 'by hand it is fetched at once');
 });
 
 test('a mirrored repository takes no push where it is a copy, and none at all where it is neither', async (t) => {
