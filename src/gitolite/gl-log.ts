@@ -76,7 +76,8 @@ export function siteEnv(rc: Rc, env: Env, { tid, now }: { readonly tid: number; 
     HOME: rc.home,
     PATH: path.startsWith(`${rc.binDirectory}:`) ? path : `${rc.binDirectory}:${path}`,
     GL_BINDIR: rc.binDirectory,
-    GL_LIBDIR: join(rc.binDirectory, 'lib'),
+    // Of gitolite's Perl modules: a site whose programs use them says where they are.
+    GL_LIBDIR: rc.env['GL_LIBDIR'] ?? env['GL_LIBDIR'] ?? join(rc.binDirectory, 'lib'),
     GL_REPO_BASE: rc.repositoryBase,
     GL_ADMIN_BASE: rc.adminBase,
     GL_TID: env['GL_TID'] || String(tid),

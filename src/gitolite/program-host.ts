@@ -4,7 +4,7 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Fault } from '../base/fault.ts';
 import { type HostOrder, type HostReport, isHostReport, PIPES_AT_ONCE } from './program-host-link.ts';
@@ -47,6 +47,8 @@ class HostLife {
   readonly #pipes: string[] = [];
   readonly #over = Promise.withResolvers<void>();
   #refill: PromiseWithResolvers<void> | undefined;
+  /** Of the pipes. */
+  #directory: string | undefined;
   #nextId = 1;
   isOver = false;
 
@@ -144,6 +146,7 @@ class HostLife {
   #onReport(report: HostReport): void {
     switch (report.kind) {
       case 'pipes':
+        this.#directory ??= dirname(report.paths[0] ?? '/');
         this.#pipes.push(...report.paths);
         this.#refill?.resolve();
         this.#refill = undefined;
@@ -165,6 +168,11 @@ class HostLife {
     this.#keepAlive();
   }
 
+  /** One that was killed could not. */
+  async #tidy(): Promise<void> {
+    if (this.#directory !== undefined) await rm(this.#directory, { recursive: true, force: true });
+  }
+
   #end(): void {
     if (this.isOver) return;
     this.isOver = true;
@@ -177,7 +185,7 @@ class HostLife {
     }
     this.#programs.clear();
     this.#refill?.resolve();
-    this.#over.resolve();
+    this.#tidy().then(this.#over.resolve, this.#over.resolve);
   }
 }
 
