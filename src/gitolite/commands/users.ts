@@ -13,6 +13,7 @@ import { lock } from './lock.ts';
 import { mirror } from './mirror.ts';
 import { motd } from './motd.ts';
 import { newbranch } from './newbranch.ts';
+import { onePlusOne } from './one-plus-one.ts';
 import { option } from './option.ts';
 import { perms } from './perms.ts';
 import { push } from './push.ts';
@@ -40,6 +41,7 @@ export const USER_COMMANDS: readonly SiteCommand[] = [
   mirror,
   motd,
   newbranch,
+  onePlusOne,
   option,
   perms,
   push,
