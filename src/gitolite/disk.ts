@@ -12,6 +12,7 @@ import {
   type Stats,
 } from 'node:fs';
 import { insaneRepository } from '../access/gitolite/words.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Rc } from './rc.ts';
 import type { SiteRepository } from './site.ts';
 import { dies, REPOSITORY_WORD } from './words.ts';
@@ -47,6 +48,11 @@ export function isDiskName(name: string): boolean {
 /** Remembers each repository's files by their stamps, so that reading again costs a few `stat`s. */
 export class RepositoryFiles {
   readonly #known = new Map<string, Known>();
+  readonly #clock: Pick<Clock, 'now'>;
+
+  constructor(clock: Pick<Clock, 'now'>) {
+    this.#clock = clock;
+  }
 
   read(rc: Rc, name: string): SiteRepository {
     const path = repositoryPath(rc, name);
@@ -70,7 +76,7 @@ export class RepositoryFiles {
   }
 
   #look(path: string, directory: Stats): Known {
-    const now = Date.now();
+    const now = this.#clock.now();
     const stamps = FILES.map((file) => statOf(`${path}/${file}`));
     const [creator = '', permissions = '', groups = ''] = FILES.map((file, i) =>
       stamps[i] === undefined ? '' : textOf(`${path}/${file}`),

@@ -3,7 +3,6 @@ import { compileConf, type CompiledConf } from '../access/gitolite/compile-conf.
 import { bothChanges, EVERYTHING_CHANGED, NOTHING_CHANGED, type ConfChange } from '../access/gitolite/conf-change.ts';
 import { ConfPolicy } from '../access/gitolite/conf-policy.ts';
 import type { Clock } from '../base/clock.ts';
-import type { GitProcesses } from '../git/processes.ts';
 import { compileSite } from './compile.ts';
 import { readInForce } from './in-force.ts';
 import { RepositoryFiles } from './disk.ts';
@@ -19,7 +18,6 @@ export interface SiteOptions {
   readonly home: string;
   readonly readRc: ReadRc;
   readonly clock: Clock;
-  readonly processes?: GitProcesses;
   readonly programs?: ProgramStarter;
 }
 

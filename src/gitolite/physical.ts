@@ -1,5 +1,6 @@
 /** Which repositories lie on disk, under whatever folders: directories are read again only where their stamps changed. */
 import { readdirSync, type Dirent, type Stats } from 'node:fs';
+import type { Clock } from '../base/clock.ts';
 import { Stint } from '../base/stint.ts';
 import { statOf } from './disk.ts';
 import { scalarOf } from './rc-value.ts';
@@ -18,7 +19,12 @@ interface Folder {
 
 export class PhysicalRepositories {
   readonly #folders = new Map<string, Folder>();
+  readonly #clock: Pick<Clock, 'now'>;
   #sorted: { readonly found: string; readonly names: readonly string[] } | undefined;
+
+  constructor(clock: Pick<Clock, 'now'>) {
+    this.#clock = clock;
+  }
 
   /** Sorted. `anew`: every folder is read. */
   async list(rc: Rc, { anew = false }: { readonly anew?: boolean } = {}): Promise<readonly string[]> {
@@ -54,7 +60,7 @@ export class PhysicalRepositories {
     if (stamp?.isDirectory() !== true) return undefined;
     const known = this.#folders.get(path);
     if (known !== undefined && known.stamp.mtimeMs === stamp.mtimeMs && known.stamp.ino === stamp.ino) return known;
-    const now = Date.now();
+    const now = this.#clock.now();
     const repositories: string[] = [];
     const folders: string[] = [];
     for (const entry of entriesOf(path)) {

@@ -95,9 +95,9 @@ export async function readSiteSettings({ settings }: Config): Promise<SiteSettin
 }
 
 export function openSiteRoom(home: string, { readRc, umask }: SiteSettings, parts: SiteRoomParts): SiteRoom {
-  const { store, processes, clock, log } = parts;
+  const { store, clock, log } = parts;
   const programs = new ProgramHost((text) => log.info({ text }, 'hear from the program host'));
-  const site = openSite({ home, readRc, clock, processes, programs });
+  const site = openSite({ home, readRc, clock, programs });
   const rc = (): Promise<Rc> => site.rc({});
   const bareRun = createNewRun({ site, clock });
   const newRun: NewRun = async (options) => {
