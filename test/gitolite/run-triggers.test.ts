@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { Fault } from '../../src/base/fault.ts';
 import { inputTriggers, trigger, triggerNamed } from '../../src/gitolite/run-triggers.ts';
 import { exitOf, fatalText } from '../../src/gitolite/words.ts';
+import { realPrograms } from '../support/account.ts';
 import { type Ground, newGround } from './ground.ts';
 
 async function groundWith(lists: string, programs: Readonly<Record<string, string>> = {}): Promise<Ground> {
@@ -76,4 +77,22 @@ void test('INPUT lets a caller through as it is where nothing changes it', async
   assert.ok(end.kind === 'go');
   assert.deepEqual([end.user, end.command], ['u1', 'info -lc']);
   assert.equal(stdout(), 'INPUT info -lc\n');
+});
+
+void test('a program in Perl finds gitolite’s modules where the settings say they are', async (t) => {
+  const real = realPrograms();
+  if (real === undefined) return t.skip('gitolite is not installed');
+  const library = join(dirname(real.shell), 'lib');
+  await using ground = await groundWith(`POST_CREATE => [ 'perl' ], SITE_INFO => 'from the settings'`);
+  const program = join(ground.home, 'local/triggers/perl');
+  await mkdir(dirname(program), { recursive: true });
+  const text = `use lib $ENV{GL_LIBDIR};\nuse Gitolite::Rc;\nuse Gitolite::Common;\nsay "$rc{SITE_INFO} $rc{GL_BINDIR}";\n`;
+  await writeFile(program, `#!/usr/bin/perl\n${text}`);
+  await chmod(program, 0o755);
+  const settings = join(ground.home, '.gitolite.rc');
+  await writeFile(settings, `$ENV{GL_LIBDIR} = '${library}';\n${await readFile(settings, 'utf8')}`);
+  const { run, stdout, stderr } = await ground.newRun();
+  await trigger(run, 'POST_CREATE', []);
+  assert.equal(stdout(), `from the settings ${run.rc.binDirectory}\n`, stderr());
+  assert.deepEqual((await ground.gitolite(['query-rc', '-n', 'GL_LIBDIR'])).stdout, library);
 });

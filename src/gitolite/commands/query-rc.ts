@@ -75,13 +75,13 @@ async function printUnclear(run: Run): Promise<number> {
 }
 
 /** What belongs to the invocation is among the settings too. */
-function valuesOf(run: Run): Rc['values'] {
-  const { GL_TID: tid, GL_LOGFILE: logFile } = run.env;
-  const own = {
-    ...(tid === undefined ? {} : { GL_TID: tid }),
-    ...(logFile === undefined ? {} : { GL_LOGFILE: logFile }),
-  };
-  return Object.assign(Object.create(null) as Record<string, RcValue>, run.rc.values, own);
+function valuesOf({ rc, env }: Run): Rc['values'] {
+  const values = Object.assign(Object.create(null) as Record<string, RcValue>, rc.values);
+  for (const name of ['GL_TID', 'GL_LOGFILE', 'GL_LIBDIR']) {
+    const value = env[name];
+    if (value !== undefined) values[name] = value;
+  }
+  return values;
 }
 
 async function find(run: Run, values: Rc['values'], path: readonly string[]): Promise<RcValue | undefined> {
