@@ -64,6 +64,14 @@ repo hooked
     option hook.pre-receive      = look veto
     option hook.post-receive     = look
     option hook.post-update      = look
+repo whole
+    RW+                          = ann
+repo part
+    -   hidden                   = bob
+    R                            = bob
+    RW+ bob/                     = bob
+    -   VREF/partial-copy        = @all
+    config gitolite.partialCopyOf = whole
 repo configured
     RW+                          = ann
     config receive.denyDeletes   = true
@@ -117,6 +125,10 @@ class Talk {
   /** Forgets what was logged so far. */
   async begin(): Promise<void> {
     await this.#logged();
+  }
+
+  note({ code, stdout, stderr }: Ended): void {
+    this.#lines.push(`# ended: ${code}`, ...this.#plain(stdout).split('\n'), ...this.#plain(stderr).split('\n'));
   }
 
   async tree(repository: string): Promise<void> {
@@ -185,7 +197,7 @@ async function settled(scope: Scope, programs: Programs): Promise<Talk> {
     .replace(/# LOCAL_CODE +=> +"\$ENV\{HOME\}\/local"/, 'LOCAL_CODE => "$ENV{HOME}/local"')
     .replace(/GIT_CONFIG_KEYS +=> +''/, "GIT_CONFIG_KEYS => '.*'")
     .replace("# 'expand-deny-messages'", "'expand-deny-messages'")
-    .replace("# 'repo-specific-hooks'", "'repo-specific-hooks', 'refex-expr', 'lock'");
+    .replace("# 'repo-specific-hooks'", "'repo-specific-hooks', 'refex-expr', 'lock', 'partial-copy'");
   account.put('.gitolite.rc', rc);
   const admin = join(account.work, 'admin');
   talk.ok(await account.git('admin', ['clone', '-q', 'site:gitolite-admin', admin]));
@@ -205,6 +217,7 @@ async function converse(talk: Talk): Promise<void> {
   await names(talk);
   await programs(talk);
   await hooks(talk);
+  await copies(talk);
 }
 
 async function counts(talk: Talk): Promise<void> {
@@ -313,6 +326,18 @@ test(
     else assert.deepEqual(ours, real);
   },
 );
+
+/** What `bob` may read of a repository is copied for him; what he pushes to the copy goes on to the whole. */
+async function copies(talk: Talk): Promise<void> {
+  await talk.push('ann', 'whole', 'main', 'main:refs/heads/hidden', 'main:refs/tags/v1');
+  talk.note(await talk.account.git('bob', ['ls-remote', 'site:part']));
+  await talk.commit('part', 'his');
+  await talk.push('bob', 'part', 'main:refs/heads/bob/one');
+  await talk.push('bob', 'part', 'main:refs/heads/main');
+  talk.note(await talk.account.git('ann', ['ls-remote', 'site:whole']));
+  await talk.push('bob', 'part', ':refs/heads/bob/one');
+  talk.note(await talk.account.git('ann', ['ls-remote', 'site:whole']));
+}
 
 async function conversation(scope: Scope, programs: Programs): Promise<Transcript> {
   const talk = await settled(scope, programs);

@@ -12,6 +12,21 @@ const TIMEOUT_MS = 60_000;
 
 export class GitConfigs {
   readonly #known = new Map<string, { readonly stamp: string; readonly config: GitConfig }>();
+  #programs: Promise<string> | undefined;
+
+  /** Where git's own programs lie: git puts it in front of the PATH of its hooks. */
+  programs(run: Run): Promise<string> {
+    this.#programs ??= runProgram(run, {
+      file: 'git',
+      args: ['--exec-path'],
+      stdout: 'collect',
+      timeoutMs: TIMEOUT_MS,
+    }).then(({ stdout }) => stdout.trim());
+    this.#programs.catch(() => {
+      this.#programs = undefined;
+    });
+    return this.#programs;
+  }
 
   async of(run: Run, gitDir: string): Promise<GitConfig> {
     const files = [

@@ -88,7 +88,7 @@ class Hooks {
       readonly env?: Env;
     },
   ): Promise<number> {
-    const { folder, hookMs = HOOK_MS } = this.#options;
+    const { folder, configs, hookMs = HOOK_MS } = this.#options;
     // The name under which git calls it: hooks look at it.
     const file = `${folder}/${name}`;
     if (!(await this.#isSites(resolve(this.#push.repository.path, file)))) return 0;
@@ -97,8 +97,15 @@ class Hooks {
     const { args, updates } = given;
     const input = updates?.map(({ refname, oldOid, newOid }) => `${oldOid} ${newOid} ${refname}\n`).join('');
     try {
-      const env = { ...given.env, ...optionsEnv(this.#push) };
-      const { code } = await runProgram(run, { file, args, env, stdin: input === undefined ? 'none' : Buffer.from(input), timeoutMs: hookMs });
+      const path = `${await configs.programs(this.#run)}:${run.env['PATH'] ?? ''}`;
+      const env = { ...given.env, ...optionsEnv(this.#push), PATH: path };
+      const { code } = await runProgram(run, {
+        file,
+        args,
+        env,
+        stdin: input === undefined ? 'none' : Buffer.from(input),
+        timeoutMs: hookMs,
+      });
       return code;
     } catch (error) {
       if (!(error instanceof Fault) || error.code === 'aborted') throw error;

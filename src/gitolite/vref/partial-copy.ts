@@ -20,15 +20,21 @@ export async function partialCopy(run: Run, { update, place }: VrefQuestion): Pr
   const push = ['-c', NO_HOOKS, 'push', '-f', rest, path];
   if (isZeroOid(newOid)) {
     if (!(await git(run, [...push, `:${refname}`]))) return failed(`FATAL: failed to delete ${refname}`);
+    await logPassing(run, path, [refname, oldOid, newOid]);
     return {};
   }
   const passing = `refs/partial/br-${run.clock.randomBytes(4).readUInt32BE()}`;
   if (!(await git(run, [...push, `${newOid}:${passing}`]))) return failed(`FATAL: failed to send ${newOid}`);
-  await glLog(run, 'update', path, `(${run.env['USER'] ?? '?'})`, 'bypass', passing, '0'.repeat(newOid.length), newOid);
+  await logPassing(run, path, [passing, '0'.repeat(newOid.length), newOid]);
   const inMain = [`--git-dir=${path}`, '-c', NO_HOOKS, 'update-ref'];
   await git(run, [...inMain, '-d', passing]);
   if (await git(run, [...inMain, refname, newOid, oldOid])) return {};
   return failed(`FATAL: update-ref for ${refname} failed`);
+}
+
+/** As gitolite's update hook says that it was not asked. */
+async function logPassing(run: Run, path: string, update: readonly string[]): Promise<void> {
+  await glLog(run, 'update', path, `(${run.env['USER'] ?? '?'})`, 'bypass', ...update);
 }
 
 /** The repository of which this one is a copy, by its git config. */

@@ -183,7 +183,7 @@ test('a pre-receive hook that takes too long refuses the push; gitolite’s own 
 
 test('hooks lie where core.hooksPath says', async () => {
   await using bench = await newBench('');
-  bench.program('elsewhere/post-update', '#!/bin/sh\necho "called as $0 with $*"\n');
+  bench.program('elsewhere/post-update', '#!/bin/sh\n. git-sh-setup\necho "called as $0 with $*"\n');
   execFileSync('git', ['-C', bench.path, 'config', 'core.hooksPath', join(bench.ground.home, 'elsewhere')]);
   const step = createSiteHooksStep({ runs: bench.runs, configs: new GitConfigs() });
   const push = bench.push();
