@@ -1,6 +1,7 @@
 /** `gitolite compile`: the conf is read and put in force, and what it names is made. */
 import { compileConf, type CompiledConf } from '../access/gitolite/compile-conf.ts';
 import type { ConfChange } from '../access/gitolite/conf-change.ts';
+import { SUGARS } from '../access/gitolite/conf-settings.ts';
 import { TEMPLATES_IGNORED } from '../access/gitolite/plain-rules.ts';
 import { isPlainWord } from '../access/gitolite/words.ts';
 import type { Problem } from '../access/problem.ts';
@@ -27,6 +28,8 @@ export interface CompileParts {
 /** @throws `dies` in gitolite's words; then what was in force stays. */
 export async function compileSite(run: Run, parts: CompileParts): Promise<void> {
   const { rc } = run;
+  for (const name of rc.sugar)
+    if (!SUGARS.some((known) => known === name)) await glWarn(run, `skipped sugar script '${name}'`);
   const sources = readSources(rc);
   const result = compileConf({ ...sources, folder: 'conf/', previous: parts.previous });
   for (const { message } of result.warnings) if (message !== TEMPLATES_IGNORED) await glWarn(run, message);

@@ -70,6 +70,12 @@ suite('compile, next to the real gitolite', { skip: NO_GITOLITE }, () => {
     await site.sameFile('repositories/imported.git/config');
   });
 
+  test('skips sugar that is not there', async () => {
+    await using site = await newTwins({ conf: BASE, settings: `$RC{SYNTACTIC_SUGAR} = ['macros', 'nosuch'];` });
+    await compileSame(site, `${BASE}macro m\n    RW %1 = %2\nend\nrepo foo\n    m x u1\n`);
+    await site.same(['access', 'foo', 'u1', 'W', 'x']);
+  });
+
   test('writes template data to the repositories', async () => {
     await using site = await newTwins({ conf: BASE });
     await compileSame(
