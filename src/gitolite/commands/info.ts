@@ -67,6 +67,7 @@ interface Reach {
   readonly name: string;
   readonly permissions: string;
   readonly creator: string;
+  /** One character a byte: what users write is in whatever encoding they like. */
   readonly description: string;
 }
 
@@ -100,7 +101,7 @@ async function showJson(run: Run, listing: Listing, withPatterns: boolean): Prom
   for (const { name, permissions, creator, description } of repositories) {
     reached.set(name, {
       ...(listing.hasCreators ? { creator } : {}),
-      ...(listing.hasDescriptions ? { description } : {}),
+      ...(listing.hasDescriptions ? { description: Buffer.from(description, 'latin1').toString() } : {}),
       perms: permissionsOf(permissions),
     });
   }
@@ -179,21 +180,22 @@ async function permissionsFor(
 async function descriptionOf(run: Run, name: string): Promise<string> {
   const config = await configOf(run, name);
   const configured = config.get('gitweb.description');
-  if (configured !== undefined) return configured;
+  if (configured !== undefined) return Buffer.from(configured).toString('latin1');
   const text = await readSiteFile(`${repositoryPath(run.rc, name)}/description`);
-  return (text?.toString() ?? '').replace(/\n$/, '');
+  return (text?.toString('latin1') ?? '').replace(/\n$/, '');
 }
 
-function tableOf(reached: readonly Reach[], { hasCreators, hasDescriptions }: Listing): string {
+function tableOf(reached: readonly Reach[], { hasCreators, hasDescriptions }: Listing): Uint8Array {
   const width = (texts: readonly string[]): number => texts.reduce((most, text) => Math.max(most, text.length), 0);
   const nameWidth = hasCreators || hasDescriptions ? width(reached.map(({ name }) => name)) : 0;
   const creatorWidth = hasCreators && hasDescriptions ? width(reached.map(({ creator }) => creator)) : 0;
-  return reached
+  const lines = reached
     .map(({ permissions, name, creator, description }) => {
       const line = [permissions, name.padEnd(nameWidth), creator.padEnd(creatorWidth), description].join('\t');
       return `${withoutTrailingBlanks(line.replace('\t\t', '\t'))}\n`;
     })
     .join('');
+  return Buffer.from(lines, 'latin1');
 }
 
 function withoutTrailingBlanks(text: string): string {

@@ -6,6 +6,7 @@ import { isTrue } from '../rc-value.ts';
 import { owns } from '../rights.ts';
 import type { Run } from '../run.ts';
 import { readSiteFile, writeSiteFile } from '../site-file.ts';
+import { inTurn } from '../turns.ts';
 import { showUsage } from '../usage.ts';
 import { dies, fatalText, REMOTE_COMMAND } from '../words.ts';
 import type { SiteCommand } from './command.ts';
@@ -38,9 +39,11 @@ before is replaced.
     }
     if (!matchesWord(await optionOf(run, name, 'user-options'), key)) throw dies(`option '${key}' not allowed\n`);
     if (!REMOTE_COMMAND.test(key + value)) throw dies(`invalid characters in option '${key}'`);
-    const left = without(lines, name, key).join('');
-    const added = op === 'add' ? `repo ${name}\n    option ${key} = ${value}\n` : '';
-    await writeSiteFile(run, path, { data: left + added });
+    await inTurn(run, path, async () => {
+      const now = ((await readSiteFile(path))?.toString() ?? '').split(/(?<=\n)/);
+      const added = op === 'add' ? `repo ${name}\n    option ${key} = ${value}\n` : '';
+      await writeSiteFile(run, path, { data: without(now, name, key).join('') + added });
+    });
     await compile(run);
     return 0;
   },

@@ -10,6 +10,7 @@ import { roleOf, roleRules, roleTable } from '../roles.ts';
 import type { Run } from '../run.ts';
 import { trigger } from '../run-triggers.ts';
 import { readSiteFile, writeSiteFile } from '../site-file.ts';
+import { inTurn } from '../turns.ts';
 import { dies, REPOSITORY_WORD, USER_WORD } from '../words.ts';
 import type { SiteCommand } from './command.ts';
 
@@ -99,18 +100,30 @@ async function change(run: Run, name: string, words: readonly string[]): Promise
   if (!USER_WORD.test(user)) throw dies(`Invalid user '${user}'`);
   if (op === '+' && !(await roleRules(run, name)).some((rule) => roleOf(rule) === role))
     return invalidRole(run, name, role);
+  await inTurn(run, permsFile(run, name), () => put(run, { name, op, role, user }));
+  return 0;
+}
+
+interface Change {
+  readonly name: string;
+  readonly op: '+' | '-';
+  readonly role: string;
+  readonly user: string;
+}
+
+async function put(run: Run, { name, op, role, user }: Change): Promise<void> {
   const line = `${role} ${user}\n`;
   const lines = linesOf(await readPerms(run, name));
-  if (op === '+') {
-    if (lines.includes(line)) await glWarn(run, `'${role} ${user}' already present in file`);
-    else await writePerms(run, name, [...lines, line].sort());
-  } else if (lines.includes(line)) {
-    const left = lines.filter((one) => one !== line);
-    await writePerms(run, name, left);
-  } else {
-    await glWarn(run, `'${role} ${user}' was not present in file`);
-  }
-  return 0;
+  const isThere = lines.includes(line);
+  if (op === '+' && isThere) await glWarn(run, `'${role} ${user}' already present in file`);
+  else if (op === '+') await writePerms(run, name, [...lines, line].sort());
+  else if (!isThere) await glWarn(run, `'${role} ${user}' was not present in file`);
+  else
+    await writePerms(
+      run,
+      name,
+      lines.filter((one) => one !== line),
+    );
 }
 
 async function invalidRole(run: Run, name: string, role: string): Promise<number> {

@@ -36,6 +36,9 @@ suite('info, next to the real gitolite', { skip: NO_GITOLITE }, () => {
       await site.same(['info', '-ld'], { user });
       await site.same(['info', '-lc', '--LD', 'o'], { user });
     }
+    // In another encoding than ours, and over two lines.
+    await site.both('sh', ['-c', "printf 'caf\\351\\n and more \\n' > repositories/t1.git/description"]);
+    await site.same(['info', '-ld', 't1'], { user: 'u1' });
     await site.same(['info', '-p', 't[12]'], { user: 'u2' });
     await site.same(['info', 'nothing/like/it'], { user: 'u2' });
     await site.same(['info', '0'], { user: 'u2' });
