@@ -1,10 +1,11 @@
 /** `gitolite setup`, next to the real gitolite: what it makes, what it says, and what it makes good. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readdir, lstat, readlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test, suite } from 'node:test';
+import { newGround } from './ground.ts';
 import { newTwins, NO_GITOLITE } from './twins.ts';
 
 const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcUIS47SFVib3yJlqOwvcrX5PH+CxglMj9MWWZzgI2a adm@somewhere';
@@ -84,25 +85,79 @@ suite('setup, next to the real gitolite', { skip: NO_GITOLITE }, () => {
 
 suite('the hooks of a site', () => {
   test('refuse a push that goes around the gate, unless an administrator says so', async () => {
-    await using site = await newTwins({});
-    await site.own(['setup', '-a', 'admin']);
-    const { home, env } = site.ours;
-    const git = (args: readonly string[], more: Readonly<Record<string, string>> = {}): string =>
-      execFileSync('git', args, { cwd: home, env: { ...env, ...more }, encoding: 'utf8', stdio: 'pipe' });
-    git(['clone', '-q', 'repositories/testing.git', 'work']);
-    git(['-C', 'work', '-c', 'user.name=a', '-c', 'user.email=a@b', 'commit', '-q', '--allow-empty', '-m', 'one']);
-    assert.throws(() => git(['-C', 'work', 'push', '-q', 'origin', 'HEAD:master']), /does not come through the gate/);
-    git(['-C', 'work', 'push', '-q', 'origin', 'HEAD:master'], {
-      GL_BYPASS_ACCESS_CHECKS: '1',
-      GL_LOGFILE: join(home, 'log'),
-      GL_TID: '77',
-    });
+    await using site = await newSite('testing');
+    site.git('commit', '-q', '--allow-empty', '-m', 'one');
+    assert.throws(() => site.git('push', '-q', 'origin', 'HEAD:master'), /does not come through the gate/);
+    site.bypass('push', '-q', 'origin', 'HEAD:master');
     assert.match(
-      readFileSync(join(home, 'log'), 'utf8'),
+      site.text('log'),
       /^[-\d.:]+\t77\tupdate\t\S+testing.git\t\(tester\)\tbypass\trefs\/heads\/master\t0{40}\t\w{40}\n$/,
     );
   });
+
+  test('put in force what an administrator pushes around the gate', async () => {
+    await using site = await newSite('gitolite-admin');
+    site.write('work/conf/more.conf', 'repo more\n');
+    site.git('add', '.');
+    site.git('commit', '-q', '-m', 'more');
+    site.bypass('push', '-q', 'origin', 'HEAD:elsewhere');
+    assert.equal(site.text('called'), '');
+    site.bypass('push', '-q', 'origin', 'HEAD:master');
+    assert.equal(site.text('called'), 'compile\ntrigger POST_COMPILE\n');
+    assert.equal(site.text('.gitolite/conf/more.conf'), 'repo more\n');
+    site.write('work/local/hooks/common/pre-receive', '#!/bin/sh\n');
+    site.git('add', '.');
+    site.git('commit', '-q', '-m', 'a hook');
+    site.bypass('push', '-q', 'origin', 'HEAD:master');
+    assert.match(site.text('called'), /compile\nsetup --hooks-only\ntrigger POST_COMPILE\n$/);
+    site.write('work/logs/x', '');
+    site.git('add', '.');
+    site.git('commit', '-q', '-m', 'logs');
+    assert.match(
+      site.bypass('push', 'origin', 'HEAD:master'),
+      /FATAL: no files\/dirs called 'hooks' or 'logs' are allowed/,
+    );
+  });
 });
+
+interface Work extends AsyncDisposable {
+  /** In a clone of the repository. @throws with what it said. */
+  git(...args: readonly string[]): string;
+  /** The same, as `gitolite push` has it. */
+  bypass(...args: readonly string[]): string;
+  write(path: string, text: string): void;
+  /** Empty where there is none. */
+  text(path: string): string;
+}
+
+/** A site, a clone of one of its repositories, and a `gitolite` that notes how it was called. */
+async function newSite(repository: string): Promise<Work> {
+  const ground = await newGround();
+  const { home } = ground;
+  await ground.gitolite(['setup', '-a', 'admin']);
+  const write = (path: string, text: string): void => {
+    mkdirSync(dirname(join(home, path)), { recursive: true });
+    writeFileSync(join(home, path), text, { mode: 0o755 });
+  };
+  const stub = `#!/bin/sh\n[ "$1" = query-rc ] && echo "$HOME/.gitolite" || echo "$*" >> "$HOME/called"\n`;
+  write('bin/gitolite', stub);
+  write('.gitconfig', '[user]\n\tname = a\n\temail = a@b\n');
+  const env = { ...ground.env, PATH: `${home}/bin:${process.env['PATH'] ?? ''}` };
+  const git = (args: readonly string[], cwd: string, more: Readonly<Record<string, string>> = {}): string => {
+    const { status, stdout, stderr } = spawnSync('git', args, { cwd, env: { ...env, ...more }, encoding: 'utf8' });
+    if (status !== 0) throw new Error(stderr);
+    return stdout + stderr;
+  };
+  git(['clone', '-q', `repositories/${repository}.git`, 'work'], home);
+  const bypass = { GL_BYPASS_ACCESS_CHECKS: '1', GL_LOGFILE: join(home, 'log'), GL_TID: '77' };
+  return {
+    git: (...args) => git(args, join(home, 'work')),
+    bypass: (...args) => git(args, join(home, 'work'), bypass),
+    write,
+    text: (path) => (existsSync(join(home, path)) ? readFileSync(join(home, path), 'utf8') : ''),
+    [Symbol.asyncDispose]: () => ground[Symbol.asyncDispose](),
+  };
+}
 
 function head(home: string): Promise<string> {
   const args = ['-C', join(home, 'repositories/gitolite-admin.git'), 'rev-parse', 'refs/heads/master'];
