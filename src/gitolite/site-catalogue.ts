@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { newId, type Clock } from '../base/clock.ts';
 import { readFields } from '../base/fields.ts';
 import { GATE_DIRECTORY } from '../receive/quarantine.ts';
-import { readMark, writeMark } from '../repository/bare.ts';
+import { readMark, writeMark, type HiddenRefs } from '../repository/bare.ts';
 import type { RepositoryName } from '../repository/name.ts';
 import type { ConfFacts, Repository } from '../repository/repository.ts';
 import { Turns } from '../repository/turns.ts';
@@ -25,6 +25,11 @@ export interface SiteCatalogueParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: (text: string, fields: Readonly<Record<string, unknown>>) => void;
+}
+
+export interface SiteFound extends Repository {
+  readonly conf: ConfFacts;
+  readonly hidden: readonly HiddenRefs[];
 }
 
 interface Place {
@@ -48,7 +53,7 @@ export class SiteCatalogue {
   }
 
   /** The repository that lies under this name now. */
-  async find(name: string, rc?: Rc): Promise<Repository | undefined> {
+  async find(name: string, rc?: Rc): Promise<SiteFound | undefined> {
     const { site } = this.#parts;
     const there = await site.repository(rc ?? (await this.#parts.rc()), name);
     if (!there.exists) return undefined;
@@ -94,7 +99,7 @@ export class SiteCatalogue {
     return pushed.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  async #describe(there: SiteRepository): Promise<Repository | undefined> {
+  async #describe(there: SiteRepository): Promise<SiteFound | undefined> {
     const path = await realpath(there.path);
     const mark = await readMark(path);
     if (mark.objectFormat === undefined) return undefined;
@@ -104,6 +109,7 @@ export class SiteCatalogue {
     const isKnown = mark.id !== undefined && known?.path === path;
     const id = isKnown ? mark.id : await this.#turns.run('ids', () => this.#identify(place));
     const conf = confOf(there);
+    const hidden = mark.hidden;
     return {
       id,
       // The site's own alphabet, which its commands and its conf hold names to.
@@ -111,12 +117,13 @@ export class SiteCatalogue {
       owner: there.creator,
       settings: {},
       conf,
+      hidden,
       path,
       objectFormat: mark.objectFormat,
       description: '',
       createdAt: 0,
       version: createHash('sha256')
-        .update(JSON.stringify({ ...conf, roles: [...conf.roles] }))
+        .update(JSON.stringify({ ...conf, roles: [...conf.roles], hidden }))
         .digest()
         .readUInt32BE(),
     };

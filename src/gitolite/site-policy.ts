@@ -11,6 +11,8 @@ import type { Site } from './site.ts';
 export class GovernedPolicy implements Policy {
   readonly #house: Policy & { readonly revision: number };
   readonly #site: Pick<Site, 'current'>;
+  /** The same answers from the same function, so that what is remembered about it serves again. */
+  readonly #predicates = new Map<string, (refname: string) => boolean>();
 
   constructor(house: Policy & { readonly revision: number }, site: Pick<Site, 'current'>) {
     this.#house = house;
@@ -33,7 +35,8 @@ export class GovernedPolicy implements Policy {
 
   decide(question: Question): Decision {
     const { repository, operation } = question;
-    if (repository?.conf === undefined) return this.#house.decide(question);
+    if (repository?.conf === undefined)
+      return this.#isSites(question) ? refused(SITES_NAME) : this.#house.decide(question);
     const conf = this.#site.current?.policy;
     if (conf === undefined) return refused('the conf of the site is not in force');
     if (repository.conf.isUnhooked === true) return unhooked(question, repository);
@@ -52,10 +55,38 @@ export class GovernedPolicy implements Policy {
     return conf.explain(question);
   }
 
-  /** The conf knows no refs that some readers may not see. */
+  /** The conf knows no refs that some readers may not see; git's own configuration may hide some from everybody. */
   readableRefs(principal: Principal, repository: RepositoryFacts): ((refname: string) => boolean) | undefined {
-    return repository.conf === undefined ? this.#house.readableRefs(principal, repository) : undefined;
+    if (repository.conf === undefined) return this.#house.readableRefs(principal, repository);
+    const { hiddenRefs = [] } = repository.conf;
+    if (hiddenRefs.length === 0) return undefined;
+    const key = hiddenRefs.join('\n');
+    const known = this.#predicates.get(key) ?? ((refname: string): boolean => !isHidden(refname, hiddenRefs));
+    if (this.#predicates.size >= PREDICATES_MAX) this.#predicates.clear();
+    this.#predicates.set(key, known);
+    return known;
   }
+
+  /** What a house repository would be called that the conf has something to say about: never both. */
+  #isSites({ repository, operation }: Question): boolean {
+    const conf = this.#site.current?.policy;
+    if (operation !== 'create-repository' || repository === undefined || conf === undefined) return false;
+    const facts = { creator: repository.owner, permissions: '', groups: [], roles: NO_ROLES };
+    return conf.governsRepository({ ...repository, conf: facts });
+  }
+}
+
+const PREDICATES_MAX = 1_000;
+const NO_ROLES: ReadonlySet<string> = new Set();
+const SITES_NAME = 'the conf of the gitolite site has this name: its repository is made there';
+
+/** git-config(1), transfer.hideRefs: a prefix of whole components; the last that fits counts, `!` makes it visible. */
+function isHidden(refname: string, patterns: readonly string[]): boolean {
+  const last = patterns.findLast((pattern) => {
+    const prefix = pattern.replace(/^!?\^?/, '').replace(/\/+$/, '');
+    return refname === prefix || refname.startsWith(`${prefix}/`);
+  });
+  return last !== undefined && !last.startsWith('!');
 }
 
 const NOT_ITS_OWN = new Set<Question['operation']>([

@@ -129,7 +129,14 @@ export class Visit {
   async look(): Promise<Repository | undefined> {
     const { catalogue, name, run } = this.#about;
     const found = await catalogue.find(name, run.rc);
-    this.#repository = found?.conf && { ...found, conf: { ...found.conf, ...this.#outsider } };
+    if (found === undefined) {
+      this.#repository = undefined;
+    } else {
+      const { hidden, ...repository } = found;
+      const other = this.#attempt === 'W' ? 'uploadpack' : 'receive';
+      const hiddenRefs = hidden.filter(({ section }) => section !== other).map(({ pattern }) => pattern);
+      this.#repository = { ...repository, conf: { ...found.conf, hiddenRefs, ...this.#outsider } };
+    }
     return this.#repository;
   }
 

@@ -55,6 +55,15 @@ export interface Mark {
   readonly id: string | undefined;
   /** Undefined: a format that we do not know. */
   readonly objectFormat: ObjectFormat | undefined;
+  /** What its configuration hides from clients, in its order. */
+  readonly hidden: readonly HiddenRefs[];
+}
+
+/** One `transfer.hideRefs` (or of one direction alone) of git-config(1). */
+export interface HiddenRefs {
+  readonly section: 'transfer' | 'uploadpack' | 'receive';
+  /** A prefix, with `!` or `^` in front of it as git has them. */
+  readonly pattern: string;
 }
 
 /** @throws what reading throws: without a configuration it is no repository. */
@@ -65,8 +74,22 @@ export async function readMark(path: string): Promise<Mark> {
   return {
     id: id !== undefined && /^[0-9a-f]{32}$/.test(id) ? id : undefined,
     objectFormat: format === 'sha1' || format === 'sha256' ? format : undefined,
+    hidden: hiddenIn(text),
   };
 }
+
+function hiddenIn(text: string): readonly HiddenRefs[] {
+  if (!/hiderefs/i.test(text)) return [];
+  let section: string | undefined;
+  return linesOf(text).flatMap((line) => {
+    section = headerOf(line) ?? section;
+    const pattern = /^\s*(?:\[[^\]]*\]\s*)?hiderefs\s*=\s*"?([^"\s]+)"?/i.exec(line)?.[1];
+    const known = HIDING.find((name) => name === section);
+    return pattern === undefined || known === undefined ? [] : [{ section: known, pattern }];
+  });
+}
+
+const HIDING = ['transfer', 'uploadpack', 'receive'] as const;
 
 /** Writes the id into the configuration of a repository that is not of our making; every other line stays. */
 export async function writeMark(path: string, id: string): Promise<void> {

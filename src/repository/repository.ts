@@ -29,6 +29,8 @@ export interface ConfFacts {
   readonly roles: ReadonlySet<string>;
   /** It lies there and the site never set it up: gitolite refuses everything about it. */
   readonly isUnhooked?: boolean;
+  /** Patterns of refs that its git configuration hides from this request (`hideRefs`). */
+  readonly hiddenRefs?: readonly string[];
   /** Whom the conf calls those who come without a name, by transport. */
   readonly anonymousUser?: string;
 }

@@ -6,6 +6,7 @@ import type { Decision, Operation, Question } from '../access/decision.ts';
 import type { JournalEntry, JournalOutcome } from '../audit/entry.ts';
 import type { Conversation } from '../git/service.ts';
 import { ok, refuse, type Parsed } from '../base/fault.ts';
+import { isSiteUser } from '../gitolite/site-users.ts';
 import type { Principal } from '../identity/principal.ts';
 import { parseRequestedName } from '../repository/name.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -150,9 +151,8 @@ class OneWalk implements Walk {
     const reading = this.#decide(request, { principal, operation: 'read', repository: found ?? phantom });
     if (found === undefined || reading.kind === 'refused') {
       findings.rule = reading.rule;
-      const creating = this.#decide(request, { principal, operation: 'create-repository', repository: phantom });
-      const mayCreate = operation === 'write' && name.kind === 'ok' && creating.kind === 'allowed';
-      return { kind: 'missing', reason: missingReason(request.requestedPath, name, mayCreate) };
+      const mayMake = this.#mayMake(request, principal);
+      return { kind: 'missing', reason: missingReason(request.requestedPath, name, mayMake) };
     }
     if (operation === 'read') return ok(found);
     const writing = this.#decide(request, { principal, operation: 'write', repository: found });
@@ -179,7 +179,16 @@ class OneWalk implements Walk {
     const own = native === undefined ? {} : { native: native.text };
     const mayRead = repository !== undefined && operation !== 'read' && ask('read').kind === 'allowed';
     if (mayRead) return { kind: 'refused', reason, ...own };
-    return { kind: 'missing', reason: missingReason(request.requestedPath, ok(visit.name), false), ...own };
+    const mayMake = !isSiteUser(principal) && this.#mayMake(request, principal);
+    return { kind: 'missing', reason: missingReason(request.requestedPath, ok(visit.name), mayMake), ...own };
+  }
+
+  /** Whether the hint about `create` is due: it depends on who asks and on the name, never on what is there. */
+  #mayMake(request: GitRequest, principal: Principal): boolean {
+    const name = parseRequestedName(request.requestedPath);
+    const repository = phantomOf(name, principal);
+    const creating = this.#decide(request, { principal, operation: 'create-repository', repository });
+    return operationOf(request) === 'write' && name.kind === 'ok' && creating.kind === 'allowed';
   }
 
   #decide(request: RequestOrigin, question: Question): Decision {

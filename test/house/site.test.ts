@@ -172,6 +172,30 @@ describe('a gate with a gitolite site', () => {
     assert.match(other.stderr, /^FATAL: R any ours admin DENIED by fallthru/);
   });
 
+  test('refs that the configuration of a repository hides are hidden from everybody', async () => {
+    const { ann, gate, repositories } = place;
+    const remote = url(gate, 'ssh', 'people/ann/hiding');
+    await gitOk(ann, ['clone', '-q', remote, 'hiding']);
+    const tree = join(ann.home, 'hiding');
+    await commitFile(ann, tree, 'a', '1');
+    await gitOk(
+      ann,
+      ['push', '-q', 'origin', 'HEAD:refs/heads/master', 'HEAD:refs/secret/a', 'HEAD:refs/secret/b'],
+      tree,
+    );
+    const config = join(repositories, 'people/ann/hiding.git/config');
+    writeFileSync(config, '[transfer]\n\thideRefs = refs/secret\n\thideRefs = !refs/secret/b\n', { flag: 'a' });
+    const shown = (await gitOk(ann, ['ls-remote', remote])).split('\n').map((line) => line.split('\t')[1]);
+    assert.deepEqual(shown, ['HEAD', 'refs/heads/master', 'refs/secret/b']);
+    assert.notEqual((await git(ann, ['push', 'origin', ':refs/secret/a'], tree)).code, 0);
+  });
+
+  test('the house makes no repository of a name that the conf has', async () => {
+    const made = await place.cli('create', 'private');
+    assert.notEqual(made.code, 0);
+    assert.match(made.stderr, /the conf of the gitolite site has this name/);
+  });
+
   test('access explain says what the conf tried, in order, with file and line', async () => {
     const refused = await place.cli('access', 'explain', 'admin', 'update-ref', 'lab', 'refs/heads/master');
     assert.equal(refused.code, 1);
