@@ -13,6 +13,7 @@ import { carryOut, readManifest, undoAdoption } from '../gitolite/adopt/backup.t
 import { compareSites } from '../gitolite/adopt/compare.ts';
 import { askOld, findOldGitolite } from '../gitolite/adopt/old-gitolite.ts';
 import { planAdoption, type Plan } from '../gitolite/adopt/plan.ts';
+import type { QuestionBounds } from '../gitolite/adopt/questions.ts';
 import { comparisonJson, comparisonText, planJson, planText } from '../gitolite/adopt/report.ts';
 import { createNewRun } from '../gitolite/new-run.ts';
 import { openSite } from '../gitolite/open-site.ts';
@@ -32,7 +33,7 @@ export interface AdoptCall {
   readonly signal: AbortSignal;
 }
 
-export const ADOPT_HELP = `usage: gatehouse gitolite adopt [HOME] [--dry-run | --undo] [--yes] [--json] [--decisions N]
+const ADOPT_HELP = `usage: gatehouse gitolite adopt [HOME] [--dry-run | --undo] [--yes] [--json] [--decisions N]
 
 Takes the gitolite site of an account over, where it lies. Nothing moves: conf, keys, settings, repositories with
 gl-perms and gl-creator stay, and stay the truth. HOME is the account's home; default: $HOME.
@@ -48,8 +49,9 @@ gl-perms and gl-creator stay, and stay the truth. HOME is the account's home; de
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const DECISIONS_MAX = 1_000_000;
-/** Processes of the old gitolite, each some 50 ms. */
+/** Processes of the old gitolite, each some 50 ms; and decisions that each is worth at least. */
 const BATCHES_MAX = 5_000;
+const DECISIONS_A_BATCH = 25;
 const BIN = join(import.meta.dirname, '../../bin');
 
 export async function adoptSite(call: AdoptCall): Promise<number> {
@@ -179,7 +181,7 @@ async function compare(
   const comparison = await compareSites(withConf(run, conf), {
     old,
     universe: { compiled: conf.compiled, users: survey.users, repositories: survey.repositories },
-    bounds: { decisionsMax: options.decisions, batchesMax: BATCHES_MAX },
+    bounds: boundsFor(options.decisions),
     progress: (share) => {
       if (isTerminal) stderr.write(`\rcomparing: ${Math.floor(share * 100)} %${share === 1 ? '\n' : ''}`);
     },
@@ -191,6 +193,10 @@ async function compare(
     text: `\n${comparisonText(comparison, seconds)}`,
     code: comparison.differing === 0 ? 0 : EXIT_FAILED,
   });
+}
+
+function boundsFor(decisionsMax: number): QuestionBounds {
+  return { decisionsMax, batchesMax: Math.min(BATCHES_MAX, Math.ceil(decisionsMax / DECISIONS_A_BATCH)) };
 }
 
 /** The conf as its files are, whatever an earlier adoption kept in force. */

@@ -6,7 +6,7 @@ import { askOld, type OldGitolite } from './old-gitolite.ts';
 import type { Universe } from './questions.ts';
 
 /** Names of each kind whose memberships are asked for: each is a process of the old gitolite. */
-const NAMES_MAX = 60;
+const NAMES_MAX = 20;
 
 interface ListParts {
   readonly old: OldGitolite;
