@@ -79,6 +79,9 @@ suite('fork and D, next to the real gitolite', { skip: NO_GITOLITE }, () => {
     await site.same(['D', 'restore', 'foo/u1/d/then'], { user: 'u2' });
     await site.same(['list-phy-repos']);
     await site.same(['D', 'rm', 'x']);
+    // The real one takes such a way out of the trash can.
+    const escape = await site.own(['D', 'restore', '../foo/u1/b/c.git'], u1);
+    assert.equal(escape.stderr, "'../foo/u1/b/c.git' is not yours!\n");
     await site.sameUsage(['D', 'rm'], u1);
   });
 
