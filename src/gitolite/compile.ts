@@ -7,7 +7,7 @@ import { isPlainWord } from '../access/gitolite/words.ts';
 import type { Problem } from '../access/problem.ts';
 import { Stint } from '../base/stint.ts';
 import { readSources } from './conf-sources.ts';
-import { Creation } from './create-repository.ts';
+import { Creation, isIdle } from './create-repository.ts';
 import { repositoryPath, SENTINEL_FILE, statOf, writeText } from './disk.ts';
 import { glWarn } from './gl-log.ts';
 import { resetHooks } from './hooks.ts';
@@ -23,6 +23,8 @@ export interface CompileParts {
   readonly previous: CompiledConf | undefined;
   /** Decisions are made by it from here on. */
   putInForce(compiled: CompiledConf, changed: ConfChange): void;
+  /** What programs written for gitolite read. */
+  writeForPerl(compiled: CompiledConf): Promise<void>;
 }
 
 /** @throws `dies` in gitolite's words; then what was in force stays. */
@@ -40,8 +42,9 @@ export async function compileSite(run: Run, parts: CompileParts): Promise<void> 
   const changed = repositories === 'all' ? repositories : repositories.union(new Set(made));
   parts.putInForce(result.compiled, { repositories: changed, users });
   keepInForce(rc, sources);
+  await parts.writeForPerl(result.compiled);
   const creating = { ...run, rc: withoutCompileTriggers(rc) };
-  for (const name of made) await trigger(creating, 'POST_CREATE', [name]);
+  if (!isIdle(creating.rc, 'POST_CREATE')) for (const name of made) await trigger(creating, 'POST_CREATE', [name]);
   await applyTemplates(run);
 }
 
@@ -62,7 +65,7 @@ async function makeNamed(run: Run, { conf }: CompiledConf): Promise<readonly str
     if (statOf(`${path}/${SENTINEL_FILE}`)?.isFile() === true) continue;
     if (!isReset) resetHooks(rc);
     isReset = true;
-    if (statOf(path)?.isDirectory() === true) creation.hook(name);
+    if (statOf(`${path}/HEAD`) !== undefined) creation.hook(name);
     else await creation.createNamed(name);
     if (isOwnLine) writeText(`${path}/${SENTINEL_FILE}`, SENTINEL, rc);
     if (stint.isOver) await stint.rest();

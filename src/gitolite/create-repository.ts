@@ -2,8 +2,9 @@
 import { chmodSync, realpathSync } from 'node:fs';
 import { Turns } from '../repository/turns.ts';
 import { CREATOR_FILE, repositoryPath, statOf, writeText } from './disk.ts';
-import { hookLinks, hookRepository, makeDirectory, resetHooks, type HookLinks } from './hooks.ts';
+import { ADMIN_REPOSITORY, hookLinks, hookRepository, makeDirectory, resetHooks, type HookLinks } from './hooks.ts';
 import { runProgram } from './programs.ts';
+import type { Rc, TriggerPoint } from './rc.ts';
 import { trigger } from './run-triggers.ts';
 import { type Run } from './run.ts';
 import type { Site } from './site.ts';
@@ -25,20 +26,19 @@ export class Creation {
   /** PRE_CREATE, the repository, its hooks. POST_CREATE comes when the conf is in force. */
   async createNamed(name: string): Promise<void> {
     const run = this.#run;
-    await trigger(run, 'PRE_CREATE', [name]);
+    if (!isIdle(run.rc, 'PRE_CREATE')) await trigger(run, 'PRE_CREATE', [name]);
     this.made.push(name);
-    if (this.#skeleton === undefined || this.#skeleton === 'none') {
-      await makeRepository(run, name, (path) => {
-        this.#skeleton ??= Skeleton.of(path) ?? 'none';
-      });
+    const path = repositoryPath(run.rc, name);
+    const isCutShort = statOf(path) !== undefined;
+    if (this.#skeleton === undefined || this.#skeleton === 'none' || isCutShort) {
+      await makeRepository(run, name);
+      // It has more hooks than others.
+      if (name !== ADMIN_REPOSITORY) this.#skeleton ??= Skeleton.of(path) ?? 'none';
       return;
     }
-    const path = repositoryPath(run.rc, name);
     makeDirectory(path, run.rc);
     this.#skeleton.makeAt(path);
     await run.warn(`Initialized empty Git repository in ${realpathSync(path)}/\n`);
-    this.hook(name);
-    chmodSync(path, 0o777 & ~run.rc.umask);
   }
 
   hook(name: string): void {
@@ -54,6 +54,12 @@ export class Creation {
     const file = ['/bin/sync', '/usr/bin/sync'].find((path) => statOf(path)?.isFile() === true);
     if (file !== undefined) await runProgram(this.#run, { ...sync, file });
   }
+}
+
+/** Nothing is to run there: with thousands of repositories even looking costs. */
+export function isIdle(rc: Rc, point: TriggerPoint): boolean {
+  const lines = rc.values[point];
+  return lines === undefined || (Array.isArray(lines) && lines.length === 0);
 }
 
 /** For a user: with PRE_CREATE, the creator's name, POST_CREATE. @param attempt what the user did: R, W, perms-c, fork ... */

@@ -23,7 +23,7 @@ export class Skeleton {
     this.#entries = entries;
   }
 
-  /** @param path a repository nobody has used yet. Undefined: its templates are too large to be kept at hand. */
+  /** @param path a repository nobody has used yet, its hooks linked. Undefined: its templates are too large to be kept at hand. */
   static of(path: string): Skeleton | undefined {
     const entries: Entry[] = [];
     let bytes = 0;
@@ -46,12 +46,15 @@ export class Skeleton {
 
   /** @param path a directory, empty. */
   makeAt(path: string): void {
+    const umask = process.umask();
     for (const { path: relative, mode, content } of this.#entries) {
       const full = `${path}/${relative}`;
-      if (content === 'directory') mkdirSync(full, { recursive: true });
+      if (content === 'directory') mkdirSync(full, mode);
       else if ('target' in content) symlinkSync(content.target, full);
-      else writeFileSync(full, content.bytes, { flag: 'wx' });
-      if (content === 'directory' || 'bytes' in content) chmodSync(full, mode);
+      else writeFileSync(full, content.bytes, { flag: 'wx', mode });
+      // Of thousands of repositories, thousands of calls that change nothing are left out.
+      const isCut = (mode & umask) !== 0 || mode > 0o777;
+      if (isCut && !(typeof content === 'object' && 'target' in content)) chmodSync(full, mode);
     }
   }
 }
