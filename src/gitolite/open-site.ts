@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { compileSite } from './compile.ts';
 import { readInForce } from './in-force.ts';
 import { RepositoryFiles } from './disk.ts';
+import { PerlFiles } from './perl-files.ts';
 import { PhysicalRepositories } from './physical.ts';
 import type { ProgramStarter } from './program-starter.ts';
 import type { Rc, ReadRc } from './rc.ts';
@@ -31,6 +32,7 @@ class OpenSite implements Site {
   readonly #readRc: ReadRc;
   readonly #files: RepositoryFiles;
   readonly #physical: PhysicalRepositories;
+  readonly #perlFiles = new PerlFiles();
   #current: SiteConf | undefined;
   /** The conf's directory that `#current` comes from: settings may move it. */
   #from = '';
@@ -71,6 +73,7 @@ class OpenSite implements Site {
           this.#unpublished = bothChanges(this.#unpublished, changed);
           this.#putInForce(run.rc, compiled);
         },
+        writeForPerl: (compiled) => this.#perlFiles.write(run.rc, compiled),
       }),
     );
     this.#turn = turn.catch(() => {});

@@ -36,11 +36,6 @@ export class PerlFiles {
     // Told to whoever comes next: nothing of ours depends on these files.
     else writing.catch(() => {});
   }
-
-  /** When nothing is being written any more. */
-  settled(): Promise<void> {
-    return this.#writing.catch(() => {});
-  }
 }
 
 async function writeAll(rc: Rc, conf: Conf, isOver: () => boolean): Promise<void> {
