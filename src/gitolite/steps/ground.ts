@@ -4,7 +4,6 @@ import type { ConfGround } from '../../access/gitolite/conf-policy.ts';
 import type { Policy } from '../../access/policy.ts';
 import { Fault } from '../../base/fault.ts';
 import type { Push } from '../../receive/step.ts';
-import { repositoryOf, siteUser } from '../ask.ts';
 import type { Run } from '../run.ts';
 import type { Runs } from '../runs.ts';
 import { hookRun, type Voice } from './voice.ts';
@@ -39,10 +38,7 @@ export function siteGround(runs: Pick<Runs, 'of'>): FindGround {
     const run = runs.of(requestId);
     // Its rules must not be passed over.
     if (run === undefined) throw new Fault('internal', 'push to a site has no invocation', { context: { requestId } });
-    const own = hookRun(run, push, { voice, signal });
-    const { compiled } = await run.site.conf(run.rc);
-    const name = run.env['GL_USER'] ?? '';
-    const user = principal.kind === 'anonymous' ? { name, isOutside: true } : await siteUser(run, name);
-    return { access: compiled.access, repository: await repositoryOf(own, repository.name), user, run: own };
+    const { policy } = await run.site.conf(run.rc);
+    return { ...policy.confGround(principal, repository), run: hookRun(run, push, { voice, signal }) };
   };
 }

@@ -15,6 +15,7 @@ import { createSiteHooksStep } from '../../../src/gitolite/steps/site-hooks.ts';
 import { createUpdateStep } from '../../../src/gitolite/steps/update-step.ts';
 import type { RepositoryName } from '../../../src/repository/name.ts';
 import type { Push, RefUpdate } from '../../../src/receive/step.ts';
+import type { UserName } from '../../../src/identity/principal.ts';
 import { hasProgram } from '../../support/workspace.ts';
 import { PRINCIPAL } from '../../receive/site.ts';
 import { newGround, type Ground } from '../ground.ts';
@@ -63,7 +64,7 @@ async function newBench(conf: string): Promise<Bench> {
     },
     push: (updates = [{}]) => ({
       requestId: 'request',
-      principal: PRINCIPAL,
+      principal: { ...PRINCIPAL, name: 'ann' as UserName },
       repository: {
         id: 'lab',
         name: 'lab' as RepositoryName,
