@@ -6,7 +6,12 @@ export const SITE = {
   configKeys: ['foo\\..*', 'bar.baz', 'gitweb\\.(owner|description|category)'],
   safeConfig: new Map([['SAFE', '$safe;']]),
   roles: ['READERS', 'WRITERS', 'TESTERS'],
-  sugar: ['continuation-lines', 'macros', 'refex-expr'],
+  sugar: ['continuation-lines', 'keysubdirs-as-groups', 'macros', 'refex-expr'],
+  /** Directories of keys, each a group of its users. */
+  keyGroups: new Map([
+    ['inner', ['u.3']],
+    ['team', ['u-4', 'u1']],
+  ]),
   outerGroups: new Map([
     ['u2', ['outer']],
     ['u.3', ['g1', 'outer']],
@@ -38,6 +43,8 @@ const SPECIAL = [
   'TESTERS',
   '@outer',
   '@ghost',
+  '@team',
+  '@inner',
 ] as const;
 const LITERALS = ['foo', 'foo/bar', 'a.b', 'p+q', 'foo/.+', 'axb', 'deep/er/one', 'host7-log', 'foo.git'] as const;
 const PATTERNS = [
@@ -90,6 +97,12 @@ const REFEXES = [
   'NAME/foo/',
   'NAME/bar',
   'VREF/COUNT/3',
+  'VREF/COUNT/5/NEWFILES',
+  'VREF/FILETYPE/bin',
+  'VREF/MAX_NEWBIN_SIZE/100',
+  'VREF/EMAIL-CHECK',
+  'VREF/NAME/USER/',
+  'VREF/.*',
   '@refs',
   'refs/heads/[a-z]+$',
   'refs/heads/(?i)MAS',
@@ -169,6 +182,9 @@ export const REFS = [
   'VREF/NAME/foo/bar',
   'VREF/NAME/bar',
   'VREF/COUNT/3',
+  'VREF/COUNT/5/NEWFILES',
+  'VREF/NAME/u1/x',
+  'VREF/FILETYPE/bin/x',
   'Qdev/',
   'v1.2',
   'refs/notes/n',
@@ -234,7 +250,8 @@ class Composer {
     const chance = this.#chance;
     const kind = chance.int(100);
     if (kind < 25) return [this.#group()];
-    if (kind < 28) return ['=begin testconf', ...this.#stanza(), '=end'];
+    if (kind < 27) return ['=begin testconf', ...this.#stanza(), '=end'];
+    if (kind < 28) return ['=begin template-data', ...this.#stanza(), '=end'];
     if (kind < 30) return ['use wild/[a-z]+ u1', 'use "a.b" u2'];
     if (kind < 32) return ['nonsense line here', 'repo', 'option x ='];
     return this.#stanza();

@@ -1,6 +1,6 @@
 /** The real gitolite in a home directory of its own. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { SITE, type RandomSite } from './gitolite-confs.ts';
@@ -15,19 +15,19 @@ export function hasGitolite(): boolean {
   return spawnSync('gitolite', ['version'], { stdio: 'ignore', env: cleanEnv(tmpdir()) }).error === undefined;
 }
 
-export class RealSite implements Disposable {
-  readonly #home = mkdtempSync(join(tmpdir(), 'compare-gitolite-'));
+export class RealSite {
+  readonly #home: string;
 
-  constructor() {
+  /** @param home an empty directory, which stays. */
+  constructor(home: string) {
+    this.#home = home;
     this.#put('.gitolite.rc', rcText(this.#home));
     const groups = [...SITE.outerGroups].map(([user, names]) => `  ${user}) echo ${names.join(' ')} ;;`);
     this.#put('groups', `case "$1" in\n${groups.join('\n')}\nesac\n`);
     const made = this.run(['setup', '-a', 'admin']);
     if (made.code !== 0) throw new Error(`gitolite setup: ${made.stderr}`);
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.#home, { recursive: true, force: true });
+    for (const [folder, users] of SITE.keyGroups)
+      for (const user of users) this.#put(`.gitolite/keydir/some/${folder}/${user}.pub`, 'ssh-ed25519 AAAA\n');
   }
 
   /** Compiles the conf, with only its repositories and the wild ones in place. */

@@ -9,6 +9,7 @@ import { DEFAULT_SETTINGS, type ConfSettings } from '../../src/access/gitolite/c
 import type { ConfRepository } from '../../src/access/gitolite/rule-index.ts';
 import { ATTEMPTS, randomSite, REFS, REPOSITORIES, SITE, USERS, type RandomSite } from './gitolite-confs.ts';
 import { hasGitolite, RealSite } from './gitolite-site.ts';
+import { newGround, type Ground } from '../gitolite/ground.ts';
 import { Chance } from './random.ts';
 
 const SETTINGS: ConfSettings = {
@@ -18,24 +19,38 @@ const SETTINGS: ConfSettings = {
   safeConfig: SITE.safeConfig,
   roles: new Set(SITE.roles),
   sugar: SITE.sugar,
+  keyGroups: SITE.keyGroups,
   hasOuterGroups: true,
 };
-const BATCHES = 24;
+const LISTINGS: readonly (readonly string[])[] = [
+  ['list-repos'],
+  ['list-users'],
+  ['list-groups'],
+  ['list-phy-repos'],
+  ['list-members', '@g1'],
+  ['list-memberships', '-u', 'u1'],
+  ['list-memberships', '-r', 'wild/ab'],
+  ['git-config', '-r', 'foo', '.'],
+];
+const BATCHES = 12;
 const DIFFERENCES_MAX = 10;
 
 class Comparison {
   readonly #real: RealSite;
+  readonly #ground: Ground;
   decisions = 0;
   configs = 0;
+  lists = 0;
   confs = 0;
   refused = 0;
   readonly differences: string[] = [];
 
-  constructor(real: RealSite) {
+  constructor(real: RealSite, ground: Ground) {
     this.#real = real;
+    this.#ground = ground;
   }
 
-  seed(seed: number): void {
+  async seed(seed: number): Promise<void> {
     const site = randomSite(seed);
     const real = this.#real.place(site);
     const ours = compileConf({ files: site.files, settings: SETTINGS });
@@ -55,6 +70,7 @@ class Comparison {
       return;
     }
     this.#questions(seed, site, ours.compiled);
+    await this.#listings(seed, site);
   }
 
   #questions(seed: number, site: RandomSite, { access }: CompiledConf): void {
@@ -107,6 +123,22 @@ class Comparison {
       );
   }
 
+  /** Our commands on the same account, opened anew. */
+  async #listings(seed: number, site: RandomSite): Promise<void> {
+    const ground = await this.#ground.reopen();
+    for (const args of LISTINGS) {
+      const real = this.#real.run(args);
+      const ours = await ground.gitolite(args);
+      this.lists += 1;
+      if (real.stdout !== ours.stdout || real.code !== ours.code)
+        this.#differ(
+          seed,
+          site,
+          `${args.join(' ')}\n  gitolite: ${real.code} ${real.stdout}\n  ours: ${ours.code} ${ours.stdout}`,
+        );
+    }
+  }
+
   #differ(seed: number, site: RandomSite, what: string): void {
     const isFirst = !this.differences.some((one) => one.startsWith(`seed ${seed}:`));
     const files = [...site.files].map(([path, text]) => `--- ${path}\n${text}`).join('\n');
@@ -134,7 +166,7 @@ function factsOf(site: RandomSite, physical: ReadonlySet<string>): (name: string
   };
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const { values } = parseArgs({
     options: { seed: { type: 'string', default: '1' }, decisions: { type: 'string', default: '20000' } },
   });
@@ -142,19 +174,19 @@ function main(): number {
     console.error('COMPARISON NOT MADE: there is no gitolite on this machine (apt-get install gitolite3)');
     return 1;
   }
-  using real = new RealSite();
-  const comparison = new Comparison(real);
+  await using ground = await newGround();
+  const comparison = new Comparison(new RealSite(ground.home), ground);
   const wanted = Number(values.decisions);
   for (let seed = Number(values.seed); comparison.decisions < wanted; seed += 1) {
-    comparison.seed(seed);
+    await comparison.seed(seed);
     if (comparison.differences.length >= DIFFERENCES_MAX) break;
   }
-  const { decisions, configs, confs, refused, differences } = comparison;
+  const { decisions, configs, lists, confs, refused, differences } = comparison;
   for (const difference of differences) console.error(difference);
   console.log(
-    `${decisions} decisions and ${configs} configurations over ${confs} confs (${refused} refused by both), from seed ${values.seed}: ${differences.length} differences`,
+    `${decisions} decisions, ${configs} configurations and ${lists} lists over ${confs} confs (${refused} refused by both), from seed ${values.seed}: ${differences.length} differences`,
   );
   return differences.length === 0 ? 0 : 1;
 }
 
-process.exitCode = main();
+process.exitCode = await main();
