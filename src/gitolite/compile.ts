@@ -23,6 +23,8 @@ export interface CompileParts {
   readonly previous: CompiledConf | undefined;
   /** Decisions are made by it from here on. */
   putInForce(compiled: CompiledConf, changed: ConfChange): void;
+  /** More changed than the conf. */
+  noteChange(changed: ConfChange): void;
   /** What programs written for gitolite read. */
   writeForPerl(compiled: CompiledConf): Promise<void>;
 }
@@ -45,7 +47,7 @@ export async function compileSite(run: Run, parts: CompileParts): Promise<void> 
   await parts.writeForPerl(result.compiled);
   const creating = { ...run, rc: withoutCompileTriggers(rc) };
   if (!isIdle(creating.rc, 'POST_CREATE')) for (const name of made) await trigger(creating, 'POST_CREATE', [name]);
-  await applyTemplates(run);
+  parts.noteChange({ repositories: await applyTemplates(run), users: new Set() });
 }
 
 /** Gitolite's words, then where it is. */

@@ -73,6 +73,9 @@ class OpenSite implements Site {
           this.#unpublished = bothChanges(this.#unpublished, changed);
           this.#putInForce(run.rc, compiled);
         },
+        noteChange: (changed) => {
+          this.#unpublished = bothChanges(this.#unpublished, changed);
+        },
         writeForPerl: (compiled) => this.#perlFiles.write(run.rc, compiled),
       }),
     );

@@ -15,24 +15,34 @@ interface Template {
   readonly permissions: string;
 }
 
-/** Repositories that are not there yet are made, with gitolite-admin for their creator. */
-export async function applyTemplates(run: Run): Promise<void> {
+/**
+ * Repositories that are not there yet are made, with gitolite-admin for their creator. Resolves to the names of those whose
+ * files are other than before.
+ */
+export async function applyTemplates(run: Run): Promise<ReadonlySet<string>> {
+  const changed = new Set<string>();
   const { templates, badLines } = readTemplates(readTemplateFiles(run.rc));
   for (const line of badLines) await glWarn(run, `bad line: ${line}`);
   for (const template of templates) {
-    for (const name of await namesOf(run, template)) if (isPlainWord(name)) await apply(run, name, template);
+    for (const name of await namesOf(run, template))
+      if (isPlainWord(name) && (await apply(run, name, template))) changed.add(name);
   }
+  return changed;
 }
 
-async function apply(run: Run, name: string, { groups, permissions }: Template): Promise<void> {
+/** Whether that changed something. */
+async function apply(run: Run, name: string, { groups, permissions }: Template): Promise<boolean> {
   const path = repositoryPath(run.rc, name);
-  if (statOf(path)?.isDirectory() !== true) await createWild(run, name, ADMIN_REPOSITORY, 'template-data');
-  for (const [file, text] of [
-    [GROUPS_FILE, groups],
-    [PERMISSIONS_FILE, permissions],
-  ] as const) {
-    if (textOf(`${path}/${file}`) !== text) writeText(`${path}/${file}`, text, run.rc);
-  }
+  const isNew = statOf(path)?.isDirectory() !== true;
+  if (isNew) await createWild(run, name, ADMIN_REPOSITORY, 'template-data');
+  const outdated = (
+    [
+      [GROUPS_FILE, groups],
+      [PERMISSIONS_FILE, permissions],
+    ] as const
+  ).filter(([file, text]) => textOf(`${path}/${file}`) !== text);
+  for (const [file, text] of outdated) writeText(`${path}/${file}`, text, run.rc);
+  return isNew || outdated.length > 0;
 }
 
 async function namesOf(run: Run, { repositories }: Template): Promise<readonly string[]> {

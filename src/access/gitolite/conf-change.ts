@@ -1,6 +1,6 @@
 /** What is different between two confs: the repositories about which some answer may be another now. */
 import type { Conf, Stanza } from './conf.ts';
-import { ALL, isPlainWord } from './words.ts';
+import { isPlainWord } from './words.ts';
 
 export interface ConfChange {
   /** Those whose rules or settings differ, also by way of a group of repositories or a group of users. `all`: any may. */
@@ -63,9 +63,8 @@ class Changed implements ConfChange {
   /** A key behind `repo` with something else below it. */
   noteKey(key: string): void {
     if (!key.startsWith('@')) return this.#noteName(key);
-    if (key === ALL) return this.#noteAll();
-    for (const { groups } of [this.#before, this.#after])
-      for (const member of groups.get(key) ?? NONE) this.#noteName(member);
+    // A repository may be in a group by a file of its own, of which the conf knows nothing.
+    return this.#noteAll();
   }
 
   /** Rules that stayed as they were, for users who did not. */
@@ -82,7 +81,8 @@ class Changed implements ConfChange {
   }
 
   #noteName(name: string): void {
-    if (!isPlainWord(name)) this.#noteAll();
+    // `home/CREATOR/notes` is about `home/ada/notes`, too.
+    if (!isPlainWord(name) || name.includes('CREATOR')) this.#noteAll();
     else if (this.repositories !== 'all') this.repositories.add(name);
   }
 

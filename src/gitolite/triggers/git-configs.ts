@@ -14,13 +14,20 @@ export const GIT_CONFIGS: BuiltInTrigger = {
   async run(run, { point, args: [repository = ''] }) {
     if (point === 'POST_CREATE') return update(run, repository);
     const stint = new Stint();
-    for (const name of changedOf(run, []) ?? (await run.site.physical(run.rc))) {
+    for (const name of changedNames(run) ?? (await run.site.physical(run.rc))) {
       if (isDiskName(name) && statOf(repositoryPath(run.rc, name)) !== undefined) await update(run, name);
       if (stint.isOver) await stint.rest();
     }
     return undefined;
   },
 };
+
+/** Where values name groups, another member of some group may change any. */
+function changedNames(run: Run): readonly string[] | undefined {
+  const users = run.changed?.users;
+  const isMoved = users === 'all' || (users?.size ?? 0) > 0;
+  return isMoved && isTrue(run.rc.values['EXPAND_GROUPS_IN_CONFIG']) ? undefined : changedOf(run, []);
+}
 
 /** Git writes what is not plainly new; nothing is written, and no git is started, where all is as it should be. */
 async function update(run: Run, name: string): Promise<void> {

@@ -137,10 +137,13 @@ test('another member of a group changes the repositories whose rules name the gr
     const result = compileConf({ files: filesOf(after), settings: DEFAULT_SETTINGS, previous: conf(before) });
     return result.kind === 'ok' ? result.changed : undefined;
   };
-  assert.deepEqual(changed(text('ann'), text('ann bob')), {
+  const plain = (members: string): string => text(members).replace('repo @r', 'repo four');
+  assert.deepEqual(changed(plain('ann'), plain('ann bob')), {
     repositories: new Set(['one', 'four']),
     users: new Set(['bob']),
   });
+  // A repository may be in @r by a file of its own.
+  assert.deepEqual(changed(text('ann'), text('ann bob')), { repositories: 'all', users: new Set(['bob']) });
   assert.deepEqual(changed(text('ann'), text('ann').replace('= four', '= four five')), {
     repositories: new Set(['five']),
     users: new Set(['five']),
