@@ -58,11 +58,13 @@ export async function exchange(options: Exchange): Promise<void> {
   if (fault !== undefined) throw fault;
 }
 
-function wordsOf(fault: Fault, wire: Wire): string {
+/** What a client reads of a fault in the middle of an answer. */
+export function wordsOf(fault: Fault, wire: Wire): string {
   return fault.publicMessage ?? `the server could not complete this (request ${wire.conversation.requestId})`;
 }
 
-async function handOver(stdin: Writable, bytes: Uint8Array, signal: AbortSignal): Promise<boolean> {
+/** False where git takes no more because it has ended. @throws Fault `aborted` by `signal`. */
+export async function handOver(stdin: Writable, bytes: Uint8Array, signal: AbortSignal): Promise<boolean> {
   try {
     await writeAll(stdin, bytes, signal);
     return true;
@@ -98,11 +100,18 @@ interface Ending {
 }
 
 function faultOf({ wire, exit, spec, causes }: Ending): Fault | undefined {
+  return wire.signal.aborted ? goneOf(wire) : failureOf({ exit, spec, causes });
+}
+
+/** Why the client's side is over. */
+export function goneOf(wire: Wire): Fault {
+  const reason: unknown = wire.signal.reason;
+  return reason instanceof Fault ? reason : new Fault('aborted', 'client is gone', { cause: reason });
+}
+
+/** Why git did not answer to its end; undefined where it did. `causes`: what was thrown on our side, if anything. */
+export function failureOf({ exit, spec, causes }: Omit<Ending, 'wire'>): Fault | undefined {
   const { subcommand } = spec;
-  if (wire.signal.aborted) {
-    const reason: unknown = wire.signal.reason;
-    return reason instanceof Fault ? reason : new Fault('aborted', 'client is gone', { cause: reason });
-  }
   if (exit?.ended === 'deadline') {
     return new Fault('timeout', 'git took too long', {
       context: { subcommand },

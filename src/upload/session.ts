@@ -6,6 +6,7 @@ import type { RefCache } from '../git/ref-cache.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Admission, AdmissionContext } from './admission.ts';
 import { inPieces, line } from './advertisement.ts';
+import type { PackCache } from './pack-cache.ts';
 import type { RecentTips } from './recent-tips.ts';
 import { type MayRead, type View, hasView, shows, viewOf } from './view.ts';
 import type { Wire } from './wire.ts';
@@ -18,6 +19,8 @@ export interface SessionOptions {
   readonly refs: Pick<RefCache, 'snapshot'>;
   readonly admission: Admission;
   readonly recentTips: RecentTips;
+  /** Undefined: each fetch is made for itself. */
+  readonly packs: PackCache | undefined;
   /** Told of each look at the refs whether the view was at hand. */
   readonly onView: (isKnown: boolean) => void;
 }
@@ -27,6 +30,7 @@ export class Session {
   readonly repository: Repository;
   readonly processes: GitProcesses;
   readonly admission: Admission;
+  readonly packs: PackCache | undefined;
   readonly #options: SessionOptions;
 
   constructor(options: SessionOptions) {
@@ -34,6 +38,7 @@ export class Session {
     this.repository = options.repository;
     this.processes = options.processes;
     this.admission = options.admission;
+    this.packs = options.packs;
     this.#options = options;
   }
 

@@ -9,6 +9,7 @@ import type { RefCache } from '../git/ref-cache.ts';
 import type { Conversation } from '../git/service.ts';
 import type { Repository } from '../repository/repository.ts';
 import { Admission } from './admission.ts';
+import { PackCache, type PackCacheResult } from './pack-cache.ts';
 import { Reachability } from './reachability.ts';
 import { RecentTips } from './recent-tips.ts';
 import { Session } from './session.ts';
@@ -41,6 +42,8 @@ export interface Upload {
    * excessive requests, `missing` for what this principal may not have, `aborted`, `timeout`, `busy`, `process`.
    */
   serve(conversation: Conversation, request: UploadRequest): Promise<UploadReport>;
+  /** Ends what is being made and gives back what is kept. */
+  close(): Promise<void>;
 }
 
 /** What the floor tells the engineers. */
@@ -51,6 +54,8 @@ export interface UploadLog {
 export interface UploadMetrics {
   /** `hit`: what this principal sees was already at hand, encoded advertisements with it. */
   refCache(result: 'hit' | 'miss'): void;
+  /** `joined`: read along while it was made for another. */
+  packCache(result: PackCacheResult): void;
 }
 
 export interface UploadParts {
@@ -59,17 +64,20 @@ export interface UploadParts {
   readonly log?: UploadLog;
   readonly metrics?: UploadMetrics;
   readonly clock?: Clock;
+  /** Where and how much of what was fetched is kept for who asks for the same; absent: nothing is shared. */
+  readonly packCache?: { readonly directory: string; readonly bytesMax: number; readonly keepMs: number };
 }
 
 export function createUpload(parts: UploadParts): Upload {
   const { processes, refs, log, metrics, clock = systemClock } = parts;
   const admission = new Admission(new Reachability(processes));
   const recentTips = new RecentTips(clock);
+  const packs = parts.packCache && openPackCache(parts, parts.packCache);
   const onView = (isKnown: boolean): void => metrics?.refCache(isKnown ? 'hit' : 'miss');
   return {
     async serve(conversation, { repository, service, mayRead }) {
       using wire = new Wire(conversation, clock);
-      const session = new Session({ wire, repository, mayRead, processes, refs, admission, recentTips, onView });
+      const session = new Session({ wire, repository, mayRead, processes, refs, admission, recentTips, packs, onView });
       try {
         const done = await serveWith(session, service);
         const report = { ...done, bytesIn: wire.bytesIn, bytesOut: wire.bytesOut };
@@ -80,7 +88,15 @@ export function createUpload(parts: UploadParts): Upload {
         throw cause instanceof Fault ? cause : new Fault('internal', 'upload failed', { cause });
       }
     },
+    async close() {
+      await packs?.close();
+    },
   };
+}
+
+function openPackCache(parts: UploadParts, options: NonNullable<UploadParts['packCache']>): PackCache {
+  const { processes, clock = systemClock, metrics } = parts;
+  return new PackCache({ ...options, processes, clock, onAsked: (result) => metrics?.packCache(result) });
 }
 
 async function serveWith(session: Session, service: UploadRequest['service']): Promise<Done> {

@@ -21,7 +21,7 @@ interface Victim {
 
 /** One commit; with `big`, a pack that fits into no socket buffer. */
 async function victim(t: TestContext, options: { big?: boolean; clock?: Clock } = {}): Promise<Victim> {
-  const house = await House.open(t, options.clock);
+  const house = await House.open(t, options.clock ? { clock: options.clock } : {});
   const repository = await house.create('r');
   const work = join(house.directory, 'work');
   await house.git(['init', '-q', '-b', 'main', work]);

@@ -2,6 +2,7 @@
  * A gate of nothing but the upload floor, for tests: repositories made by real git, a git:// door and a smart HTTP
  * door in front of `serve`, and conversations spoken by hand.
  */
+import { mkdir } from 'node:fs/promises';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, type Socket, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -21,6 +22,11 @@ import { cleanEnvironment, expectRun, type Ended, run, workspace } from '../supp
 
 export type Protocol = 0 | 1 | 2;
 export type MayRead = ((refname: string) => boolean) | undefined;
+
+export interface HouseOptions {
+  readonly clock?: Clock;
+  readonly packCache?: { readonly bytesMax: number; readonly keepMs: number; readonly directory?: string };
+}
 
 /** What one conversation came to. */
 export interface Served {
@@ -45,20 +51,36 @@ export class House {
   readonly #repositories = new Map<string, Repository>();
   readonly #running = new Set<Promise<unknown>>();
 
-  constructor(options: { directory: string; processes: ConfinedGitProcesses; clock?: Clock }) {
+  /** How often a pack was made, read along, or at hand. */
+  readonly asked = { hit: 0, joined: 0, miss: 0 };
+
+  constructor(options: HouseOptions & { directory: string; processes: ConfinedGitProcesses }) {
     this.directory = options.directory;
     this.env = cleanEnvironment(options.directory);
     this.processes = options.processes;
     this.refs = new RefCache({ processes: options.processes });
-    const { clock } = options;
-    this.upload = createUpload({ processes: options.processes, refs: this.refs, ...(clock ? { clock } : {}) });
+    const { clock, packCache } = options;
+    this.upload = createUpload({
+      processes: options.processes,
+      refs: this.refs,
+      ...(clock ? { clock } : {}),
+      ...(packCache ? { packCache: { directory: join(options.directory, 'packs'), ...packCache } } : {}),
+      metrics: {
+        refCache: () => {},
+        packCache: (result) => {
+          this.asked[result] += 1;
+        },
+      },
+    });
   }
 
-  static async open(scope: Pick<TestContext, 'after'>, clock?: Clock): Promise<House> {
+  static async open(scope: Pick<TestContext, 'after'>, options: HouseOptions = {}): Promise<House> {
     const directory = workspace(scope);
     const processes = await startGitProcesses({ isolation: 'off' });
-    const house = new House({ directory, processes, ...(clock ? { clock } : {}) });
+    await mkdir(join(directory, 'packs'));
+    const house = new House({ directory, processes, ...options });
     scope.after(async () => {
+      await house.upload.close();
       await Promise.allSettled(house.#running);
       await processes.close();
     });

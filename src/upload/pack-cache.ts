@@ -1,0 +1,184 @@
+/**
+ * Identical fetches share one making: whoever asks for what is being made reads along, and for a while afterwards it is
+ * kept. What is asked for is decided before (`admission.ts`): two requests that come here with the same words about the
+ * same repository have been allowed the same objects, so permissions cannot leak through a kept pack; and a pack is whole
+ * by itself, whatever becomes of the repository.
+ */
+import { createHash } from 'node:crypto';
+import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import type { GitProcesses, GitSpec } from '../git/processes.ts';
+import { readChunk } from '../git/stream.ts';
+import { AnswerTracker } from './answer-tracker.ts';
+import { failureOf, goneOf, handOver, wordsOf, type ToGit } from './exchange.ts';
+import { MadePack, type Room } from './made-pack.ts';
+import type { Wire } from './wire.ts';
+
+export type PackCacheResult = 'hit' | 'joined' | 'miss';
+
+export interface PackCacheOptions {
+  readonly processes: Pick<GitProcesses, 'start'>;
+  /** Exists, and is this process's alone. */
+  readonly directory: string;
+  /** Bytes kept in all, in memory and in files; 0: identical fetches at the same time share a making, nothing is kept. */
+  readonly bytesMax: number;
+  /** Milliseconds for which an answer is kept that nobody asks for again. */
+  readonly keepMs: number;
+  readonly clock: Pick<Clock, 'after' | 'randomBytes'>;
+  readonly onAsked?: (result: PackCacheResult) => void;
+}
+
+export interface Making {
+  /** Everything that the answer depends on. */
+  readonly words: readonly string[];
+  readonly spec: GitSpec;
+  /** Writes git's whole input. */
+  readonly feed: (toGit: ToGit) => Promise<void>;
+}
+
+/** Answers kept at once: each may hold a file open. */
+const ENTRIES_MAX = 512;
+
+interface Entry {
+  readonly pack: MadePack;
+  readonly ending: AbortController;
+  cancelExpiry: () => void;
+}
+
+export class PackCache implements Room {
+  readonly #options: PackCacheOptions;
+  /** By key, least recently asked for first. */
+  readonly #entries = new Map<string, Entry>();
+  readonly #makings = new Set<Promise<void>>();
+  #bytes = 0;
+
+  constructor(options: PackCacheOptions) {
+    this.#options = options;
+  }
+
+  /** Bytes held. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Answers the fetch on `wire`. @throws Fault after telling the client where that is possible. */
+  async serve(wire: Wire, making: Making): Promise<void> {
+    const entry = this.#find(making);
+    const tracker = new AnswerTracker();
+    try {
+      for await (const chunk of entry.pack.read(wire.signal)) {
+        await wire.write(chunk);
+        tracker.take(chunk);
+      }
+    } catch (cause) {
+      const fault = wire.signal.aborted ? goneOf(wire) : cause;
+      if (fault instanceof Fault) await wire.lastWords(tracker.lastWords(wordsOf(fault, wire)));
+      throw fault;
+    } finally {
+      // Nobody waits for it any more.
+      if (entry.pack.isMaking && entry.pack.readers === 0)
+        entry.ending.abort(new Fault('aborted', 'no client is left'));
+    }
+  }
+
+  take(bytes: number): boolean {
+    const { bytesMax } = this.#options;
+    for (const [key, { pack }] of this.#entries) {
+      if (this.#bytes + bytes <= bytesMax) break;
+      if (!pack.isMaking && pack.readers === 0) this.#drop(key);
+    }
+    if (this.#bytes + bytes > bytesMax) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  giveBack(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+
+  /** Ends what is being made and keeps nothing. */
+  async close(): Promise<void> {
+    for (const [key, { ending }] of this.#entries) {
+      ending.abort(new Fault('aborted', 'gate is closing', { publicMessage: 'the server is shutting down' }));
+      this.#drop(key);
+    }
+    await Promise.all(this.#makings);
+  }
+
+  #find(making: Making): Entry {
+    const key = createHash('sha256').update(JSON.stringify(making.words)).digest('hex');
+    const known = this.#entries.get(key);
+    if (known?.pack.isWhole === true && !known.ending.signal.aborted) {
+      this.#options.onAsked?.(known.pack.isMaking ? 'joined' : 'hit');
+      // Last in the order of who goes first.
+      this.#entries.delete(key);
+      this.#entries.set(key, known);
+      this.#expireLater(key, known);
+      return known;
+    }
+    this.#options.onAsked?.('miss');
+    if (known !== undefined) this.#drop(key);
+    return this.#begin(key, making);
+  }
+
+  #begin(key: string, making: Making): Entry {
+    const name = this.#options.clock.randomBytes(16).toString('hex');
+    const pack = new MadePack({ directory: this.#options.directory, room: this, name });
+    const entry: Entry = { pack, ending: new AbortController(), cancelExpiry: () => {} };
+    this.#entries.set(key, entry);
+    const oldest = this.#entries.keys().next();
+    if (this.#entries.size > ENTRIES_MAX && oldest.done !== true) this.#drop(oldest.value);
+    const made = this.#make(entry, making).finally(() => {
+      this.#makings.delete(made);
+      // What failed, and what could not be kept whole, is of no use to who comes later.
+      if (this.#entries.get(key) !== entry) return;
+      if (pack.isWhole && this.#options.bytesMax > 0) this.#expireLater(key, entry);
+      else this.#drop(key);
+    });
+    this.#makings.add(made);
+    return entry;
+  }
+
+  /** Never rejects: the readers are told. */
+  async #make({ pack, ending }: Entry, { spec, feed }: Making): Promise<void> {
+    try {
+      const { signal } = ending;
+      await using child = await this.#options.processes.start({ ...spec, signal });
+      child.stdin.on('error', () => {});
+      child.stdout.on('error', () => {});
+      const feeding = feed((bytes) => handOver(child.stdin, bytes, signal)).then(() => child.stdin.end());
+      const relaying = this.#relay(pack, child.stdout, signal);
+      const [fed, relayed] = await Promise.allSettled([feeding, relaying]);
+      const causes = [fed, relayed].flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []));
+      if (causes.length > 0) ending.abort(causes[0]);
+      const exit = await child.exit;
+      pack.finish(failureOf({ exit, spec, causes }));
+    } catch (cause) {
+      pack.finish(cause instanceof Fault ? cause : new Fault('process', 'git failed', { cause }));
+    }
+  }
+
+  async #relay(pack: MadePack, stdout: Parameters<typeof readChunk>[0], signal: AbortSignal): Promise<void> {
+    for (let chunk = await readChunk(stdout, signal); chunk !== undefined; chunk = await readChunk(stdout, signal)) {
+      await pack.add(chunk);
+    }
+  }
+
+  #expireLater(key: string, entry: Entry): void {
+    entry.cancelExpiry();
+    entry.cancelExpiry = this.#options.clock.after(this.#options.keepMs, () => {
+      if (this.#entries.get(key) !== entry) return;
+      if (entry.pack.isMaking) this.#expireLater(key, entry);
+      else this.#drop(key);
+    });
+  }
+
+  #drop(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#entries.delete(key);
+    entry.cancelExpiry();
+    // Closing a file can fail; nothing depends on it.
+    entry.pack.close().catch(() => {});
+  }
+}

@@ -1,0 +1,215 @@
+/** Identical fetches share one making, and a kept pack gives nobody what they may not have. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
+import { Fault } from '../../src/base/fault.ts';
+import { MadePack } from '../../src/upload/made-pack.ts';
+import { workspace } from '../support/workspace.ts';
+import { House, type HouseOptions, pkts } from './house.ts';
+
+const KEEPING: HouseOptions = { packCache: { bytesMax: 64 * 1024 * 1024, keepMs: 60_000 } };
+
+/** A repository with some history; its work tree. */
+async function fill(house: House, name: string, bytes = 1_000): Promise<string> {
+  const { path } = await house.create(name);
+  const work = join(house.directory, `${name}-work`);
+  await house.git(['init', '-q', '-b', 'main', work]);
+  for (let index = 0; index < 3; index += 1) {
+    writeFileSync(join(work, `file-${index}`), randomBytes(bytes));
+    await house.git(['add', '-A'], work);
+    await house.git(['commit', '-q', '-m', `change ${index}`], work);
+  }
+  await house.git(['push', '-q', path, 'main'], work);
+  return work;
+}
+
+async function clone(house: House, url: string, target: string, options: readonly string[] = []): Promise<string> {
+  const tree = join(house.directory, target);
+  await house.git(['clone', '-q', '--bare', ...options, url, tree]);
+  await house.git(['fsck', '--strict'], tree);
+  return house.git(['for-each-ref'], tree);
+}
+
+async function opened(
+  t: TestContext,
+  options = KEEPING,
+  bytes?: number,
+): Promise<{ house: House; url: string; work: string }> {
+  const house = await House.open(t, options);
+  const work = await fill(house, 'lab', bytes);
+  return { house, url: `${await house.openGit(t)}/lab`, work };
+}
+
+test('a second clone is served from what the first one left, by another transport too', async (t) => {
+  const { house, url } = await opened(t);
+  const first = await clone(house, url, 'one');
+  const started = house.processes.started;
+  assert.equal(await clone(house, url, 'two'), first);
+  assert.equal(await clone(house, `${await house.openHttp(t)}/lab`, 'three'), first);
+  assert.equal(house.processes.started, started, 'no process');
+  assert.deepEqual(house.asked, { hit: 2, joined: 0, miss: 1 });
+});
+
+test('clones at the same time share one making, of a pack larger than what stays in memory', async (t) => {
+  const { house, url } = await opened(t, KEEPING, 3_000_000);
+  await Promise.all(Array.from({ length: 8 }, (_, index) => clone(house, url, `at-once-${index}`)));
+  assert.equal(house.asked.miss, 1);
+  assert.equal(house.asked.hit + house.asked.joined, 7);
+});
+
+test('shallow clones, filters and later fetches are kept apart', async (t) => {
+  const { house, url, work } = await opened(t);
+  for (const [index, options] of [['--depth=1'], ['--filter=blob:none'], []].entries()) {
+    await clone(house, url, `kind-${index}`, options);
+  }
+  assert.equal(house.asked.hit, 0);
+  await house.git(['commit', '-q', '--allow-empty', '-m', 'later'], work);
+  await house.git(['push', '-q', house.repository('lab').path, 'main'], work);
+  assert.match(await clone(house, url, 'later'), new RegExp(await house.git(['rev-parse', 'main'], work)));
+});
+
+test('a tag that is put on an old commit comes with the next clone', async (t) => {
+  const { house, url, work } = await opened(t);
+  await clone(house, url, 'before', ['--single-branch']);
+  await house.git(['tag', '-a', '-m', 'one', 'v1', 'HEAD~1'], work);
+  await house.git(['push', '-q', house.repository('lab').path, 'v1'], work);
+  assert.match(await clone(house, url, 'behind', ['--single-branch']), /refs\/tags\/v1/);
+});
+
+test('who may not read a branch is refused what another just fetched', async (t) => {
+  const { house, url, work } = await opened(t);
+  await house.git(['checkout', '-q', '-b', 'secret'], work);
+  await house.git(['commit', '-q', '--allow-empty', '-m', 'secret'], work);
+  await house.git(['push', '-q', house.repository('lab').path, 'secret'], work);
+  await clone(house, url, 'all');
+  const oid = await house.git(['rev-parse', 'secret'], work);
+  house.mayRead = (refname) => refname === 'refs/heads/main';
+  const words = pkts('command=fetch', 'object-format=sha1', '0001', `want ${oid}`, 'done', '0000');
+  const asked = await house.say(words, { name: 'lab', mode: 'rpc' });
+  assert.match(asked.output.toString('latin1'), /ERR upload-pack: not our ref/);
+  assert.doesNotMatch(await clone(house, url, 'some'), /secret/);
+});
+
+test('a fetch that does not fit is served, and nothing of it stays', async (t) => {
+  const { house, url } = await opened(t, { packCache: { bytesMax: 100_000, keepMs: 60_000 } }, 400_000);
+  const first = await clone(house, url, 'one');
+  assert.equal(await clone(house, url, 'two'), first);
+  assert.deepEqual(house.asked, { hit: 0, joined: 0, miss: 2 });
+});
+
+test('without a place for files, fetches are served as ever', async (t) => {
+  const { house, url } = await opened(t, KEEPING, 400_000);
+  rmSync(join(house.directory, 'packs'), { recursive: true });
+  await clone(house, url, 'one');
+  assert.deepEqual(
+    await Promise.all([clone(house, url, 'two'), clone(house, url, 'three')]).then((refs) => refs.length),
+    2,
+  );
+});
+
+test('a making that fails is told to its client and not kept', async (t) => {
+  const { house, url, work } = await opened(t);
+  const blob = await house.git(['rev-parse', 'HEAD:file-0'], work);
+  // A small push leaves loose objects.
+  const loose = join(house.repository('lab').path, 'objects', blob.slice(0, 2), blob.slice(2));
+  renameSync(loose, `${loose}-aside`);
+  const failed = await house.tryGit(['clone', '-q', url, join(house.directory, 'broken')]);
+  assert.notEqual(failed.code, 0);
+  assert.match(failed.stderr, /remote: (?:aborting due to possible repository corruption|the server could not complete this)/);
+  renameSync(`${loose}-aside`, loose);
+  await clone(house, url, 'mended');
+  assert.deepEqual(house.asked, { hit: 0, joined: 0, miss: 2 });
+});
+
+test('what nobody asks for again is let go', async (t) => {
+  const clock = handClock();
+  const { house, url } = await opened(t, { ...KEEPING, clock });
+  await clone(house, url, 'one');
+  clock.pass(60_001);
+  await clone(house, url, 'two');
+  assert.equal(house.asked.miss, 2);
+});
+
+function handClock(): Clock & { pass(ms: number): void } {
+  const waiting = new Map<() => void, number>();
+  let nowMs = 0;
+  return {
+    ...systemClock,
+    after(ms, callback) {
+      waiting.set(callback, nowMs + ms);
+      return () => waiting.delete(callback);
+    },
+    pass(ms) {
+      nowMs += ms;
+      for (const [callback, dueMs] of [...waiting]) if (dueMs <= nowMs && waiting.delete(callback)) callback();
+    },
+  };
+}
+
+const endless = new AbortController().signal;
+
+function room(bytesMax: number): { take(bytes: number): boolean; giveBack(bytes: number): void; held: number } {
+  return {
+    held: 0,
+    take(bytes) {
+      if (this.held + bytes > bytesMax) return false;
+      this.held += bytes;
+      return true;
+    },
+    giveBack(bytes) {
+      this.held -= bytes;
+    },
+  };
+}
+
+async function collect(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
+  const all: Buffer[] = [];
+  for await (const chunk of chunks) all.push(Buffer.from(chunk));
+  return Buffer.concat(all);
+}
+
+test('a reader that rests keeps neither the maker nor another reader waiting', async (t) => {
+  const held = room(10_000_000);
+  const pack = new MadePack({ directory: workspace(t), room: held, name: 'a' });
+  const resting = pack.read(endless);
+  const quick = collect(pack.read(endless));
+  const bytes = randomBytes(1_000_000);
+  for (let at = 0; at < bytes.length; at += 50_000) await pack.add(bytes.subarray(at, at + 50_000));
+  pack.finish();
+  assert.ok((await quick).equals(bytes));
+  assert.ok((await collect(resting)).equals(bytes), 'in its own time');
+  assert.equal(held.held, bytes.length);
+  await pack.close();
+  assert.equal(held.held, 0);
+});
+
+test('where nothing more can be kept, all readers get the rest in step', async (t) => {
+  const held = room(300_000);
+  const pack = new MadePack({ directory: workspace(t), room: held, name: 'a' });
+  const readers = [collect(pack.read(endless)), collect(pack.read(endless))];
+  const bytes = randomBytes(1_000_000);
+  for (let at = 0; at < bytes.length; at += 70_000) await pack.add(bytes.subarray(at, at + 70_000));
+  pack.finish();
+  for (const read of await Promise.all(readers)) assert.ok(read.equals(bytes));
+  assert.equal(pack.isWhole, false);
+  assert.equal(held.held, 0);
+});
+
+test('a maker whose readers have all gone is told so, and a failed one tells its readers', async (t) => {
+  const pack = new MadePack({ directory: workspace(t), room: room(10), name: 'a' });
+  const gone = new AbortController();
+  const reading = collect(pack.read(gone.signal));
+  const adding = pack.add(Buffer.alloc(100));
+  gone.abort();
+  await assert.rejects(reading, { code: 'aborted' });
+  await adding.catch((error: unknown) => assert.ok(error instanceof Fault));
+  await assert.rejects(pack.add(Buffer.alloc(100)), { code: 'aborted' });
+  const failing = new MadePack({ directory: workspace(t), room: room(1_000), name: 'b' });
+  const told = collect(failing.read(endless));
+  await failing.add(Buffer.alloc(10));
+  failing.finish(new Fault('process', 'git failed'));
+  await assert.rejects(told, { code: 'process' });
+});
