@@ -10,6 +10,7 @@ export interface Metrics {
   /** A git process was started. `subcommand` is of the spawner's allow-list. */
   gitProcess(subcommand: string): void;
   refCache(result: 'hit' | 'miss'): void;
+  packCache(result: 'hit' | 'joined' | 'miss'): void;
   /** Bytes that went over the wire, seen from the gate. */
   bytes(direction: 'in' | 'out', transport: string, count: number): void;
   push(outcome: string, ms: number): void;
@@ -40,6 +41,7 @@ class PromMetrics implements Metrics {
   readonly #requests: Histogram<'transport' | 'service' | 'outcome'>;
   readonly #gitProcesses: Counter<'subcommand'>;
   readonly #refCache: Counter<'result'>;
+  readonly #packCache: Counter<'result'>;
   readonly #bytes: Counter<'direction' | 'transport'>;
   readonly #pushes: Histogram<'outcome'>;
   readonly #journalSyncs: Histogram;
@@ -74,6 +76,9 @@ class PromMetrics implements Metrics {
     });
     this.#gitProcesses = counter('git_processes_total', 'Git processes started.', ['subcommand']);
     this.#refCache = counter('ref_cache_total', 'Look-ups in the ref cache.', ['result']);
+    this.#packCache = counter('pack_cache_total', 'Packs asked for: at hand, read along while made, or made.', [
+      'result',
+    ]);
     this.#bytes = counter('bytes_total', 'Bytes on the wire, seen from the gate.', ['direction', 'transport']);
     this.#journalLines = counter('journal_lines_total', 'Lines of the audit journal on disk.', []);
     this.#logins = counter('logins_total', 'Credentials shown.', ['transport', 'outcome']);
@@ -102,6 +107,10 @@ class PromMetrics implements Metrics {
 
   refCache(result: 'hit' | 'miss'): void {
     this.#refCache.inc({ result });
+  }
+
+  packCache(result: 'hit' | 'joined' | 'miss'): void {
+    this.#packCache.inc({ result });
   }
 
   bytes(direction: 'in' | 'out', transport: string, count: number): void {

@@ -204,6 +204,20 @@ export const SETTINGS = {
     max: 100_000,
     meaning: 'of these, by one user or one anonymous address',
   },
+  packCacheBytesMax: {
+    key: 'fetch.cache-bytes-max',
+    type: 'bytes',
+    default: '1 GiB',
+    min: 0,
+    meaning: 'disk for packs of fetches that may be asked for again; 0: only fetches at the same time share one',
+  },
+  packCacheKeep: {
+    key: 'fetch.cache-keep',
+    type: 'duration',
+    default: '1h',
+    min: 1000,
+    meaning: 'how long a pack is kept that nobody asks for again',
+  },
   isolation: {
     key: 'isolation.mode',
     type: 'choice',

@@ -2,6 +2,8 @@
  * Everything but the doors, built from the bottom up: data directory, store, journal, git, catalogue, directory, policy,
  * push and fetch, the walk, the commands. Recovery happens on the way, before anything can be asked for.
  */
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { PolicyDesk } from '../access/desk.ts';
 import type { PolicyHolder } from '../access/holder.ts';
 import type { JournalEntry } from '../audit/entry.ts';
@@ -67,6 +69,19 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
   const ground = await layGround(config, stack);
   const spine = await raiseSpine(config, ground, stack);
   const { site: siteRoom, ...parts } = spine;
+  const upload = createUpload({
+    processes: spine.processes,
+    refs: spine.refs,
+    clock: systemClock,
+    log: ground.log,
+    metrics: ground.metrics,
+    packCache: {
+      directory: await emptyDirectory(join(config.dataDirectory, 'cache')),
+      bytesMax: config.settings.packCacheBytesMax,
+      keepMs: config.settings.packCacheKeep,
+    },
+  });
+  stack.defer(() => upload.close());
   const walk = createWalk({
     ...parts,
     ...(siteRoom === undefined
@@ -79,13 +94,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
     journal: ground.journal,
     log: ground.log,
     clock: systemClock,
-    upload: createUpload({
-      processes: spine.processes,
-      refs: spine.refs,
-      clock: systemClock,
-      log: ground.log,
-      metrics: ground.metrics,
-    }),
+    upload,
     metrics: ground.metrics,
     limits: { runningMax: config.settings.requestsMax, perPrincipalMax: config.settings.requestsPerUserMax },
   });
@@ -149,6 +158,13 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
 async function isRepositoryOf(catalogue: Catalogue, text: string): Promise<boolean> {
   const name = parseRepositoryName(text);
   return name.kind === 'ok' && (await catalogue.find(name.value)) !== undefined;
+}
+
+/** Files in it have no names while they are used: what is found was left by a crash between two system calls. */
+async function emptyDirectory(path: string): Promise<string> {
+  await rm(path, { recursive: true, force: true });
+  await mkdir(path, { mode: 0o700 });
+  return path;
 }
 
 function houseEntry(event: 'start' | 'stop', reason: string): JournalEntry {

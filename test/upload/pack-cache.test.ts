@@ -118,7 +118,10 @@ test('a making that fails is told to its client and not kept', async (t) => {
   renameSync(loose, `${loose}-aside`);
   const failed = await house.tryGit(['clone', '-q', url, join(house.directory, 'broken')]);
   assert.notEqual(failed.code, 0);
-  assert.match(failed.stderr, /remote: (?:aborting due to possible repository corruption|the server could not complete this)/);
+  assert.match(
+    failed.stderr,
+    /remote: (?:aborting due to possible repository corruption|the server could not complete this)/,
+  );
   renameSync(`${loose}-aside`, loose);
   await clone(house, url, 'mended');
   assert.deepEqual(house.asked, { hit: 0, joined: 0, miss: 2 });
