@@ -13,14 +13,16 @@ import { openDoors, type Doors } from './house/doors.ts';
 import { nextSteps, readyLine, urlsOf, type Urls } from './house/banner.ts';
 import { openRooms, type Rooms } from './house/rooms.ts';
 import { awaitStop } from './house/signals.ts';
-import { startControlSocket, type ControlSocket } from './api/control-server.ts';
-import { isOnDemand, watchOnDemand } from './house/on-demand.ts';
+import { startControlSocket, type ControlSocket, type ControlSocketOptions } from './api/control-server.ts';
+import { isOnDemand, relieveOnDemand, watchOnDemand } from './house/on-demand.ts';
 import { siteDoor } from './house/site-door.ts';
 
 export interface House {
   readonly rooms: Rooms;
   readonly doors: Doors;
   readonly control: ControlSocket;
+  /** A gate that a person starts asked this one, which nobody did, to make room. */
+  readonly relieved: Promise<void>;
   /** Lines for a person, behind the ready line. */
   readonly greeting: string;
   /** No new requests; running ones get up to `BOUNDS.drainMs`; then everything is closed. */
@@ -43,7 +45,13 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   const stopping = new AbortController();
   const socket = await controlPath(config.dataDirectory);
   stack.defer(() => socket[Symbol.asyncDispose]());
-  const control = await startControl(rooms, { path: socket.path, config, signal: stopping.signal });
+  const { promise: relieved, resolve: onRelieve } = Promise.withResolvers<void>();
+  const control = await startControl(rooms, {
+    path: socket.path,
+    config,
+    signal: stopping.signal,
+    ...(isOnDemand(process.env) ? { onRelieve } : {}),
+  });
   stack.defer(() => control.close());
   const doors = await openDoors(rooms, config);
   stack.defer(() => doors.close());
@@ -54,6 +62,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
     rooms,
     doors,
     control,
+    relieved,
     greeting: nextSteps({
       urls,
       program,
@@ -76,16 +85,15 @@ export async function openHouse(options: HouseOptions): Promise<House> {
 
 async function startControl(
   rooms: Rooms,
-  { path, config, signal }: { readonly path: string; readonly config: Config; readonly signal: AbortSignal },
+  { config, ...options }: Pick<ControlSocketOptions, 'path' | 'signal' | 'onRelieve'> & { readonly config: Config },
 ): Promise<ControlSocket> {
   const site = rooms.site && (await siteDoor({ site: rooms.site, dataDirectory: config.dataDirectory }));
   return startControlSocket({
-    path,
+    ...options,
     commands: rooms.commands,
     principal: () => localPrincipal(rooms),
     ...(site === undefined ? {} : { site }),
     clock: systemClock,
-    signal,
   });
 }
 
@@ -100,7 +108,7 @@ async function localPrincipal({ directory }: Rooms): Promise<Parsed<Principal>> 
 export async function serveHouse(options: HouseOptions): Promise<number> {
   let open: House | undefined;
   using stop = awaitStop({ onHangUp: () => void reload(open) });
-  const opening = openHouse(options);
+  const opening = openInPlace(options);
   const house = await Promise.race([opening, stop.asked.then(() => undefined)]);
   if (house === undefined) {
     // Asked to stop before it was open: what is half done is finished and closed again.
@@ -117,12 +125,29 @@ export async function serveHouse(options: HouseOptions): Promise<number> {
       { dataDirectory, idleMs: settings.gitoliteIdle, control, walk: rooms.walk, clock: systemClock },
       vanish,
     );
-    await Promise.race([stop.asked, end.idle]);
+    await Promise.race([stop.asked, end.idle, house.relieved]);
   } else {
     await stop.asked;
   }
   await house.close();
   return 0;
+}
+
+/** As `openHouse`; a gate that a launcher started in this directory makes room. */
+async function openInPlace(options: HouseOptions): Promise<House> {
+  const deadlineMs = systemClock.monotonicMs() + BOUNDS.drainMs + BOUNDS.closeGraceMs;
+  let isLeaving = false;
+  for (;;) {
+    try {
+      return await openHouse(options);
+    } catch (error) {
+      const isTaken = error instanceof Fault && error.code === 'busy';
+      if (!isTaken || isOnDemand(process.env) || systemClock.monotonicMs() > deadlineMs) throw error;
+      // Asked again each time: a launcher may have been quicker to start another one.
+      if (await relieveOnDemand(options.config.dataDirectory)) isLeaving = true;
+      if (!isLeaving) throw error;
+    }
+  }
 }
 
 /** Nothing is closed: what lies at the names that this gate knows may be the next one's. */

@@ -1,6 +1,6 @@
 /** The client's side of the control socket: the command line talks to the running gate through it. */
 import { createConnection, type Socket } from 'node:net';
-import type { Readable, Writable } from 'node:stream';
+import { Writable, type Readable } from 'node:stream';
 import { Fault } from '../base/fault.ts';
 import { encodeFrame, FrameReader, STDIN_CREDIT_BYTES, type Frame, FRAME_BYTES_MAX } from './frames.ts';
 import { encodeSiteCall, type SiteCall } from './site-call.ts';
@@ -18,6 +18,8 @@ export interface ControlConnection {
    * @throws Fault 'aborted' where the gate ends after it took the call.
    */
   call(call: SiteCall, streams: SiteStreams): Promise<number | undefined>;
+  /** Asks a gate that was started on demand to end. False: it was started by a person, and stays. */
+  relieve(): Promise<boolean>;
   close(): void;
 }
 
@@ -86,6 +88,20 @@ class ClientConnection implements ControlConnection {
     } finally {
       signal?.removeEventListener('abort', onAbort);
       this.#stdin?.pause();
+      this.#socket.destroy();
+    }
+  }
+
+  async relieve(): Promise<boolean> {
+    const unheard = new Writable({
+      write(_chunk, _encoding, done) {
+        done();
+      },
+    });
+    try {
+      this.#socket.write(encodeFrame('relieve'));
+      return (await this.#listen({ stdout: unheard, stderr: unheard })) === 0;
+    } finally {
       this.#socket.destroy();
     }
   }
@@ -184,6 +200,7 @@ class ClientConnection implements ControlConnection {
       case 'run':
       case 'part':
       case 'site':
+      case 'relieve':
       case 'stdin':
       case 'cancel':
         throw new Fault('bad-input', 'gate sent a frame out of place', { context: { type: frame.type } });

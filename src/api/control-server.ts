@@ -25,6 +25,8 @@ export interface ControlSocketOptions {
   readonly principal: () => Promise<Parsed<Principal>>;
   /** Where this gate serves a gitolite site: its programs. */
   readonly site?: SiteDoor;
+  /** Asked to make room for another gate; absent: this one stays. */
+  readonly onRelieve?: () => void;
   readonly clock: Clock;
   /** Aborted when running commands must end. */
   readonly signal?: AbortSignal;
@@ -175,6 +177,10 @@ class ControlSession {
         this.#begin();
         void this.#run(frame.payload);
         return;
+      case 'relieve':
+        this.#begin();
+        void this.#relieve();
+        return;
       case 'part':
         this.#gather(frame.payload);
         return;
@@ -199,6 +205,12 @@ class ControlSession {
       default:
         frame.type satisfies never;
     }
+  }
+
+  async #relieve(): Promise<void> {
+    const { onRelieve } = this.#options;
+    await this.#finish(onRelieve === undefined ? 1 : 0, []);
+    onRelieve?.();
   }
 
   #begin(): void {

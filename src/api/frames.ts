@@ -12,6 +12,8 @@ export const FRAME_TYPES = {
   part: 0x50,
   /** Client: the invocation's last part. */
   site: 0x53,
+  /** Client, first: a gate that was started on demand makes room for one that a person starts. */
+  relieve: 0x4b,
   /** Client: standard input; an empty one ends it. */
   stdin: 0x49,
   /** Client: stop the command. */

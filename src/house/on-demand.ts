@@ -3,7 +3,10 @@
  * while, and at once when its data directory is not its own any more (removed, or removed and made anew).
  */
 import { stat } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { connectControl } from '../api/control-client.ts';
 import type { Clock } from '../base/clock.ts';
+import { controlPath } from './control-path.ts';
 
 export interface OnDemandParts {
   readonly dataDirectory: string;
@@ -20,6 +23,7 @@ export interface OnDemandEnd extends Disposable {
 }
 
 const LOOK_MS = 500;
+const RELIEVE_POLL_MS = 50;
 
 /** Set by a launcher in the environment of the gate that it starts. */
 export function isOnDemand(env: Readonly<Record<string, string | undefined>>): boolean {
@@ -57,4 +61,13 @@ export async function watchOnDemand(parts: OnDemandParts, onLost: () => void): P
       cancel();
     },
   };
+}
+
+/** Asks the gate of a directory to make room, and gives it a moment. False: none answers, or a person started it. */
+export async function relieveOnDemand(dataDirectory: string): Promise<boolean> {
+  await using socket = await controlPath(dataDirectory);
+  const asked = await connectControl(socket.path);
+  const isLeaving = await asked?.relieve();
+  await delay(RELIEVE_POLL_MS);
+  return isLeaving === true;
 }

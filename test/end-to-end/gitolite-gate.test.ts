@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, test, type TestContext } from 'node:test';
 import { Account, OWN_PROGRAMS } from '../support/account.ts';
+import { startGate } from '../support/gate.ts';
 import { hasProgram } from '../support/workspace.ts';
 
 const LAUNCHERS = hasProgram('perl') ? (['perl', 'node'] as const) : (['node'] as const);
@@ -101,4 +102,14 @@ test('a gate that nobody asks ends, and the next call starts another', { timeout
   await gone(old);
   assert.equal(existsSync(join(dataOf(site), 'control.sock')), false);
   assert.equal((await site.gitolite(['query-rc', 'GL_REPO_BASE'])).code, 0);
+});
+
+test('a gate that a person starts takes the place of one that nobody did', { timeout: 60_000 }, async (t) => {
+  const site = account(t);
+  assert.equal((await site.gitolite(['setup', '-a', 'admin'])).code, 0);
+  const old = gateOf(site);
+  const gate = await startGate(t, { data: dataOf(site), home: site.home, args: ['--gitolite', site.home] });
+  await gone(old);
+  assert.equal((await site.gitolite(['access', '-q', 'gitolite-admin', 'admin', 'W'])).code, 0);
+  assert.equal(gateOf(site), gate.pid);
 });
