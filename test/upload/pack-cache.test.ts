@@ -147,7 +147,7 @@ function handClock(): Clock & { pass(ms: number): void } {
     },
     pass(ms) {
       nowMs += ms;
-      for (const [callback, dueMs] of [...waiting]) if (dueMs <= nowMs && waiting.delete(callback)) callback();
+      for (const [callback, dueMs] of waiting) if (dueMs <= nowMs && waiting.delete(callback)) callback();
     },
   };
 }
