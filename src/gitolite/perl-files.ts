@@ -55,7 +55,8 @@ async function writeAll(rc: Rc, conf: Conf, isOver: () => boolean): Promise<void
 }
 
 function replaceText(path: string, text: string, rc: Rc): void {
-  if (textOf(path, Math.max(1, 2 * Buffer.byteLength(text))) !== text) writeText(path, text, rc);
+  const bytes = Buffer.byteLength(text);
+  if (statOf(path)?.size !== bytes || textOf(path, bytes) !== text) writeText(path, text, rc);
 }
 
 /** `gl-conf` of one repository. */
