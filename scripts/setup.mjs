@@ -38,6 +38,8 @@ const TEST_PROGRAMS = [
   { name: 'ssh', package: 'openssh-client', without: 'tests with the OpenSSH client are skipped' },
   { name: 'sshd', package: 'openssh-server', without: 'tests of a site behind OpenSSH are skipped' },
   { name: 'gitolite', package: 'gitolite3', without: 'comparisons with the real gitolite are skipped' },
+  { name: 'nginx', package: 'nginx-light', without: 'tests of a site behind nginx are skipped' },
+  { name: 'fcgiwrap', package: 'fcgiwrap', without: 'tests of a site behind nginx are skipped' },
   { name: 'ssh-keygen', package: 'openssh-client', without: 'tests that make keys are skipped' },
   { name: 'dbclient', package: 'dropbear-bin', without: 'tests with dbclient are skipped' },
   { name: 'plink', package: 'putty-tools', without: 'tests with plink are skipped' },

@@ -1,10 +1,9 @@
 /** A real sshd on a loopback port, as the user who runs the test, for that user alone. */
 import { spawn } from 'node:child_process';
 import { accessSync, chmodSync, constants, mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { cleanEnvironment, expectRun, hasProgram, workspace, type Scope } from './workspace.ts';
+import { cleanEnvironment, expectRun, freePort, hasProgram, workspace, type Scope } from './workspace.ts';
 
 const PROGRAM = '/usr/sbin/sshd';
 
@@ -116,17 +115,4 @@ function clientCommand(about: {
     'LogLevel=ERROR',
   ];
   return `ssh -F none ${options.map((option) => `-o ${option}`).join(' ')}`;
-}
-
-/** Free a moment ago: sshd cannot be asked for a port of its own choice. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const bound = server.address();
-      server.close(() => {
-        resolve(typeof bound === 'object' && bound !== null ? bound.port : 0);
-      });
-    });
-  });
 }

@@ -1,6 +1,7 @@
 /** Temporary directories, real git and other programs for tests: nothing of the machine's own configuration shows through. */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -99,4 +100,17 @@ export async function expectRun(program: string, args: readonly string[], option
 /** False where a program that only some machines have is missing: the test says so and is skipped. */
 export function hasProgram(name: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${name}`], { stdio: 'ignore' }).status === 0;
+}
+
+/** Free a moment ago: for programs that cannot be asked for a port of their own choice. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const bound = server.address();
+      server.close(() => {
+        resolve(typeof bound === 'object' && bound !== null ? bound.port : 0);
+      });
+    });
+  });
 }
