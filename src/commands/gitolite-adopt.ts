@@ -205,6 +205,7 @@ function withConf(run: Run, conf: Plan['conf']): Run {
   const asItIs: Site = {
     home: site.home,
     current: conf,
+    keyFiles: site.keyFiles,
     rc: (env) => site.rc(env),
     conf: () => Promise.resolve(conf),
     compile: (other) => site.compile(other),

@@ -7,7 +7,7 @@ import { statOf } from './disk.ts';
 import type { Rc } from './rc.ts';
 import { dies } from './words.ts';
 
-const FILES_MAX = 20_000;
+const FILES_MAX = 200_000;
 const DEPTH_MAX = 40;
 
 export interface SiteSources {

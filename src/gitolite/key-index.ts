@@ -1,14 +1,14 @@
 /**
  * Whose key it is: the keys of a site's `keydir` by fingerprint. Folders are looked at again after each compile and once in
- * a while, and only files that changed are read again.
+ * a while, and only files that
+ * changed are read again (key-files.ts).
  */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BOUNDS } from '../base/bounds.ts';
 import type { Clock } from '../base/clock.ts';
-import { Stint } from '../base/stint.ts';
+import type { KeyFiles } from './key-files.ts';
 import type { Rc } from './rc.ts';
-import { fingerprintOfBlob, keyIn, userOfKeyFile } from './site-keys.ts';
+import { userOfKeyFile } from './site-keys.ts';
 import { isAbsent } from './small-file.ts';
 import { USER_WORD } from './words.ts';
 
@@ -19,16 +19,11 @@ export interface HeldKey {
 }
 
 export interface KeyIndexParts {
-  readonly rc: () => Promise<Rc>;
+  readonly rc: () => Promise<Pick<Rc, 'adminBase'>>;
+  readonly files: KeyFiles;
   /** Another number after each compile. */
   readonly revision: () => number;
   readonly clock: Clock;
-}
-
-interface KnownFile {
-  readonly stamp: string;
-  readonly fingerprint: string | undefined;
-  readonly held: HeldKey | undefined;
 }
 
 const LOOK_AGAIN_MS = 1_000;
@@ -37,7 +32,6 @@ const DEPTH_MAX = 40;
 
 export class KeyIndex {
   readonly #parts: KeyIndexParts;
-  #files = new Map<string, KnownFile>();
   #byFingerprint: ReadonlyMap<string, HeldKey> = new Map();
   /** Folder -> when a name in it changed last. */
   #folders = new Map<string, string>();
@@ -84,19 +78,12 @@ export class KeyIndex {
     const folders = new Map<string, string>();
     const paths: string[] = [];
     await this.#walk(top, { folders, paths, depth: 0 });
-    const files = new Map<string, KnownFile>();
     const byFingerprint = new Map<string, HeldKey>();
-    const stint = new Stint(this.#parts.clock);
-    for (const path of paths.sort()) {
-      const file = await this.#file(path);
-      if (file === undefined) continue;
-      files.set(path, file);
-      const { fingerprint, held } = file;
-      if (fingerprint !== undefined && held !== undefined && !byFingerprint.has(fingerprint))
-        byFingerprint.set(fingerprint, held);
-      if (stint.isOver) await stint.rest();
+    for (const [path, { fingerprint, key }] of await this.#parts.files.read(paths.sort())) {
+      const user = userOfKeyFile(path);
+      if (fingerprint === undefined || key === undefined || !USER_WORD.test(user)) continue;
+      if (!byFingerprint.has(fingerprint)) byFingerprint.set(fingerprint, { user, line: key });
     }
-    this.#files = files;
     this.#byFingerprint = byFingerprint;
     this.#folders = folders;
   }
@@ -116,23 +103,6 @@ export class KeyIndex {
       const path = join(folder, entry.name);
       if (entry.isDirectory() && depth < DEPTH_MAX) await this.#walk(path, { ...found, depth: depth + 1 });
       else if (entry.isFile() && entry.name.endsWith('.pub') && paths.length < FILES_MAX) paths.push(path);
-    }
-  }
-
-  async #file(path: string): Promise<KnownFile | undefined> {
-    const stamp = await stampOf(path);
-    const known = this.#files.get(path);
-    if (known?.stamp === stamp) return known;
-    try {
-      const text = (await readFile(path, 'latin1')).slice(0, BOUNDS.siteNoteBytesMax);
-      const key = keyIn(text);
-      const user = userOfKeyFile(path);
-      if (key === undefined || !USER_WORD.test(user)) return { stamp, fingerprint: undefined, held: undefined };
-      const fingerprint = fingerprintOfBlob(Buffer.from(key.encoded, 'base64'));
-      return { stamp, fingerprint, held: { user, line: `${key.type} ${key.encoded}` } };
-    } catch (error) {
-      if (isAbsent(error)) return undefined;
-      throw error;
     }
   }
 }

@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { compileSite } from './compile.ts';
 import { readInForce } from './in-force.ts';
 import { RepositoryFiles } from './disk.ts';
+import { KeyFiles } from './key-files.ts';
 import { PerlFiles } from './perl-files.ts';
 import { PhysicalRepositories } from './physical.ts';
 import type { ProgramStarter } from './program-starter.ts';
@@ -29,6 +30,7 @@ export function openSite(options: SiteOptions): Site {
 class OpenSite implements Site {
   readonly home: string;
   readonly programs?: ProgramStarter;
+  readonly keyFiles: KeyFiles;
   readonly #readRc: ReadRc;
   readonly #files: RepositoryFiles;
   readonly #physical: PhysicalRepositories;
@@ -43,6 +45,7 @@ class OpenSite implements Site {
 
   constructor({ home, readRc, programs, clock }: SiteOptions) {
     this.#files = new RepositoryFiles(clock);
+    this.keyFiles = new KeyFiles(clock);
     this.#physical = new PhysicalRepositories(clock);
     this.home = home;
     if (programs !== undefined) this.programs = programs;

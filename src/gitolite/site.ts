@@ -3,6 +3,7 @@ import type { CompiledConf } from '../access/gitolite/compile-conf.ts';
 import type { ConfChange } from '../access/gitolite/conf-change.ts';
 import type { ConfPolicy } from '../access/gitolite/conf-policy.ts';
 import type { ConfRepository } from '../access/gitolite/rule-index.ts';
+import type { KeyFiles } from './key-files.ts';
 import type { ProgramStarter } from './program-starter.ts';
 import type { Rc } from './rc.ts';
 import type { Env, Run } from './run.ts';
@@ -28,6 +29,8 @@ export interface Site {
   readonly home: string;
   /** What starts the site's own programs. Undefined: this process itself. */
   readonly programs?: ProgramStarter;
+  /** Of `keydir`. */
+  readonly keyFiles: KeyFiles;
   rc(env: Env): Promise<Rc>;
   /** What is in force; compiled from the files on first use. Where no conf ever compiled: one that allows nothing. */
   conf(rc: Rc): Promise<SiteConf>;

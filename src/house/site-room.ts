@@ -55,7 +55,6 @@ export interface SiteRoom {
 
 export interface SiteRoomParts {
   readonly store: Store;
-  readonly processes: GitProcesses;
   readonly clock: Clock;
   readonly log: Pick<Log, 'info'>;
 }
@@ -107,7 +106,7 @@ export function openSiteRoom(home: string, { readRc, umask }: SiteSettings, part
   };
   const catalogue = new SiteCatalogue({ site, rc, store, clock, log: (text, fields) => log.info(fields, text) });
   const runs = new Runs();
-  const keys = new KeyIndex({ rc, revision: () => site.current?.revision ?? 0, clock });
+  const keys = new KeyIndex({ rc, files: site.keyFiles, revision: () => site.current?.revision ?? 0, clock });
   const users = new SiteUsers({
     outerGroups: async (user) => {
       const run = await newRun(quietOptions(home, new AbortController().signal));

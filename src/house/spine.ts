@@ -64,8 +64,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   await catalogue.recover();
   await directory.recover();
   const policy = new PolicyHolder({ store, processes, log, clock });
-  const site =
-    siteSettings && openSiteRoom(config.settings.gitoliteHome, siteSettings, { store, processes, clock, log });
+  const site = siteSettings && openSiteRoom(config.settings.gitoliteHome, siteSettings, { store, clock, log });
   if (site !== undefined) stack.use(site.programs);
   const governed = site === undefined ? policy : new GovernedPolicy(policy, site.site);
   const receive = createReceive({

@@ -4,6 +4,7 @@ import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
+import { KeyFiles } from '../../src/gitolite/key-files.ts';
 import { KeyIndex } from '../../src/gitolite/key-index.ts';
 import { fingerprintOfKey } from '../../src/gitolite/site-keys.ts';
 import { workspace } from '../support/workspace.ts';
@@ -30,7 +31,7 @@ async function place(t: TestContext): Promise<Place> {
   let revision = 1;
   const clock: Clock = { ...systemClock, monotonicMs: () => nowMs };
   return {
-    index: new KeyIndex({ rc, revision: () => revision, clock }),
+    index: new KeyIndex({ rc, files: new KeyFiles(clock), revision: () => revision, clock }),
     keydir,
     key(name) {
       const file = join(keys, name);

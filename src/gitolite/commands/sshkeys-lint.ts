@@ -1,11 +1,12 @@
 /** `sshkeys-lint`: looks for what is wrong with the keys of a site: which one leads to whom, and which never will. */
 import { join, resolve } from 'node:path';
+import { filesBelow } from '../conf-sources.ts';
 import { getOptions } from '../getopt.ts';
 import { glWarn } from '../gl-log.ts';
 import { readInput } from '../input.ts';
 import type { Run } from '../run.ts';
 import { readSiteFile } from '../site-file.ts';
-import { fingerprintIn, keyFiles } from '../ssh-key-text.ts';
+import { fingerprintOfKey } from '../site-keys.ts';
 import { showUsage } from '../usage.ts';
 import { dies } from '../words.ts';
 import type { SiteCommand } from './command.ts';
@@ -74,7 +75,7 @@ class Lint {
   }
 
   async #lookAtLine(text: string, line: number, isInside: boolean): Promise<void> {
-    const fingerprint = fingerprintIn(text);
+    const fingerprint = fingerprintOfKey(text);
     if (fingerprint === undefined) {
       await glWarn(this.#run, `Bad line: ${text}\n`);
       return;
@@ -94,7 +95,7 @@ class Lint {
   async assertLeadsTo(name: string): Promise<void> {
     const text = await readSiteFile(resolve(this.#run.cwd, `${name}.pub`));
     if (text === undefined) throw dies(`file not found: ${name}.pub\n`);
-    const user = this.#userOf(fingerprintIn(text.toString()));
+    const user = this.#userOf(fingerprintOfKey(text.toString()));
     if (user === `user ${name}`) return;
     throw dies(
       `\t\t*** FATAL ***\n${name}.pub maps to ${user}, not ${name}.\nYou will not be able to access gitolite with this key.\n`,
@@ -106,13 +107,13 @@ class Lint {
     const files =
       given.length > 0
         ? given.map((name) => ({ name, path: resolve(this.#run.cwd, name) }))
-        : (await keyFiles(keydir)).map((name) => ({ name, path: join(keydir, name) }));
+        : filesBelow(keydir, '.pub', { followsLinks: false }).map((name) => ({ name, path: join(keydir, name) }));
     if (files.length > 0) await this.#say('==== checking pubkeys:\n');
     const seen = new Map<string, string>();
     for (const { name, path } of files) {
       const text = await readSiteFile(path);
       if (text === undefined) throw dies(`file not found: ${name}\n`);
-      const fingerprint = fingerprintIn(text.toString());
+      const fingerprint = fingerprintOfKey(text.toString());
       if (fingerprint === undefined) {
         await glWarn(this.#run, `Bad line: ${path}\n`);
         continue;

@@ -5,12 +5,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { parsePublicKey } from '../../identity/public-key.ts';
+import { filesBelow } from '../conf-sources.ts';
 import { inputLines, readInput } from '../input.ts';
 import { changeKeys, type HushedGit } from '../key-change.ts';
 import { assertAsker } from '../rights.ts';
 import type { Run } from '../run.ts';
 import { readSiteFile } from '../site-file.ts';
-import { fingerprintIn, keyFiles } from '../ssh-key-text.ts';
+import { fingerprintOfKey } from '../site-keys.ts';
 import { refuses, showUsage } from '../usage.ts';
 import { dies } from '../words.ts';
 import type { SiteCommand } from './command.ts';
@@ -82,7 +83,7 @@ const OPERATIONS: ReadonlyMap<string, ReadonlyMap<string, Operation>> = new Map(
 
 async function keysOf(run: Run, user: string): Promise<Keys> {
   const keys = { active: [] as string[], adding: [] as string[], leaving: [] as string[] };
-  for (const path of await keyFiles(keydirOf(run))) {
+  for (const path of filesBelow(keydirOf(run), '.pub', { followsLinks: false })) {
     const owner = basename(path).replace(/(?:@[^.]+)?\.pub$/, '');
     if (owner === user) keys.active.push(path);
     else if (owner === `zzz-marked-for-add-${user}`) keys.adding.push(path);
@@ -221,7 +222,7 @@ function marked(state: 'add' | 'del', user: string, id: string): string {
 }
 
 async function fingerprintOfFile(path: string): Promise<string> {
-  const fingerprint = fingerprintIn((await readSiteFile(path))?.toString() ?? '');
+  const fingerprint = fingerprintOfKey((await readSiteFile(path))?.toString() ?? '');
   if (fingerprint === undefined) throw dies('does not seem to be a valid pubkey\n');
   return fingerprint;
 }

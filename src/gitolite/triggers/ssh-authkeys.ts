@@ -1,5 +1,5 @@
 /** `post-compile/ssh-authkeys`: the keys of `keydir` as lines of the account's authorized_keys, between gitolite's marks. */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { isPlainWord } from '../../access/gitolite/words.ts';
 import { Stint } from '../../base/stint.ts';
@@ -9,6 +9,7 @@ import { glWarn } from '../gl-log.ts';
 import { isTrue, scalarOf } from '../rc-value.ts';
 import type { Run } from '../run.ts';
 import { fingerprintOfKey, userOfKeyFile } from '../site-keys.ts';
+import { inTurn } from '../turns.ts';
 import { dies } from '../words.ts';
 import type { BuiltInTrigger } from './trigger.ts';
 
@@ -21,12 +22,16 @@ export const SSH_AUTHKEYS: BuiltInTrigger = {
     if (statOf(`${run.rc.adminBase}/keydir`)?.isDirectory() !== true) return;
     const shell = shellOf(run);
     const path = await authorizedKeysFile(run);
-    const old = textOf(path, LIST_BYTES_MAX);
-    const foreign = foreignLines(old);
     const isNamed = [...own, ...args].some((word) => /^--?(?:kfn|key-file-name)$/.test(word));
-    const lines = await linesOfKeys(run, { shell, isNamed, seen: fingerprintsOf(foreign) });
-    const text = `${[...foreign, '# gitolite start', ...lines, '# gitolite end'].join('\n')}\n`;
-    if (text !== old) writeText(path, text, { umask: run.rc.umask, mode: 0o600 });
+    // Who read the keys before somebody changed them must not write after who read them then.
+    const lines = await inTurn(run, path, async () => {
+      const old = textOf(path, LIST_BYTES_MAX);
+      const foreign = foreignLines(old);
+      const ours = await linesOfKeys(run, { shell, isNamed, seen: fingerprintsOf(foreign) });
+      const text = `${[...foreign, '# gitolite start', ...ours, '# gitolite end'].join('\n')}\n`;
+      if (text !== old) writeText(path, text, { umask: run.rc.umask, mode: 0o600, isSynced: true });
+      return ours;
+    });
     if (lines.length === 0) await glWarn(run, 'you have no keys left; I hope you intended to do that!');
   },
 };
@@ -88,14 +93,15 @@ async function linesOfKeys(run: Run, { shell, isNamed, seen }: Lines): Promise<r
   const setting = rc.values['AUTH_OPTIONS'];
   const options = isTrue(setting) ? scalarOf(setting) : DEFAULT_OPTIONS;
   const lines: string[] = [];
+  const keydir = `${rc.adminBase}/keydir`;
+  const names = filesBelow(keydir, '.pub', { followsLinks: false });
+  const files = await run.site.keyFiles.read(names.map((name) => `${keydir}/${name}`));
   const stint = new Stint();
-  for (const name of filesBelow(`${rc.adminBase}/keydir`, '.pub', { followsLinks: false })) {
-    const file = `keydir/${name}`;
-    const text = readFileSync(`${rc.adminBase}/${file}`, 'utf8');
-    await noteKey(run, { file, text, seen });
-    const [line = '', ...more] = text.replace(/\n$/, '').split('\n');
-    if (text === '' || more.length > 0) await glWarn(run, `${file} does not contain exactly 1 line; ignoring`);
-    else lines.push(`command="${shell} ${userOfKeyFile(file)}${isNamed ? ` ${file}` : ''}",${options} ${line}`);
+  for (const [path, { fingerprint, soleLine }] of files) {
+    const file = path.slice(rc.adminBase.length + 1);
+    await noteKey(run, { file, fingerprint, seen });
+    if (soleLine === undefined) await glWarn(run, `${file} does not contain exactly 1 line; ignoring`);
+    else lines.push(`command="${shell} ${userOfKeyFile(file)}${isNamed ? ` ${file}` : ''}",${options} ${soleLine}`);
     if (stint.isOver) await stint.rest();
   }
   return lines;
@@ -104,10 +110,10 @@ async function linesOfKeys(run: Run, { shell, isNamed, seen }: Lines): Promise<r
 /** @throws `dies` where it is no key: nobody's lines are written then. */
 async function noteKey(
   run: Run,
-  { file, text, seen }: { readonly file: string; readonly text: string; readonly seen: Map<string, string> },
+  about: { readonly file: string; readonly fingerprint: string | undefined; readonly seen: Map<string, string> },
 ): Promise<void> {
+  const { file, fingerprint, seen } = about;
   if (!isPlainWord(file)) throw dies(`bad pubkey file '${file}'`);
-  const fingerprint = fingerprintOfKey(text);
   if (fingerprint === undefined) throw dies(`fingerprinting failed for '${file}': ${file} is not a public key file.`);
   const other = seen.get(fingerprint);
   if (other === undefined) seen.set(fingerprint, file);

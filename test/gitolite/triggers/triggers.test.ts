@@ -9,6 +9,7 @@ import { Fault } from '../../../src/base/fault.ts';
 import { compileConf } from '../../../src/access/gitolite/compile-conf.ts';
 import { ConfPolicy } from '../../../src/access/gitolite/conf-policy.ts';
 import { DEFAULT_SETTINGS } from '../../../src/access/gitolite/conf-settings.ts';
+import { KeyFiles } from '../../../src/gitolite/key-files.ts';
 import type { Rc, RcValue } from '../../../src/gitolite/rc.ts';
 import type { Env, Run } from '../../../src/gitolite/run.ts';
 import { BUILT_IN_TRIGGERS } from '../../../src/gitolite/triggers/all.ts';
@@ -63,6 +64,7 @@ function ground(scope: TestContext, { values = {}, conf = 'repo lab\n', hostname
     site: {
       home,
       current: inForce,
+      keyFiles: new KeyFiles(systemClock),
       rc: async () => rc,
       conf: async () => inForce,
       compile: async () => {},
