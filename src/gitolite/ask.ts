@@ -80,15 +80,25 @@ export async function warnOfPermissions(run: Run, { permissions }: Pick<SiteRepo
   for (const warning of permissionWarnings(permissions, run.rc.roles)) await glWarn(run, warning);
 }
 
+/** The first of them: who owns a repository writes the lines, and everybody who comes near it pays for what is said. */
 export function permissionWarnings(permissions: string, roles: ReadonlySet<string>): readonly string[] {
-  return permissions.split('\n').flatMap((line) => {
-    const text = line.replace(/^\s+/, '').replace('=', ' ').replace(/^@/, '');
-    if (text.startsWith('#')) return [];
-    const [role, ...members] = wordsOf(text);
-    if (role === undefined) return [];
-    if (role !== 'CREATOR' && !roles.has(role)) return [`role '${role}' not allowed, ignoring`];
-    return members.filter((member) => !isUserWord(member)).map((member) => `ignoring '${member}' in perms line`);
-  });
+  const warnings: string[] = [];
+  for (const line of permissions.split('\n')) {
+    if (warnings.length >= WARNINGS_MAX) break;
+    warnings.push(...warningsOf(line, roles).slice(0, WARNINGS_MAX - warnings.length));
+  }
+  return warnings;
+}
+
+const WARNINGS_MAX = 20;
+
+function warningsOf(line: string, roles: ReadonlySet<string>): readonly string[] {
+  const text = line.replace(/^\s+/, '').replace('=', ' ').replace(/^@/, '');
+  if (text.startsWith('#')) return [];
+  const [role, ...members] = wordsOf(text);
+  if (role === undefined) return [];
+  if (role !== 'CREATOR' && !roles.has(role)) return [`role '${role}' not allowed, ignoring`];
+  return members.filter((member) => !isUserWord(member)).map((member) => `ignoring '${member}' in perms line`);
 }
 
 /** For one invocation, as gitolite remembers them. */

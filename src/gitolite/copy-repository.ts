@@ -5,6 +5,7 @@
 import { readdir, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncDirectory, syncFile } from '../base/durable.ts';
+import { inCreation } from './create-repository.ts';
 import { CREATOR_FILE, repositoryPath, statOf } from './disk.ts';
 import { hookLinks, makeDirectory } from './hooks.ts';
 import { runProgram } from './programs.ts';
@@ -38,9 +39,11 @@ export async function copyRepository(run: Run, { from, to, user }: CopyOptions):
     await writeSiteFile(run, join(temporary, 'gl-forked-from'), { data: `${from}\n` });
     await linkHooks(run, join(temporary, 'hooks'));
     await syncTree(temporary);
-    await rename(temporary, target);
-    await syncDirectory(parent);
-    return 0;
+    return await inCreation(run, to, async () => {
+      await rename(temporary, target);
+      await syncDirectory(parent);
+      return 0;
+    });
   } catch (error) {
     if (!isTaken(error)) throw error;
     return await refuses(run, `'${to}' already exists or you are not allowed to create it`);

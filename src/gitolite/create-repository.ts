@@ -64,9 +64,7 @@ export function isIdle(rc: Rc, point: TriggerPoint): boolean {
 
 /** For a user: with PRE_CREATE, the creator's name, POST_CREATE. @param attempt what the user did: R, W, perms-c, fork ... */
 export async function createWild(run: Run, name: string, user: string, attempt: string): Promise<void> {
-  const turns = creations.get(run.site) ?? new Turns();
-  creations.set(run.site, turns);
-  await turns.run(repositoryPath(run.rc, name), async () => {
+  await inCreation(run, name, async () => {
     // Somebody else was first: it is theirs, and must not become ours.
     if (statOf(repositoryPath(run.rc, name)) !== undefined) return;
     await trigger(run, 'PRE_CREATE', [name, user, attempt]);
@@ -76,6 +74,13 @@ export async function createWild(run: Run, name: string, user: string, attempt: 
     });
     await trigger(run, 'POST_CREATE', [name, user, attempt]);
   });
+}
+
+/** What comes to lie under a name does so in turn: one that is half made looks like a place that is free. */
+export function inCreation<T>(run: Run, name: string, task: () => Promise<T>): Promise<T> {
+  const turns = creations.get(run.site) ?? new Turns();
+  creations.set(run.site, turns);
+  return turns.run(repositoryPath(run.rc, name), task);
 }
 
 /** What is being made on each site. */

@@ -24,7 +24,8 @@ export const GROUPS_FILE = 'gl-repo-groups';
 export const SENTINEL_FILE = 'gl-conf';
 
 const FILES = [CREATOR_FILE, PERMISSIONS_FILE, GROUPS_FILE] as const;
-const FILE_BYTES_MAX = 1024 * 1024;
+/** Of such a file. */
+export const FILE_BYTES_MAX = 1024 * 1024;
 /** Of a file with a line for each repository or key of the site. */
 export const LIST_BYTES_MAX = 256 * 1024 * 1024;
 /** Repositories whose files are remembered. */
@@ -140,14 +141,16 @@ export interface WriteOptions {
   readonly umask: number;
   /** Before the umask. Default 0o666. */
   readonly mode?: number;
+  /** It is on disk, and not only its name, before the old one is gone. */
+  readonly isSynced?: boolean;
 }
 
 /** Replaces the file whole, as gitolite does: a file that was there keeps its mode. */
-export function writeText(path: string, text: string, { umask, mode = 0o666 }: WriteOptions): void {
+export function writeText(path: string, text: string, { umask, mode = 0o666, isSynced = false }: WriteOptions): void {
   const old = statOf(path);
   const temporary = `${path}.${randomBytes(6).toString('hex')}`;
   try {
-    writeFileSync(temporary, text, { flag: 'wx', mode: 0o600 });
+    writeFileSync(temporary, text, { flag: 'wx', mode: 0o600, flush: isSynced });
     chmodSync(temporary, old === undefined ? mode & ~umask : old.mode & 0o7777);
     renameSync(temporary, path);
   } catch (error) {

@@ -8,6 +8,9 @@ import type { Rc } from './rc.ts';
 
 export const ADMIN_REPOSITORY = 'gitolite-admin';
 
+/** What the gate keeps beside the conf: its data, and what was there before it took the site over. */
+export const GATE_NAMES = ['gatehouse', 'before-gatehouse'] as const;
+
 /** Logged as gitolite logs it: an administrator on the server goes around the rules. */
 const UPDATE_HOOK = `#!/bin/sh
 # Pushes come through the gate, which decides about them and does not run this file. A git that runs it goes around the
@@ -35,6 +38,10 @@ done
 
 if git ls-tree --name-only master | grep -Eqx 'hooks|logs'; then
     echo "FATAL: no files/dirs called 'hooks' or 'logs' are allowed" >&2
+    exit 1
+fi
+if git ls-tree --name-only master | grep -Eqx '${GATE_NAMES.join('|')}'; then
+    echo "FATAL: no files/dirs called '${GATE_NAMES.join("' or '")}' are allowed" >&2
     exit 1
 fi
 

@@ -68,8 +68,9 @@ export class SiteDoor {
   /** The exit code. Never throws: what goes wrong is said on standard error. */
   async invoke(invocation: SiteInvocation): Promise<number> {
     // The first process of a chain gives the chain its number in the log, and closes its account there.
-    const isFirst = (invocation.env['GL_TID'] ?? '') === '';
-    const env = isFirst ? { ...invocation.env, GL_TID: String(invocation.pid) } : invocation.env;
+    const told = invocation.program === 'gitolite' ? invocation.env : withoutClients(invocation.env);
+    const isFirst = (told['GL_TID'] ?? '') === '';
+    const env = isFirst ? { ...told, GL_TID: String(invocation.pid) } : told;
     const call = { ...invocation, env };
     try {
       if (call.program === 'gitolite') return await this.#gitolite(call, isFirst);
@@ -91,3 +92,15 @@ export class SiteDoor {
     return this.#parts.command({ user: undefined, transport: 'local', address: 'local', argv, signal }, task);
   }
 }
+
+/**
+ * Without what a client may have set and what would steer us or git: sshd hands over what it accepts of a client's
+ * environment, a web server each header as a variable, `Proxy` as HTTP_PROXY. Test harnesses are no clients.
+ */
+function withoutClients(env: Env): Env {
+  if ('G3T_USER' in env) return env;
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !STEERING.test(name) || TELLING.test(name)));
+}
+
+const STEERING = /^(?:GL_|G3T_|GIT_|HTTP_PROXY$)/;
+const TELLING = /^GIT_(?:PROTOCOL$|PROJECT_ROOT$|HTTP_EXPORT_ALL$|AUTHOR_|COMMITTER_)/;

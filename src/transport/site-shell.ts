@@ -10,7 +10,7 @@ import { glExtra, glLog } from '../gitolite/gl-log.ts';
 import { runGitolite } from '../gitolite/gitolite.ts';
 import { inputTriggers } from '../gitolite/run-triggers.ts';
 import { withEnv, type Env, type Run } from '../gitolite/run.ts';
-import { dies, ends, exitOf, fatalText, REMOTE_COMMAND, REPOSITORY_WORD } from '../gitolite/words.ts';
+import { dies, ends, exitOf, fatalText, REMOTE_COMMAND, REPOSITORY_WORD, USER_WORD } from '../gitolite/words.ts';
 import type { Outcome, Transport } from '../request/request.ts';
 import { parseProtocol } from './door.ts';
 import { cgiEntry, type Cgi } from './site-cgi.ts';
@@ -87,9 +87,12 @@ async function converse(call: Call, parts: ShellParts): Promise<number> {
   const input = await inputTriggers(call.run, { user: callerIn(argv), command: line });
   if (input.kind === 'exit') return input.code;
   const { user, command } = input;
+  // Commands take an invocation of nobody's for one of the account itself.
+  if (user === '') throw dies("invalid user ''");
   const run = withEnv(input.run, { SSH_ORIGINAL_COMMAND: command, GL_USER: user });
   const git = parseGitLine(command);
-  if (git === undefined)
+  // Git's requests have URLs of their own, whose types of content no page of another site can send.
+  if (git === undefined || (call.cgi !== undefined && call.cgi.request === undefined))
     return remoteCommand({ ...call, run }, { command: command === '' ? 'info' : command, user, parts });
   const inRepository = withEnv(run, { GL_REPO: git.repository });
   return serveGit({ ...call, run: inRepository }, { git, user, parts });
@@ -107,6 +110,8 @@ async function arrive(
   const words = user === undefined ? argv : [user];
   const from = via === 'file' ? [] : [`FROM=${address}`];
   await glLog(run, via, `ARGV=${words.join(',')}`, `SOC=${line}`, ...from);
+  // A name that people give themselves on the web: `-s` would be the word that lets a trigger give a shell.
+  if (user !== undefined && user !== '' && !USER_WORD.test(user)) throw dies(`invalid user '${user}'`);
   // Test harnesses look for these lines.
   if (via === 'file' && /git-\w+-pack/.test(line)) {
     await run.warn(`TRACE: gsh(${words.join(')(')})\nTRACE: gsh(SOC=${line})\n`);

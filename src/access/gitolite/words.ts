@@ -35,6 +35,8 @@ export function insaneRepository(name: string): string | undefined {
   const isPlain = isPlainWord(name);
   if (isPlain && name.includes('..')) return `'${name}' contains '..'`;
   if (isPlain && name.includes('.git/')) return `'${name}' contains '.git/'`;
+  // Another spelling of a path would be asked about by other rules than the repository that lies there.
+  if (isPlain && /\/\.?(?:\/|$)/.test(name)) return `'${name}' has an empty part, or one that is '.'`;
   if (name.endsWith('.git')) return `'${name}' ends with '.git'`;
   return undefined;
 }

@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { writeFileDurably } from '../../base/durable.ts';
 import { Fault } from '../../base/fault.ts';
 import { linkStatOf, statOf, targetOf } from '../disk.ts';
-import { SITE_HOOKS } from '../hooks.ts';
+import { GATE_NAMES, SITE_HOOKS } from '../hooks.ts';
 import { IN_FORCE_FILE } from '../in-force.ts';
 import type { Rc } from '../rc.ts';
 import type { Run } from '../run.ts';
@@ -15,7 +15,7 @@ import { dies } from '../words.ts';
 import { pointKeysTo, readKeysFile } from './keys-file.ts';
 import type { Plan } from './plan.ts';
 
-const FOLDER = 'before-gatehouse';
+const [, FOLDER] = GATE_NAMES;
 const MANIFEST = 'manifest.json';
 
 interface Kept {

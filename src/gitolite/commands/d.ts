@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { moveIntoDurably } from '../../base/durable.ts';
+import { inCreation } from '../create-repository.ts';
 import { CREATOR_FILE, isDiskName, repositoryPath, statOf } from '../disk.ts';
 import { makeDirectory } from '../hooks.ts';
 import { localStamp } from '../local-time.ts';
@@ -102,11 +103,13 @@ async function restore(run: Run, name: string, user: string): Promise<number> {
   const creator = isName ? await readSiteFile(join(trashed, CREATOR_FILE)) : undefined;
   if (creator?.toString().replace(/\n+$/, '') !== user) return refuses(run, `'${name}' is not yours!`);
   const path = repositoryPath(run.rc, home);
-  if (statOf(path) !== undefined) return refuses(run, `'${home}' already exists`);
-  makeDirectory(dirname(path), run.rc);
-  await moveIntoDurably(trashed, path);
-  await run.print(`'${name}' restored to '${home}'\n`);
-  return 0;
+  return inCreation(run, home, async () => {
+    if (statOf(path) !== undefined) return refuses(run, `'${home}' already exists`);
+    makeDirectory(dirname(path), run.rc);
+    await moveIntoDurably(trashed, path);
+    await run.print(`'${name}' restored to '${home}'\n`);
+    return 0;
+  });
 }
 
 /** TRASH_CAN: absolute, or below the repositories. */

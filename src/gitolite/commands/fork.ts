@@ -2,6 +2,7 @@
 import { isTrue } from '../rc-value.ts';
 import { askerOf } from '../run.ts';
 import { copyRepository } from '../copy-repository.ts';
+import { isDiskName } from '../disk.ts';
 import { may, quietly } from '../rights.ts';
 import { trigger } from '../run-triggers.ts';
 import { refuses, showUsage } from '../usage.ts';
@@ -22,9 +23,10 @@ the right to read. It is the same as pushing a clone of FROM to TO, but takes no
     if (!isTrue(from) || from === '-h' || !isTrue(to)) return showUsage(run, fork);
     const user = askerOf(run);
     if (user === undefined) return refuses(run, 'GL_USER not set');
-    if (!(await quietly(run, () => may(run, from, 'R'))))
+    if (!(await quietly(run, () => may(run, from, 'R'))) || !isDiskName(from))
       return refuses(run, `'${from}' does not exist or you are not allowed to read it`);
-    if (!(await quietly(run, () => may(run, to, '^C'))))
+    // What is no name can be asked about, as a pattern can, but would lead into another repository.
+    if (!(await quietly(run, () => may(run, to, '^C'))) || !isDiskName(to))
       return refuses(run, `'${to}' already exists or you are not allowed to create it`);
     const code = await copyRepository(run, { from, to, user });
     if (code !== 0) return code;

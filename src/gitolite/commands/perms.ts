@@ -1,7 +1,7 @@
 /** `perms`: who has which role in a repository that somebody made; kept in its gl-perms. */
 import { assertSane } from '../ask.ts';
 import { createWild } from '../create-repository.ts';
-import { PERMISSIONS_FILE, repositoryPath } from '../disk.ts';
+import { FILE_BYTES_MAX as PERMISSIONS_BYTES_MAX, PERMISSIONS_FILE, repositoryPath } from '../disk.ts';
 import { glLog, glWarn } from '../gl-log.ts';
 import { inputLines } from '../input.ts';
 import { isTrue } from '../rc-value.ts';
@@ -143,7 +143,11 @@ async function readPerms(run: Run, name: string): Promise<string> {
 }
 
 async function writePerms(run: Run, name: string, lines: readonly string[]): Promise<void> {
-  await writeSiteFile(run, permsFile(run, name), { data: Buffer.from(lines.join(''), 'latin1') });
+  const data = Buffer.from(lines.join(''), 'latin1');
+  // What could not be read again would end every command that looks at the repository.
+  if (data.length > PERMISSIONS_BYTES_MAX)
+    throw dies(`perms of '${name}' are larger than ${PERMISSIONS_BYTES_MAX} bytes`);
+  await writeSiteFile(run, permsFile(run, name), { data });
 }
 
 function permsFile(run: Run, name: string): string {

@@ -3,6 +3,7 @@
  * directory, compiled, POST_COMPILE. A wrong conf is taken all the same and says FATAL to who pushed it, while the old one
  * stays in force; a site may have it refused instead.
  */
+import { dirname, isAbsolute, normalize } from 'node:path/posix';
 import { compileConf } from '../../access/gitolite/compile-conf.ts';
 import { CONF_ENTRY } from '../../access/gitolite/conf-lines.ts';
 import { renderProblem } from '../../access/problem.ts';
@@ -14,7 +15,7 @@ import type { Repository } from '../../repository/repository.ts';
 import type { Push, RefUpdate, Step, Verdict } from '../../receive/step.ts';
 import { settingsOf } from '../conf-sources.ts';
 import { runGitolite } from '../gitolite.ts';
-import { ADMIN_REPOSITORY } from '../hooks.ts';
+import { ADMIN_REPOSITORY, GATE_NAMES } from '../hooks.ts';
 import { runProgram } from '../programs.ts';
 import type { Run } from '../run.ts';
 import type { Runs } from '../runs.ts';
@@ -76,18 +77,50 @@ export async function putInForce(run: Run, gitDir: string): Promise<void> {
   }
 }
 
-/** Whether common hooks below LOCAL_CODE changed with it. @throws `dies` where it holds what the site keeps there itself. */
+type Ask = (args: readonly string[]) => Promise<string>;
+
+/**
+ * Whether common hooks below LOCAL_CODE changed with it.
+ * @throws `dies` where it holds what the site keeps there itself, or links that show other files as its conf.
+ */
 async function checkOut(run: Run, gitDir: string): Promise<boolean> {
   const git = async (args: readonly string[], stdout: 'collect' | 'show' = 'collect'): Promise<string> => {
     const env = { GIT_DIR: gitDir, GIT_WORK_TREE: run.rc.adminBase };
-    return (await runProgram(run, { file: 'git', args, env, cwd: run.rc.adminBase, stdout })).stdout;
+    const ended = await runProgram(run, { file: 'git', args, env, cwd: run.rc.adminBase, stdout });
+    if (ended.code !== 0) throw dies(`git ${args[0]} failed in ${run.rc.adminBase}`);
+    return ended.stdout;
   };
-  const names = (await git(['ls-tree', '--name-only', 'master'])).split('\n');
-  if (names.includes('hooks') || names.includes('logs'))
-    throw dies("no files/dirs called 'hooks' or 'logs' are allowed");
+  await assertHarmless(git);
   const isHookChanged = (await git(['diff', '--name-only', 'master'])).includes('/hooks/common/');
   await git(['checkout', '-f', '--quiet', 'master'], 'show');
   return isHookChanged;
+}
+
+/** Who pushes changes the site's files, and sees and changes no others: not all who may are administrators. */
+async function assertHarmless(git: Ask): Promise<void> {
+  const top = entriesOf(await git(['ls-tree', '-z', 'master']));
+  const names = new Set(top.map(({ path }) => path));
+  if (names.has('hooks') || names.has('logs')) throw dies("no files/dirs called 'hooks' or 'logs' are allowed");
+  for (const name of GATE_NAMES) if (names.has(name)) throw dies(`no files/dirs called '${name}' are allowed`);
+  for (const { path, mode } of top)
+    if (mode === LINK_MODE && (path === 'conf' || path === 'keydir')) throw dies(`'${path}' is a symbolic link`);
+  if (!names.has('conf')) return;
+  for (const { path, mode, oid } of entriesOf(await git(['ls-tree', '-r', '-z', 'master', 'conf/']))) {
+    if (mode !== LINK_MODE) continue;
+    const target = await git(['cat-file', 'blob', oid]);
+    const [first = ''] = normalize(`${dirname(path)}/${target}`).split('/');
+    if (isAbsolute(target) || !names.has(first))
+      throw dies(`'${path}' is a symbolic link to what is not in ${ADMIN_REPOSITORY}`);
+  }
+}
+
+const LINK_MODE = '120000';
+
+function entriesOf(listed: string): readonly { readonly mode: string; readonly oid: string; readonly path: string }[] {
+  return listed.split('\0').flatMap((line) => {
+    const [, mode = '', oid = '', path = ''] = /^(\d+) \w+ (\w+)\t(.+)$/s.exec(line) ?? [];
+    return path === '' ? [] : [{ mode, oid, path }];
+  });
 }
 
 interface Candidate {

@@ -49,7 +49,7 @@ async function allowShells(run: Run, own: readonly string[]): Promise<void> {
     const line = new RegExp(`/gitolite-shell ${RegExp.escape(user)}([" ].*?),no-pty `, 'g');
     text = text.replace(line, (_all, between) => `/gitolite-shell -s ${user}${between} `);
   }
-  writeText(path, text, { umask: run.rc.umask, mode: 0o600 });
+  writeText(path, text, { umask: run.rc.umask, mode: 0o600, isSynced: true });
 }
 
 /** Names behind `Shell` in the settings, or the name of a file that lists them, then names. */
