@@ -13,6 +13,8 @@ export interface Refex {
   textFor(user: string): string;
   /** Whether it matches at the start of `ref`; undefined: with this name in it, it is no pattern any more. */
   find(ref: string, user: string, meter: Meter): boolean | undefined;
+  /** Whether it is a pattern with the user's name in it. */
+  isPattern(user: string): boolean;
 }
 
 export class Refexes {
@@ -49,6 +51,10 @@ class FixedRefex implements Refex {
 
   find(ref: string, _user: string, meter: Meter): boolean | undefined {
     return this.#pattern?.find(ref, meter);
+  }
+
+  isPattern(): boolean {
+    return this.#pattern !== undefined;
   }
 }
 
@@ -87,6 +93,10 @@ class UserRefex implements Refex {
       ref.startsWith(this.#behind, length) &&
       (!this.#isWhole || ref.length === length + this.#behind.length)
     );
+  }
+
+  isPattern(user: string): boolean {
+    return (this.#isPlain && isPlain(user)) || this.#named.of(this.textFor(user)) !== undefined;
   }
 }
 

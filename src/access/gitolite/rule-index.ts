@@ -10,8 +10,10 @@ import { PatternTable } from './pattern-table.ts';
 import { Recent } from './recent.ts';
 import type { Refexes } from './refex.ts';
 import { Roles } from './roles.ts';
+import { RuleCells } from './rule-cells.ts';
+import { RuleKinds, type RuleKind } from './rule-kind.ts';
 import { bySequence, lastSettings, ReadyStanza, Standing, type ReadyRule } from './standing.ts';
-import { ALL, isPlainWord, isTrue } from './words.ts';
+import { ALL, isPlainWord, isTrue, isUserWord } from './words.ts';
 
 /** A repository as it lies on the site. */
 export interface ConfRepository {
@@ -41,15 +43,12 @@ const KNOWN_USERS_MAX = 20_000;
 
 /** Who asks: everything that the user counts as in rules. */
 export interface Subjects {
+  /** The name is one that a user can have. */
+  readonly isReal: boolean;
   readonly names: ReadonlySet<string>;
   /** Roles that the repository gives to one of them, with their `@`. */
   readonly roles: ReadonlySet<string>;
   /** Those of them that some rule is about, by number. */
-  readonly numbers: readonly number[];
-}
-
-interface KnownUser {
-  readonly names: ReadonlySet<string>;
   readonly numbers: readonly number[];
 }
 
@@ -64,7 +63,8 @@ const NO_ROLES: ReadonlySet<string> = new Set();
 export class RuleIndex {
   readonly #conf: Conf;
   readonly #known: ReadonlySet<string>;
-  readonly #refexes: Refexes;
+  readonly #kinds: RuleKinds;
+  readonly #cells = new RuleCells();
   readonly #patterns: PatternTable<string>;
   /** Member -> groups. */
   readonly #groupsOf = new Map<string, string[]>();
@@ -73,13 +73,13 @@ export class RuleIndex {
   readonly #ready = new Map<Stanza, ReadyStanza>();
   /** By name; what a repository counts as depends on its creator besides. */
   readonly #standings = new Recent<string, Standing>(KNOWN_REPOSITORIES_MAX);
-  readonly #users = new Recent<string, KnownUser>(KNOWN_USERS_MAX);
+  readonly #users = new Recent<string, Subjects>(KNOWN_USERS_MAX);
   #numbers: Map<string, number> | undefined;
 
   constructor(conf: Conf, { roles, patterns, refexes }: RuleIndexParts) {
     this.#conf = conf;
     this.#known = roles;
-    this.#refexes = refexes;
+    this.#kinds = new RuleKinds(refexes);
     this.#patterns = new PatternTable(patterns);
     this.#groupPatterns = new PatternTable(patterns);
     for (const key of conf.stanzas.keys()) if (!isPlainWord(key)) this.#patterns.add(key, key);
@@ -101,7 +101,14 @@ export class RuleIndex {
     if (known !== undefined && known.creator === creator) return known;
     const memberships = this.#findMemberships(repository, meter);
     const stanzas = this.#stanzasOf(memberships).map((stanza) => this.#readyStanza(stanza));
-    const standing = new Standing({ name, creator, memberships, stanzas, numberOf: this.#numberOf });
+    const standing = new Standing({
+      name,
+      creator,
+      memberships,
+      stanzas,
+      cells: this.#cells,
+      numberOf: this.#numberOf,
+    });
     if (isAlone && !meter.isSpent) this.#standings.set(name, standing);
     return standing;
   }
@@ -109,7 +116,7 @@ export class RuleIndex {
   #readyStanza(stanza: Stanza): ReadyStanza {
     const known = this.#ready.get(stanza);
     if (known !== undefined) return known;
-    const ready = new ReadyStanza(stanza, this.#refexes);
+    const ready = new ReadyStanza(stanza, this.#kinds);
     this.#ready.set(stanza, ready);
     return ready;
   }
@@ -140,27 +147,30 @@ export class RuleIndex {
 
   subjects({ name, outerGroups }: ConfUser, repository?: ConfRepository): Subjects {
     const user = outerGroups === undefined ? this.#userOf(name) : this.#withOuter(name, outerGroups);
-    const { names, numbers } = user;
-    if (repository?.exists !== true) return { names, numbers, roles: NO_ROLES };
+    if (repository?.exists !== true || (repository.permissions === '' && repository.creator === '')) return user;
+    const { isReal, names, numbers } = user;
     const { permissions, creator, roles: known = this.#known } = repository;
     const roles = this.#roles.of({ permissions, creator, user: name, groups: names, known });
-    return { names, roles, numbers: roles.size === 0 ? numbers : [...numbers, ...this.#numbersOf(roles)] };
+    return roles.size === 0 ? user : { isReal, names, roles, numbers: [...numbers, ...this.#numbersOf(roles)] };
   }
 
-  #userOf(name: string): KnownUser {
+  #userOf(name: string): Subjects {
     const known = this.#users.get(name);
     if (known !== undefined) return known;
+    const isReal = isTrue(name) && isUserWord(name);
     const names = new Set([name, ALL, ...(this.#groupsOf.get(name) ?? [])]);
-    const user = { names, numbers: this.#numbersOf(names) };
-    this.#users.set(name, user);
+    const user = { isReal, numbers: this.#numbersOf(names), names, roles: NO_ROLES };
+    // Anything may be asked for; names that nobody can have are not kept.
+    if (isReal) this.#users.set(name, user);
     return user;
   }
 
-  #withOuter(name: string, outerGroups: Iterable<string>): KnownUser {
+  #withOuter(name: string, outerGroups: Iterable<string>): Subjects {
     const user = this.#userOf(name);
     const outer = [...outerGroups].map(withAt).filter((group) => !user.names.has(group));
     if (outer.length === 0) return user;
-    return { names: new Set([...user.names, ...outer]), numbers: [...user.numbers, ...this.#numbersOf(outer)] };
+    const names = new Set([...user.names, ...outer]);
+    return { isReal: user.isReal, names, numbers: [...user.numbers, ...this.#numbersOf(outer)], roles: NO_ROLES };
   }
 
   #numbersOf(names: Iterable<string>): readonly number[] {
@@ -186,6 +196,11 @@ export class RuleIndex {
     return stanzas.flatMap((stanza) =>
       [...names, ...[...roles].filter((role) => !names.has(role))].flatMap((user) => stanza.of(user)).sort(bySequence),
     );
+  }
+
+  /** By the numbers that a standing's cells hold. */
+  get kinds(): readonly RuleKind[] {
+    return this.#kinds.all;
   }
 
   /** How many there are; those that are asked about are told by number. */

@@ -1,41 +1,17 @@
 /** Where a repository stands in a conf: the rules and settings of everything that it counts as, ready to be asked. */
 import type { ConfRule, ConfSetting, Stanza } from './conf.ts';
-import type { Refex, Refexes } from './refex.ts';
+import type { CellList, RuleCells } from './rule-cells.ts';
+import type { RuleKind, RuleKinds } from './rule-kind.ts';
 import { insaneRepository, isTrue } from './words.ts';
-
-/** `R`, `W`, `+`, `C`, `D`, `M`, `^C`, and `W`, `+` with an `M` behind: what is attempted. */
-export type Attempt = 'R' | 'W' | '+' | 'C' | 'D' | 'M' | '^C' | 'WM' | '+M' | 'CM' | 'DM';
-
-const PERMISSIONS: Readonly<Record<Attempt, RegExp>> = {
-  R: /R/,
-  W: /W/,
-  '+': /\+/,
-  C: /RW.*C/,
-  D: /D/,
-  M: /M/,
-  '^C': /^C/,
-  WM: /W.*M/,
-  '+M': /\+.*M/,
-  CM: /C.*M/,
-  DM: /D.*M/,
-};
-
-export function permits(permission: string, attempt: Attempt): boolean {
-  return PERMISSIONS[attempt].test(permission);
-}
 
 export interface ReadyRule {
   readonly rule: ConfRule;
-  readonly user: string;
-  readonly isRefusal: boolean;
-  readonly attempts: ReadonlySet<string>;
-  readonly refex: Refex;
+  readonly kind: RuleKind;
+  readonly kindNumber: number;
 }
 
 /** With more rules, those of a user are looked up; fewer are looked through, which is faster and needs no sorting. */
 const LOOKED_THROUGH_MAX = 64;
-
-const attemptsOf = new Map<string, ReadonlySet<string>>();
 
 /** The rules below one `repo` line. */
 export class ReadyStanza {
@@ -43,12 +19,12 @@ export class ReadyStanza {
   /** Where the first one stands in the order of the conf; those of different lines do not interleave. */
   readonly first: number;
   readonly size: number;
-  readonly #refexes: Refexes;
+  readonly #kinds: RuleKinds;
   readonly #byUser = new Map<string, readonly ReadyRule[]>();
 
-  constructor(stanza: Stanza, refexes: Refexes) {
+  constructor(stanza: Stanza, kinds: RuleKinds) {
     this.stanza = stanza;
-    this.#refexes = refexes;
+    this.#kinds = kinds;
     let size = 0;
     let first = Infinity;
     for (const list of stanza.rules.values()) {
@@ -64,7 +40,7 @@ export class ReadyStanza {
     if (known !== undefined) return known;
     const list = this.stanza.rules.get(user);
     if (list === undefined) return [];
-    const ready = list.flatMap((rule) => readyRule(rule, this.#refexes));
+    const ready = list.flatMap((rule) => readyRule(rule, this.#kinds));
     this.#byUser.set(user, ready);
     return ready;
   }
@@ -75,44 +51,51 @@ export class ReadyStanza {
   }
 }
 
-export class Standing {
-  /** What it counts as behind `repo`. */
-  readonly memberships: ReadonlySet<string>;
+export interface StandingParts {
+  readonly name: string;
   readonly creator: string;
-  /** In order. */
+  readonly memberships: ReadonlySet<string>;
   readonly stanzas: readonly ReadyStanza[];
-  /** The rules about it, in order, whoever else they are about; for each the number of its user. */
-  readonly rules: readonly ReadyRule[];
-  /** Undefined: there are too many to look through. */
-  readonly users: readonly number[] | undefined;
+  readonly cells: RuleCells;
+  readonly numberOf: (user: string) => number;
+}
+
+export class Standing {
+  // What each decision looks at comes first: in memory it is one line.
+  readonly creator: string;
+  /** From `start`, two numbers for each rule, in order, whoever it is about: of its user, of its kind. Undefined: too many to look through. */
+  readonly cells: Int32Array | undefined;
+  readonly start: number;
+  readonly end: number;
   /** What gitolite would die of, were it asked about; undefined: nothing. */
   readonly insane: string | undefined;
   /** Its name is one that a repository can have: no pattern, no group. */
   readonly isReal: boolean;
+  /** The rules in the same order. */
+  readonly rules: readonly ReadyRule[];
+  /** In order. */
+  readonly stanzas: readonly ReadyStanza[];
+  /** What it counts as behind `repo`. */
+  readonly memberships: ReadonlySet<string>;
   #settings: ReadonlyMap<string, ConfSetting> | undefined;
   #isDenying: boolean | undefined;
 
-  constructor({
-    name,
-    creator,
-    memberships,
-    stanzas,
-    numberOf,
-  }: {
-    readonly name: string;
-    readonly creator: string;
-    readonly memberships: ReadonlySet<string>;
-    readonly stanzas: readonly ReadyStanza[];
-    readonly numberOf: (user: string) => number;
-  }) {
-    this.memberships = memberships;
+  constructor({ name, creator, memberships, stanzas, cells, numberOf }: StandingParts) {
+    const sorted = stanzas.toSorted((a, b) => a.first - b.first);
+    const isShort = sorted.reduce((sum, { size }) => sum + size, 0) <= LOOKED_THROUGH_MAX;
+    const rules = isShort ? sorted.flatMap((stanza) => stanza.all()) : [];
+    const list: CellList | undefined = isShort
+      ? cells.add(rules.flatMap(({ rule, kindNumber }) => [numberOf(rule.user), kindNumber]))
+      : undefined;
     this.creator = creator;
-    this.stanzas = stanzas.toSorted((a, b) => a.first - b.first);
-    const isShort = this.stanzas.reduce((sum, { size }) => sum + size, 0) <= LOOKED_THROUGH_MAX;
-    this.rules = isShort ? this.stanzas.flatMap((stanza) => stanza.all()) : [];
-    this.users = isShort ? this.rules.map(({ user }) => numberOf(user)) : undefined;
+    this.cells = list?.cells;
+    this.start = list?.start ?? 0;
+    this.end = list?.end ?? 0;
     this.insane = insaneRepository(name);
     this.isReal = /^[0-9a-zA-Z][-0-9a-zA-Z._@/+]*$/.test(name);
+    this.rules = rules;
+    this.stanzas = sorted;
+    this.memberships = memberships;
   }
 
   /** The last setting of each key, as written. */
@@ -140,20 +123,10 @@ export function lastSettings(stanzas: readonly Stanza[]): ReadonlyMap<string, Co
   return new Map(settings.sort((a, b) => a.sequence - b.sequence).map((setting) => [setting.key, setting]));
 }
 
-function readyRule(rule: ConfRule, refexes: Refexes): ReadyRule[] {
-  const refex = refexes.of(rule.refex);
-  const { permission, user } = rule;
-  if (refex === undefined) return [];
-  return [{ rule, user, isRefusal: permission === '-', attempts: attemptsFor(permission), refex }];
-}
-
-/** Few permissions can be written, so each is looked at once. */
-function attemptsFor(permission: string): ReadonlySet<string> {
-  const known = attemptsOf.get(permission);
-  if (known !== undefined) return known;
-  const attempts = new Set(Object.keys(PERMISSIONS).filter((attempt) => permits(permission, attempt as Attempt)));
-  attemptsOf.set(permission, attempts);
-  return attempts;
+function readyRule(rule: ConfRule, kinds: RuleKinds): ReadyRule[] {
+  const kindNumber = kinds.numberOf(rule);
+  const kind = kindNumber === undefined ? undefined : kinds.all[kindNumber];
+  return kindNumber === undefined || kind === undefined ? [] : [{ rule, kind, kindNumber }];
 }
 
 export function bySequence(a: ReadyRule, b: ReadyRule): number {

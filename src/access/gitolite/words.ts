@@ -20,9 +20,21 @@ export function isPatternWord(text: string): boolean {
   return /^@?[[0-9a-zA-Z][-0-9a-zA-Z._@/+\\^$|()[\]*?{},]*$/.test(text);
 }
 
+/** Asked for each decision: a table is several times as fast as an expression. */
 export function isRefWord(text: string): boolean {
-  return /^[0-9a-zA-Z][-0-9a-zA-Z._@/+ :,]*$/.test(text);
+  if ((REF_CODES[text.charCodeAt(0)] ?? 0) !== FIRST) return false;
+  for (let index = 1; index < text.length; index += 1) {
+    if ((REF_CODES[text.charCodeAt(index)] ?? 0) === 0) return false;
+  }
+  return true;
 }
+
+const FIRST = 2;
+const REF_CODES = Uint8Array.from({ length: 128 }, (_none, code) => {
+  const text = String.fromCharCode(code);
+  if (/[0-9a-zA-Z]/.test(text)) return FIRST;
+  return /[-._@/+ :,]/.test(text) ? 1 : 0;
+});
 
 export function isUnsafeValue(text: string): boolean {
   return /[`~#$&()|;<>]/.test(text);
