@@ -13,7 +13,8 @@ export async function greeting(parts: CommandParts, origin: RequestOrigin, signa
   ];
   const rows: [string, string][] = [];
   let more = false;
-  for await (const { repository, rights } of readableRepositories(parts, { principal: origin.principal, signal })) {
+  const { principal, transport } = origin;
+  for await (const { repository, rights } of readableRepositories(parts, { principal, transport, signal })) {
     if (rows.length === SHOWN_MAX) {
       more = true;
       break;

@@ -27,6 +27,10 @@ export interface CommandParts {
     facts(name: string, user: string): Promise<RepositoryFacts | undefined>;
     /** @throws Fault where this is no user's name. */
     principal(user: string): Promise<Principal | undefined>;
+    /** What lies on its disk, in the order of names, each once; whether `principal` may read it is for the policy. */
+    list(asked: { readonly principal: Principal; readonly transport: string }): AsyncIterable<RepositoryFacts>;
+    /** Gives one line for people, by name. */
+    describer(): Promise<(name: string) => Promise<string>>;
   };
   readonly clock: Clock;
   readonly version: string;

@@ -37,6 +37,7 @@ export const SELF_COMMANDS: readonly Command[] = [
     details: [
       'PATTERN is a name, a folder (everything below it is listed), or a pattern with * and ?.',
       'R: you may read; RW: write too; a star: you own it.',
+      'Where a gitolite site is served, its repositories are listed as well.',
     ],
     flags: [{ name: '--verbose', short: '-v', meaning: 'owner and description too' }],
     examples: ['ls', 'ls -v team', "ls 'team/*-api'"],
@@ -133,18 +134,26 @@ function entryJson(entry: Entry): Json {
 }
 
 async function list(call: Call): Promise<Answer> {
-  const { args, parts, principal } = call;
+  const { args, parts, principal, signal, origin } = call;
   const pattern = args.optional('PATTERN');
   const verbose = args.has('--verbose');
+  const describe = await describer(parts);
   const rows: string[][] = [];
   const json: Json[] = [];
-  for await (const listed of readableRepositories(parts, { principal, signal: call.signal })) {
+  for await (const listed of readableRepositories(parts, { principal, transport: origin.transport, signal })) {
     const { repository, rights } = listed;
     if (pattern !== undefined && !isNamed(pattern, repository.name)) continue;
-    rows.push([rights, repository.name, ...(verbose ? [repository.owner, repository.description] : [])]);
-    json.push(listedJson(listed));
+    const description = verbose || call.json ? await describe(listed) : '';
+    rows.push([rights, repository.name, ...(verbose ? [repository.owner, description] : [])]);
+    json.push(listedJson(listed, description));
   }
   return done(json, table(rows));
+}
+
+async function describer({ siteAccess }: Call['parts']): Promise<(listed: Listed) => Promise<string>> {
+  const describe = await siteAccess?.describer();
+  return async ({ repository }) =>
+    repository.path === undefined ? ((await describe?.(repository.name)) ?? '') : repository.description;
 }
 
 function isNamed(pattern: string, name: string): boolean {
@@ -152,8 +161,10 @@ function isNamed(pattern: string, name: string): boolean {
   return /[*?]/.test(pattern) ? matchesGlob(pattern, name) : name === plain || name.startsWith(`${plain}/`);
 }
 
-function listedJson({ repository, mayWrite, isOwner }: Listed): Json {
-  const { name, owner, description, objectFormat, createdAt } = repository;
-  const created = new Date(createdAt).toISOString();
-  return { name, owner, description, objectFormat, createdAt: created, read: true, write: mayWrite, own: isOwner };
+function listedJson({ repository, mayWrite, isOwner }: Listed, description: string): Json {
+  const { name, owner } = repository;
+  const rights = { read: true, write: mayWrite, own: isOwner };
+  if (repository.path === undefined) return { name, owner, description, site: 'gitolite', ...rights };
+  const { objectFormat, createdAt } = repository;
+  return { name, owner, description, objectFormat, createdAt: new Date(createdAt).toISOString(), ...rights };
 }

@@ -10,10 +10,12 @@ import { newId, type Clock } from '../base/clock.ts';
 import { readFields } from '../base/fields.ts';
 import { GATE_DIRECTORY } from '../receive/quarantine.ts';
 import { readMark, writeMark, type HiddenRefs } from '../repository/bare.ts';
+import { ADMIN_REPOSITORY as HOUSE_REPOSITORY } from '../repository/lifecycle.ts';
 import type { RepositoryName } from '../repository/name.ts';
 import type { ConfFacts, Repository } from '../repository/repository.ts';
 import { Turns } from '../repository/turns.ts';
 import { listAll, type Store } from '../store/store.ts';
+import { isDiskName } from './disk.ts';
 import type { Rc } from './rc.ts';
 import type { Site, SiteRepository } from './site.ts';
 import { isAbsent, isThere } from './small-file.ts';
@@ -64,6 +66,13 @@ export class SiteCatalogue {
       if (isAbsent(error)) return undefined;
       throw error;
     }
+  }
+
+  /** Why the house makes no repository of this name: then both would have it, and nobody gets to the house's. */
+  async nameRefusal(name: RepositoryName): Promise<string | undefined> {
+    if (name === HOUSE_REPOSITORY || !isDiskName(name)) return undefined;
+    const { exists } = await this.#parts.site.repository(await this.#parts.rc(), name);
+    return exists ? `the gitolite site has a repository ${name}` : undefined;
   }
 
   /** Where it was seen last, or wherever it was moved to since. */
@@ -187,7 +196,8 @@ export class SiteCatalogue {
   }
 }
 
-function confOf({ creator, permissions, groups = [], roles = new Set(), isHooked }: SiteRepository): ConfFacts {
+/** What the files beside it say, for who decides. */
+export function confOf({ creator, permissions, groups = [], roles = new Set(), isHooked }: SiteRepository): ConfFacts {
   return { creator, permissions, groups, roles, ...(isHooked ? {} : { isUnhooked: true }) };
 }
 

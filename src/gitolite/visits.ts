@@ -13,6 +13,7 @@ import { warnOfPermissions } from './ask.ts';
 import { createWild } from './create-repository.ts';
 import { glLog } from './gl-log.ts';
 import { withOptions } from './options.ts';
+import type { Rc } from './rc.ts';
 import { askerOf, withEnv, type Env, type Run } from './run.ts';
 import { trigger } from './run-triggers.ts';
 import type { Runs } from './runs.ts';
@@ -77,7 +78,7 @@ export class Visits {
     { name, principal }: { readonly name: string; readonly principal: Principal },
   ): Promise<Run> {
     const bare = request.run ?? (await this.#parts.newRun(request, originEnv(request, name)));
-    const user = principal.kind === 'user' ? principal.name : anonymousUser(bare, request.transport);
+    const user = principal.kind === 'user' ? principal.name : anonymousUser(bare.rc, request.transport);
     // What is decided is decided by what is in force.
     await bare.site.conf(bare.rc);
     return withOptions(withEnv(bare, { GL_USER: user, GL_REPO: name }), name);
@@ -205,7 +206,7 @@ function originEnv({ service, address }: VisitRequest, name: string): Env {
 }
 
 /** Who comes without a name: by HTTP whom the settings name, else whom a git daemon acts for. */
-function anonymousUser({ rc }: Run, transport: string): string {
-  const named = rc.values['HTTP_ANON_USER'];
+export function anonymousUser({ values }: Pick<Rc, 'values'>, transport: string): string {
+  const named = values['HTTP_ANON_USER'];
   return transport === 'http' && typeof named === 'string' && named !== '' ? named : 'daemon';
 }

@@ -25,7 +25,8 @@ import type { SiteCommandWalk } from '../transport/site-door.ts';
 import { createUpload } from '../upload/upload.ts';
 import type { OpenDoors, Urls } from './banner.ts';
 import { layGround } from './ground.ts';
-import { composeDirectory, siteAccessOf, siteCommandsOf, siteCommandWalk } from './site-joints.ts';
+import { siteAccessOf } from './site-access.ts';
+import { composeDirectory, siteCommandsOf, siteCommandWalk } from './site-joints.ts';
 import type { SiteRoom } from './site-room.ts';
 import { localAdministrator, raiseSpine } from './spine.ts';
 

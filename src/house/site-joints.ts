@@ -1,5 +1,4 @@
 /** Where the house and its gitolite site meet: one directory, one login, one command line, one list to recover. */
-import { insaneRepository } from '../access/gitolite/words.ts';
 import { newId, type Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { CommandParts } from '../commands/parts.ts';
@@ -9,13 +8,11 @@ import type { SiteCatalogue } from '../gitolite/site-catalogue.ts';
 import { fingerprintOfBlob } from '../gitolite/site-keys.ts';
 import { isSiteUser } from '../gitolite/site-users.ts';
 import { isAdminRepository, putInForce } from '../gitolite/steps/admin-push.ts';
-import { dies, REPOSITORY_WORD, USER_WORD } from '../gitolite/words.ts';
+import { dies, USER_WORD } from '../gitolite/words.ts';
 import type { Directory } from '../identity/directory.ts';
 import { ANONYMOUS, type Principal } from '../identity/principal.ts';
 import type { RepositorySource } from '../receive/recovery.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
-import { ADMIN_REPOSITORY } from '../repository/lifecycle.ts';
-import type { RepositoryName } from '../repository/name.ts';
 import type { Walk } from '../request/walk.ts';
 import { listAll, type Store } from '../store/store.ts';
 import type { DoorWalk } from '../transport/door.ts';
@@ -77,26 +74,6 @@ export async function isAdminPending(store: Store, { catalogue }: Pick<SiteRoom,
 export async function followUpAdmin({ catalogue, ownRun }: Pick<SiteRoom, 'catalogue' | 'ownRun'>): Promise<void> {
   const repository = await catalogue.find(SITE_ADMIN_REPOSITORY);
   if (repository !== undefined) await putInForce(await ownRun(), repository.path);
-}
-
-/** For `access explain`: repositories and users as the conf sees them. */
-export function siteAccessOf({ site, catalogue, users }: SiteRoom): NonNullable<CommandParts['siteAccess']> {
-  return {
-    async facts(text, user) {
-      const name = text.replace(/^\//, '').replace(/\.git$/, '');
-      if (!REPOSITORY_WORD.test(name) || insaneRepository(name) !== undefined || name === ADMIN_REPOSITORY)
-        return undefined;
-      const rc = await site.rc({});
-      const { policy } = await site.conf(rc);
-      const found = await catalogue.find(name, rc);
-      if (found !== undefined) return found;
-      const conf = { creator: user, permissions: '', groups: [], roles: rc.roles };
-      // Of the site's own alphabet, as was asked above.
-      const phantom = { id: '', name: name as RepositoryName, owner: user, settings: {}, conf };
-      return policy.governsRepository(phantom) ? phantom : undefined;
-    },
-    principal: async (user) => (user === 'anonymous' ? ANONYMOUS : users.current(users.principal(user))),
-  };
 }
 
 /** `gatehouse gitolite ...`, as the account in its home. */

@@ -51,12 +51,15 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   const started = counted(ground.processes, metrics);
   const processes = siteSettings === undefined ? started : withAlternates(started);
   const refs = new RefCache({ processes, clock });
+  const site = siteSettings && openSiteRoom(config.settings.gitoliteHome, siteSettings, { store, clock, log });
+  if (site !== undefined) stack.use(site.programs);
   const catalogue = new Catalogue({
     store,
     processes,
     root: join(config.dataDirectory, 'repositories'),
     clock,
     ownerCheck: (owner) => checkUser(store, owner),
+    ...(site === undefined ? {} : { nameCheck: (name) => site.catalogue.nameRefusal(name) }),
     log: (text, fields) => log.info(fields, text),
   });
   const directory: Directory = new Directory({ store, clock, ownership: catalogue });
@@ -64,8 +67,6 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   await catalogue.recover();
   await directory.recover();
   const policy = new PolicyHolder({ store, processes, log, clock });
-  const site = siteSettings && openSiteRoom(config.settings.gitoliteHome, siteSettings, { store, clock, log });
-  if (site !== undefined) stack.use(site.programs);
   const governed = site === undefined ? policy : new GovernedPolicy(policy, site.site);
   const receive = createReceive({
     processes,

@@ -9,7 +9,7 @@ import type { GitProcesses } from '../git/processes.ts';
 import type { ListOptions, Store } from '../store/store.ts';
 import { copy, type CopyOptions } from './copy.ts';
 import { destroy, listBuried, purge, restore } from './graveyard.ts';
-import type { Ground, OwnerCheck } from './ground.ts';
+import type { Ground, NameCheck, OwnerCheck } from './ground.ts';
 import { Layout } from './layout.ts';
 import { create, rename, setDescription, setOwner, setRules, setSettings, type NewRepository } from './lifecycle.ts';
 import type { RepositoryName } from './name.ts';
@@ -31,6 +31,8 @@ export interface CatalogueOptions {
   readonly clock: Clock;
   /** Whether somebody may own a repository. Default: anybody. */
   readonly ownerCheck?: OwnerCheck;
+  /** Whether something new may have a name that is free here. Default: it may. */
+  readonly nameCheck?: NameCheck;
   /** For engineers: what was settled or put aside. */
   readonly log?: Ground['log'];
 }
@@ -51,6 +53,7 @@ export class Catalogue {
       layout: new Layout(root),
       turns: new Turns(),
       ownerCheck: options.ownerCheck ?? (async () => 'anybody'),
+      nameCheck: options.nameCheck ?? (async () => undefined),
       log: options.log ?? (() => {}),
     };
     this.#records = new Records(this.#ground);

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import type { Check, Store } from '../store/store.ts';
 import type { Layout } from './layout.ts';
+import type { RepositoryName } from './name.ts';
 import type { Turns } from './turns.ts';
 
 export interface Ground {
@@ -17,8 +18,12 @@ export interface Ground {
    * is no such user.
    */
   readonly ownerCheck: OwnerCheck;
+  readonly nameCheck: NameCheck;
   readonly log: (text: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
 /** `anybody`: nothing to ask. */
 export type OwnerCheck = (owner: string) => Promise<Check | 'anybody' | undefined>;
+
+/** Why nothing new may have this name, as somebody above knows it; undefined: it may. */
+export type NameCheck = (name: RepositoryName) => Promise<string | undefined>;

@@ -194,7 +194,10 @@ async function change(
 /** Why the name cannot be taken, by anybody but the repository `except`; undefined where it can. */
 export async function nameRefusal(ground: Ground, name: RepositoryName, except?: string): Promise<Refusal | undefined> {
   const stored = await ground.store.get('repository-fold', foldName(name));
-  if (stored === undefined || idIn(stored) === except) return undefined;
+  if (stored === undefined || idIn(stored) === except) {
+    const reason = await ground.nameCheck(name);
+    return reason === undefined ? undefined : refuse(reason);
+  }
   const other = readFields(stored.value, `repository-fold ${stored.key}`).text('name');
   return other === name
     ? refuse(`there is already a repository ${name}`)

@@ -196,6 +196,41 @@ describe('a gate with a gitolite site', () => {
     assert.match(made.stderr, /the conf of the gitolite site has this name/);
   });
 
+  test('the house makes no repository of a name that lies on the disk of the site, and brings none back', async () => {
+    const path = join(place.repositories, 'stray.git');
+    assert.equal((await place.cli('create', 'stray')).code, 0);
+    const asked = JSON.parse((await place.cli('destroy', 'stray', '--json')).stdout) as { confirm: string };
+    assert.equal((await place.cli('destroy', 'stray', asked.confirm)).code, 0);
+    await gitOk(place.ann, ['init', '-q', '--bare', path]);
+    const buried = JSON.parse((await place.cli('graveyard', 'list', '--json')).stdout) as { id: string }[];
+    for (const words of [
+      ['create', 'stray'],
+      ['graveyard', 'restore', buried[0]?.id ?? ''],
+    ]) {
+      const made = await place.cli(...words);
+      assert.notEqual(made.code, 0);
+      assert.match(made.stderr, /the gitolite site has a repository stray/);
+    }
+    rmSync(path, { recursive: true });
+    assert.equal((await place.cli('create', 'stray')).code, 0);
+  });
+
+  test('ls lists the house and the site in one order, as far as the asker may read', async () => {
+    const { repositories } = place;
+    writeFileSync(join(repositories, 'lab.git/description'), 'all \x1b[31mred\n');
+    const rights = async (...words: readonly string[]): Promise<string> => (await place.cli(...words)).stdout;
+    // The administrator of the house is one of @all on the site.
+    assert.match(
+      await rights('ls'),
+      /^RW\* {2}gatehouse-admin\nR {4}lab\nRW\* {2}ours\nRW\* {2}stray\nRW {3}testing\n$/,
+    );
+    assert.doesNotMatch(await rights('ls'), /private|gitolite-admin|people/);
+    assert.match(await rights('ls', '-v', 'lab'), /^R {4}lab +all {2}\[31mred\n$/);
+    const [lab] = JSON.parse(await rights('ls', 'lab', '--json')) as readonly unknown[];
+    const described = { description: 'all  [31mred', site: 'gitolite' };
+    assert.deepEqual(lab, { name: 'lab', owner: '', ...described, read: true, write: false, own: false });
+  });
+
   test('access explain says what the conf tried, in order, with file and line', async () => {
     const refused = await place.cli('access', 'explain', 'admin', 'update-ref', 'lab', 'refs/heads/master');
     assert.equal(refused.code, 1);

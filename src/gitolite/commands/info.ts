@@ -4,16 +4,14 @@ import { compilePerl } from '../../access/gitolite/perl-pattern.ts';
 import { Meter } from '../../access/meter.ts';
 import { Stint } from '../../base/stint.ts';
 import { decided, permissionWarnings, repositoryOf, siteUser } from '../ask.ts';
-import { repositoryPath } from '../disk.ts';
+import { descriptionOf } from '../description.ts';
 import { getOptions, type OptionSpec } from '../getopt.ts';
 import { glWarn } from '../gl-log.ts';
 import { greeting, greetingFields } from '../greeting.ts';
-import { configOf } from '../options.ts';
 import { prettyJson, type JsonValue } from '../pretty-json.ts';
 import { isTrue, scalarOf } from '../rc-value.ts';
 import { assertAsker } from '../rights.ts';
 import type { Run } from '../run.ts';
-import { readSiteFile } from '../site-file.ts';
 import { showUsage } from '../usage.ts';
 import { dies, REPOSITORY_WORD } from '../words.ts';
 import type { SiteCommand } from './command.ts';
@@ -174,15 +172,6 @@ async function permissionsFor(
     }
     return text.trim() === '' ? undefined : text;
   };
-}
-
-/** What the conf says, else what the repository's own file does. */
-async function descriptionOf(run: Run, name: string): Promise<string> {
-  const config = await configOf(run, name);
-  const configured = config.get('gitweb.description');
-  if (configured !== undefined) return Buffer.from(configured).toString('latin1');
-  const text = await readSiteFile(`${repositoryPath(run.rc, name)}/description`);
-  return (text?.toString('latin1') ?? '').replace(/\n$/, '');
 }
 
 function tableOf(reached: readonly Reach[], { hasCreators, hasDescriptions }: Listing): Uint8Array {
