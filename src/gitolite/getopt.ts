@@ -37,8 +37,10 @@ export async function getOptions(
     const [spec, ...others] = fitting(word.toLowerCase(), specs);
     if (spec === undefined) complaints.push(`Unknown option: ${word}`);
     else if (others.length > 0) complaints.push(`Option ${word} is ambiguous`);
-    else if (spec.takesValue !== true) options.set(spec.names[0], '');
-    else {
+    else if (spec.takesValue !== true) {
+      if (written === undefined) options.set(spec.names[0], '');
+      else complaints.push(`Option ${word} does not take an argument`);
+    } else {
       const value = written ?? waiting.pop();
       if (value === undefined) complaints.push(`Option ${word} requires an argument`);
       else options.set(spec.names[0], value);

@@ -30,7 +30,9 @@ export async function runGitolite(
   }
 }
 
-async function dispatch(run: Run, [name, ...args]: readonly string[]): Promise<number> {
+async function dispatch(run: Run, [called, ...args]: readonly string[]): Promise<number> {
+  // Scripts name a command by its path from the directory of commands, too.
+  const name = called?.replace(/^(?:\.\.\/commands\/|\.\/)/, '');
   if (name === undefined || name === '' || name === '-h') {
     await run.print(USAGE);
     return 1;

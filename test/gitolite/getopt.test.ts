@@ -27,6 +27,7 @@ suite('getOptions', () => {
 
   test('says what it does not know', async () => {
     assert.equal(await read('-x'), 'WARNING: Unknown option: x\n\n');
+    assert.equal(await read('--ho=x'), 'WARNING: Option ho does not take an argument\n\n');
     assert.equal(await read('-a'), 'WARNING: Option a requires an argument\n\n');
   });
 });

@@ -42,6 +42,11 @@ suite('setup, next to the real gitolite', { skip: NO_GITOLITE }, () => {
     await site.both('sh', ['-c', `echo '${KEY}' > adm.pub; cat adm.pub adm.pub > two.pub; echo hello > bad.pub`]);
     await site.same(['setup', '-a', 'admin']);
     for (const file of ['nosuch.pub', 'adm', 'two.pub', 'bad.pub']) await site.same(['setup', '-pk', file]);
+    // The real one dies of the blank in another way.
+    await site.both('cp', ['adm.pub', 'a dm.pub']);
+    const before = await head(site.ours.home);
+    assert.equal((await site.own(['setup', '-pk', 'a dm.pub'])).stderr, "FATAL: bad pubkey file 'a dm.pub'\n");
+    assert.equal(await head(site.ours.home), before);
     await site.sameUsage(['setup', '-pk', 'adm.pub', '-a', 'admin']);
     await site.sameUsage(['setup', '-ho', '-a', 'admin']);
     await site.sameUsage(['setup', '-h']);

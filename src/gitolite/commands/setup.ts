@@ -1,6 +1,7 @@
 /** `gitolite setup`: makes the site of an account, and puts its directories, links and conf right whenever it is run again. */
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
+import { isPlainWord } from '../../access/gitolite/words.ts';
 import { makeRepository, withoutGitEnv } from '../create-repository.ts';
 import { defaultRcText } from '../default-rc.ts';
 import { repositoryPath, statOf, textOf, writeText } from '../disk.ts';
@@ -84,6 +85,8 @@ async function keyOf(run: Run, file: string): Promise<{ readonly user: string; r
   if (text.replace(/\n+$/, '').split('\n').length !== 1) throw dies(`'${file}' must have exactly one line`);
   if (fingerprintOfKey(text) === undefined) throw dies(`'${file}' does not seem to be a valid ssh pubkey file`);
   const user = userOfKeyFile(file);
+  // No trigger after a compile would go on with it.
+  if (!isPlainWord(`keydir/${user}.pub`)) throw dies(`bad pubkey file '${file}'`);
   if (file.includes('@')) await run.warn(`NOTE: the admin username is '${user}'\n`);
   return { user, text };
 }

@@ -54,6 +54,9 @@ suite('what the conf says, next to the real gitolite', { skip: NO_GITOLITE }, ()
     for (const question of questions.split(/[|\n]/).filter((one) => one.trim() !== ''))
       await site.same(['access', ...question.trim().split(' ')]);
     await site.same(['access', 'foo/u3/x', 'u3', '^C'], { user: 'u3' });
+    // By their path from the directory of commands, too.
+    for (const name of ['./access', '../commands/access', './nosuch', '../nosuch', '/etc/passwd'])
+      await site.same([name, 'r1', 'u2', 'W']);
     for (const args of [[], ['r1'], ['-h', 'r1', 'u2']]) await site.sameUsage(['access', ...args]);
   });
 
