@@ -1,7 +1,11 @@
 /**
  * Random confs and random questions, answered by this gate's conf language and by the real gitolite: every answer
  * must be the same, word for word. Arguments: `--seed N`, `--decisions N`. Without gitolite it says so and fails.
+ * `adopt` instead: a site of fifty repositories, used by real clients, taken over in place, and used again.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { compileConf, type CompiledConf } from '../../src/access/gitolite/compile-conf.ts';
 import type { Attempt } from '../../src/access/gitolite/conf-access.ts';
@@ -166,14 +170,26 @@ function factsOf(site: RandomSite, physical: ReadonlySet<string>): (name: string
   };
 }
 
+/** The test of taking over as `npm test` has it, but whole. */
+async function adoption(): Promise<number> {
+  const file = fileURLToPath(new URL('../end-to-end/gitolite-adopt.test.ts', import.meta.url));
+  const env = { ...process.env, GATEHOUSE_TEST_WHOLE: '1' };
+  const [code] = (await once(spawn(process.execPath, ['--test', file], { env, stdio: 'inherit' }), 'close')) as [
+    number,
+  ];
+  return code;
+}
+
 async function main(): Promise<number> {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
     options: { seed: { type: 'string', default: '1' }, decisions: { type: 'string', default: '20000' } },
   });
   if (!hasGitolite()) {
     console.error('COMPARISON NOT MADE: there is no gitolite on this machine (apt-get install gitolite3)');
     return 1;
   }
+  if (positionals.includes('adopt')) return adoption();
   await using ground = await newGround();
   const comparison = new Comparison(new RealSite(ground.home), ground);
   const wanted = Number(values.decisions);

@@ -7,11 +7,15 @@ import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { realPrograms } from '../support/account.ts';
-import { GitoliteSite, CONF } from '../support/gitolite-site.ts';
+import { GitoliteSite } from '../support/gitolite-site.ts';
 import { run, suiteScope, type Ended } from '../support/workspace.ts';
 
 const GATEHOUSE = join(import.meta.dirname, '..', '..', 'bin', 'gatehouse');
 const real = realPrograms();
+/** As `npm run compare:gitolite -- adopt` has it: fifty repositories, every part of the conversation, more decisions. */
+const IS_WHOLE = process.env['GATEHOUSE_TEST_WHOLE'] === '1';
+const REPOSITORIES = IS_WHOLE ? 50 : 15;
+const DECISIONS = IS_WHOLE ? 8_000 : 1_500;
 
 interface Told {
   readonly code: number;
@@ -29,7 +33,7 @@ describe('a site of the real gitolite', { skip: real === undefined ? 'gitolite i
   before(
     async () => {
       assert.ok(real);
-      site = new GitoliteSite(scope, real);
+      site = new GitoliteSite(scope, real, REPOSITORIES);
       await site.build();
       backup = join(site.work, '..', 'backup');
       cpSync(site.home, backup, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
@@ -46,12 +50,12 @@ describe('a site of the real gitolite', { skip: real === undefined ? 'gitolite i
     run(GATEHOUSE, ['gitolite', 'adopt', site.home, ...args], { cwd: site.home, env: site.env, deadlineMs: 300_000 });
 
   test('--dry-run changes nothing and finds no difference', { timeout: 300_000 }, async () => {
-    const compared = await adopt('--dry-run', '--json', '--decisions', '8000');
+    const compared = await adopt('--dry-run', '--json', '--decisions', String(DECISIONS));
     assert.equal(compared.code, 0, compared.stdout.slice(-4000) + compared.stderr);
     const { plan, comparison } = JSON.parse(compared.stdout);
     assert.deepEqual(comparison.differences, []);
-    assert.ok(comparison.decisions > 4_000, String(comparison.decisions));
-    assert.equal(plan.repositories.onDisk, 50);
+    assert.ok(comparison.decisions > DECISIONS / 2, String(comparison.decisions));
+    assert.equal(plan.repositories.onDisk, REPOSITORIES);
     assert.equal(plan.repositories.wild, 3);
     assert.deepEqual(plan.blockers, []);
     const own = plan.features.filter(({ fate }: { fate: string }) => fate === 'own program');
@@ -87,31 +91,63 @@ describe('a site of the real gitolite', { skip: real === undefined ? 'gitolite i
   });
 });
 
+interface Clients {
+  /** By step. */
+  readonly record: Map<string, Told>;
+  /** The site's conf. */
+  readonly conf: string;
+  readonly git: (step: string, user: string, tree: string, ...args: readonly string[]) => Promise<void>;
+  readonly ssh: (step: string, user: string, command: string, stdin?: string) => Promise<void>;
+  readonly clone: (step: string, user: string, repository: string, tree: string) => Promise<void>;
+  readonly commit: (tree: string, files: readonly string[], message: string) => Promise<void>;
+  /** Takes the last commit of a tree back. */
+  readonly back: (tree: string) => Promise<void>;
+  /** Writes a file below the trees. */
+  readonly put: (path: string, text: string) => void;
+}
+
 /** The same steps, in the same order, at the same dates. */
 async function converse(site: GitoliteSite, name: string): Promise<Conversation> {
-  const record = new Map<string, Told>();
   const trees = join(site.work, 'trees');
   rmSync(trees, { recursive: true, force: true });
   mkdirSync(trees);
+  const clients = clientsOf(site, trees);
+  for (const part of IS_WHOLE ? [apps, lab, checks, hooks, wild, commands, administration] : PARTS_IN_SHORT)
+    await part(clients);
+  renameSync(trees, join(site.work, name));
+  return clients.record;
+}
+
+function clientsOf(site: GitoliteSite, trees: string): Clients {
+  const record = new Map<string, Told>();
   const env = { GIT_AUTHOR_DATE: '2026-02-03T04:05:06Z', GIT_COMMITTER_DATE: '2026-02-03T04:05:06Z' };
   const tree = (of: string): string => join(trees, of);
   const keep = (step: string, { code, stdout, stderr }: Ended): void => {
     assert.ok(!record.has(step), step);
     record.set(step, { code, text: told(stdout + stderr) });
   };
-  const git = async (step: string, user: string, where: string, ...args: string[]): Promise<void> =>
-    keep(step, await site.git(user, args, { cwd: tree(where), env }));
-  const ssh = async (step: string, user: string, command: string, stdin = ''): Promise<void> =>
-    keep(step, await site.ssh(user, command, { stdin }));
-  const clone = async (step: string, user: string, repository: string, where: string): Promise<void> =>
-    keep(step, await site.git(user, ['clone', `site:${repository}`, tree(where)], { env }));
-  const commit = async (where: string, files: readonly string[], message: string): Promise<void> => {
-    for (const file of files) site.put(join(tree(where), file), `${file} ${message}\n`);
-    await site.git('nobody', ['add', '-A'], { cwd: tree(where), env });
-    const ended = await site.git('nobody', ['commit', '-qm', message], { cwd: tree(where), env });
+  const own = async (of: string, ...args: readonly string[]): Promise<void> => {
+    const ended = await site.git('nobody', args, { cwd: tree(of), env });
     assert.equal(ended.code, 0, ended.stdout + ended.stderr);
   };
+  return {
+    record,
+    conf: site.conf,
+    git: async (step, user, of, ...args) => keep(step, await site.git(user, args, { cwd: tree(of), env })),
+    ssh: async (step, user, command, stdin = '') => keep(step, await site.ssh(user, command, { stdin })),
+    clone: async (step, user, repository, of) =>
+      keep(step, await site.git(user, ['clone', `site:${repository}`, tree(of)], { env })),
+    async commit(of, files, message) {
+      for (const file of files) site.put(join(tree(of), file), `${file} ${message}\n`);
+      await own(of, 'add', '-A');
+      await own(of, 'commit', '-qm', message);
+    },
+    back: (of) => own(of, 'reset', '-q', '--hard', 'HEAD~1'),
+    put: (path, text) => site.put(tree(path), text),
+  };
+}
 
+async function apps({ git, clone, commit }: Clients): Promise<void> {
   await clone('a member clones', 'ann', 'app-01', 'app');
   await commit('app', ['a'], 'one');
   await git('a lead pushes a new branch', 'ann', 'app', 'push', 'origin', 'HEAD:master');
@@ -140,7 +176,9 @@ async function converse(site: GitoliteSite, name: string): Promise<Conversation>
   await git('a repository that is not there', 'ann', 'app', 'ls-remote', 'site:no-such');
   await git('a name that is none', 'ann', 'app', 'ls-remote', 'site:../app-01');
   await git('a fetch of what came', 'carol', 'app', 'fetch', 'origin');
+}
 
+async function lab({ git, clone, commit }: Clients): Promise<void> {
   await clone('the lab', 'ann', 'lab', 'lab');
   await commit('lab', ['a'], 'one');
   await git('create where creating needs C', 'ann', 'lab', 'push', 'origin', 'HEAD:main');
@@ -152,26 +190,32 @@ async function converse(site: GitoliteSite, name: string): Promise<Conversation>
   await git("delete one's own", 'bob', 'lab', 'push', 'origin', ':dev/bob/x');
   await git('deny rules for readers', 'eve', 'lab', 'ls-remote', 'site:vault');
   await git('and for others not', 'carol', 'lab', 'ls-remote', 'site:vault');
+}
 
+async function checks({ git, clone, commit, back }: Clients): Promise<void> {
   await clone('what is checked', 'bob', 'checked', 'checked');
   await commit('checked', ['one'], 'fix #1');
   await git('a push that passes the checks', 'bob', 'checked', 'push', 'origin', 'HEAD:master');
   await commit('checked', ['two', 'three', 'four'], 'fix #2');
   await git('too many files', 'bob', 'checked', 'push', 'origin', 'HEAD:master');
   await git('not too many for who is not checked', 'ann', 'checked', 'push', 'origin', 'HEAD:many');
-  await site.git('nobody', ['reset', '-q', '--hard', 'HEAD~1'], { cwd: tree('checked') });
+  await back('checked');
   await commit('checked', ['secret/key'], 'fix #3');
   await git('a file that a rule names', 'bob', 'checked', 'push', 'origin', 'HEAD:master');
-  await site.git('nobody', ['reset', '-q', '--hard', 'HEAD~1'], { cwd: tree('checked') });
+  await back('checked');
   await commit('checked', ['plain'], 'no ticket');
   await git("the site's own check refuses", 'bob', 'checked', 'push', 'origin', 'HEAD:master');
+}
 
+async function hooks({ git, clone, commit }: Clients): Promise<void> {
   await clone('what is hooked', 'ann', 'hooked', 'hooked');
   await commit('hooked', ['a'], 'plain');
   await git('a hook of the repository lets in', 'ann', 'hooked', 'push', 'origin', 'HEAD:master');
   await commit('hooked', ['b'], 'with\ttab');
   await git('a hook of the repository refuses', 'ann', 'hooked', 'push', 'origin', 'HEAD:master');
+}
 
+async function wild({ git, ssh, clone, commit }: Clients): Promise<void> {
   await clone('a wild repository comes to be', 'bob', 'people/bob/fresh', 'fresh');
   await commit('fresh', ['a'], 'one');
   await git('its creator pushes', 'bob', 'fresh', 'push', 'origin', 'HEAD:master');
@@ -204,7 +248,9 @@ async function converse(site: GitoliteSite, name: string): Promise<Conversation>
   await git('a push while writes are off', 'bob', 'fresh', 'push', 'origin', 'HEAD:master');
   await ssh('writes on', 'bob', 'writable people/bob/fresh on');
   await git('a push when they are on again', 'bob', 'fresh', 'push', 'origin', 'HEAD:master');
+}
 
+async function commands({ git, ssh }: Clients): Promise<void> {
   for (const user of ['ann', 'carol', 'lee']) await ssh(`info for ${user}`, user, 'info');
   await ssh('info with creators', 'ann', 'info -lc');
   await ssh('info of some', 'ann', 'info people');
@@ -217,25 +263,27 @@ async function converse(site: GitoliteSite, name: string): Promise<Conversation>
 
   await git('the delegated part', 'lee', 'app', 'push', 'site:eng-1', 'HEAD:master');
   await git('what was not delegated', 'lee', 'app', 'ls-remote', 'site:app-01');
+}
 
+async function administration({ git, clone, commit, put, conf }: Clients): Promise<void> {
   await clone('the administration', 'admin', 'gitolite-admin', 'admin');
-  const conf = join(tree('admin'), 'conf/gitolite.conf');
-  site.put(conf, `${CONF}\nrepo added\n    RW+ = carol\n`);
+  put('admin/conf/gitolite.conf', `${conf}\nrepo added\n    RW+ = carol\n`);
   await commit('admin', [], 'add');
   await git('a pushed conf makes repositories', 'admin', 'admin', 'push', 'origin', 'HEAD:master');
   await git('and is in force', 'carol', 'app', 'push', 'site:added', 'HEAD:master');
-  site.put(conf, `${CONF}\nrepo added\n    RW+ = ca!rol\n`);
+  put('admin/conf/gitolite.conf', `${conf}\nrepo added\n    RW+ = ca!rol\n`);
   await commit('admin', [], 'break');
   await git('a wrong conf', 'admin', 'admin', 'push', 'origin', 'HEAD:master');
   await git('leaves the rules before in force', 'carol', 'app', 'ls-remote', 'site:added');
-  site.put(conf, `${CONF}\nrepo added\n    R = carol\n`);
+  put('admin/conf/gitolite.conf', `${conf}\nrepo added\n    R = carol\n`);
   await commit('admin', [], 'mend');
   await git('a mended conf', 'admin', 'admin', 'push', 'origin', 'HEAD:master');
   await git('takes the write away', 'carol', 'app', 'push', 'site:added', 'HEAD:other');
   await git('nobody else administers', 'ann', 'admin', 'push', 'origin', 'HEAD:master');
-  renameSync(trees, join(site.work, name));
-  return record;
 }
+
+/** What every `npm test` holds: the virtual refs and hooks of a push are compared in a test of their own. */
+const PARTS_IN_SHORT = [apps, wild, administration];
 
 /**
  * Without what tells the two apart by right: the version in the greeting, times, and the reason that a refused ref gets

@@ -15,7 +15,7 @@ test(
   { timeout: 300_000, skip: real === undefined ? 'gitolite is not installed' : false },
   async (t) => {
     assert.ok(real);
-    const site = new GitoliteSite(t, real);
+    const site = new GitoliteSite(t, real, 13);
     assert.equal((await site.gitolite(['setup', '-a', 'admin'])).code, 0);
     const text = readFileSync(join(ROOT, 'docs/gitolite-site.md'), 'utf8');
     const blocks = [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { cpSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { lstat, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -44,7 +45,70 @@ export interface Twins extends AsyncDisposable {
   both(file: string, args: readonly string[]): Promise<void>;
 }
 
+/** The work of setting up is done once in a process; each test has a copy of what came of it. */
 export async function newTwins({ conf, enable = [], settings = '' }: TwinOptions): Promise<Twins> {
+  const twins = await emptyTwins();
+  if (conf === undefined) return twins;
+  copyTwins(
+    await madeOnce(JSON.stringify([conf, enable, settings]), () => withConf({ conf, enable, settings })),
+    twins,
+  );
+  return twins;
+}
+
+const made = new Map<string, Promise<Twins>>();
+
+function madeOnce(key: string, make: () => Promise<Twins>): Promise<Twins> {
+  const found = made.get(key);
+  if (found !== undefined) return found;
+  const making = make();
+  made.set(key, making);
+  void making.then(({ ours, realHome }) =>
+    process.once('exit', () => {
+      for (const home of [ours.home, realHome]) rmSync(home, { recursive: true, force: true });
+    }),
+  );
+  return making;
+}
+
+async function withConf({ conf = '', enable = [], settings = '' }: TwinOptions): Promise<Twins> {
+  const twins = await emptyTwins();
+  copyTwins(await madeOnce('', withoutConf), twins);
+  for (const home of [twins.ours.home, twins.realHome]) {
+    const rc = await readFile(join(home, '.gitolite.rc'), 'utf8');
+    const words = enable.map((word) => `'${word}',`).join(' ');
+    const enabled = rc.replace(/^( *)'help',$/m, (line) => `${line} ${words}`).replace(/^1;$/m, `${settings}\n1;`);
+    await writeFile(join(home, '.gitolite.rc'), enabled);
+    await writeFile(join(home, '.gitolite/conf/gitolite.conf'), conf);
+  }
+  await twins.same(['compile']);
+  return twins;
+}
+
+async function withoutConf(): Promise<Twins> {
+  const twins = await emptyTwins();
+  await twins.same(['setup', '-a', 'admin']);
+  return twins;
+}
+
+function copyTwins(from: Twins, to: Twins): void {
+  copyHome(from.ours.home, to.ours.home);
+  copyHome(from.realHome, to.realHome);
+}
+
+/** Links into the old home lead into the new one. */
+function copyHome(from: string, to: string): void {
+  cpSync(from, to, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
+  for (const entry of readdirSync(to, { recursive: true, withFileTypes: true })) {
+    if (!entry.isSymbolicLink()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const target = readlinkSync(path);
+    rmSync(path);
+    symlinkSync(target.replace(from, to), path);
+  }
+}
+
+async function emptyTwins(): Promise<Twins> {
   // As the gate does with the site's umask: what git makes has it from its parent.
   process.umask(0o077);
   const ours = await newGround();
@@ -53,14 +117,14 @@ export async function newTwins({ conf, enable = [], settings = '' }: TwinOptions
     ours,
     realHome,
     async same(args, call = {}) {
-      const [real, own] = [await twins.real(args, call), await twins.own(args, call)];
+      const [real, own] = await Promise.all([twins.real(args, call), twins.own(args, call)]);
       assert.deepEqual(plain(own, ours.home), plain(real, realHome), `gitolite ${args.join(' ')}`);
       return own;
     },
     real: (args, call = {}) => askReal(ours.env, realHome, args, call),
     own: (args, call = {}) => ours.gitolite(args, ownCall(call)),
     async sameUsage(args, call = {}) {
-      const [real, own] = [await twins.real(args, call), await twins.own(args, call)];
+      const [real, own] = await Promise.all([twins.real(args, call), twins.own(args, call)]);
       assert.equal(own.code, real.code, `gitolite ${args.join(' ')}`);
       assert.match(real.stdout, /usage/i);
       assert.match(own.stdout, /usage:/i);
@@ -88,16 +152,6 @@ export async function newTwins({ conf, enable = [], settings = '' }: TwinOptions
   // Else git explains itself at each repository that it makes.
   for (const home of [ours.home, realHome])
     await writeFile(join(home, '.gitconfig'), '[init]\n\tdefaultBranch = master\n');
-  if (conf === undefined) return twins;
-  await twins.same(['setup', '-a', 'admin']);
-  for (const home of [ours.home, realHome]) {
-    const rc = await readFile(join(home, '.gitolite.rc'), 'utf8');
-    const words = enable.map((word) => `'${word}',`).join(' ');
-    const enabled = rc.replace(/^( *)'help',$/m, (line) => `${line} ${words}`).replace(/^1;$/m, `${settings}\n1;`);
-    await writeFile(join(home, '.gitolite.rc'), enabled);
-    await writeFile(join(home, '.gitolite/conf/gitolite.conf'), conf);
-  }
-  await twins.same(['compile']);
   return twins;
 }
 

@@ -1,5 +1,5 @@
 /**
- * A site as the real gitolite makes it, administered by pushes: fifty repositories, wild ones among them, roles, deny
+ * A site as the real gitolite makes it, administered by pushes: repositories, wild ones among them, roles, deny
  * rules, a delegated part, virtual refs, and hooks, a command, a virtual ref and a trigger of the site's own. Its clients
  * run what `authorized_keys` says for their key, as sshd would have them.
  */
@@ -10,12 +10,13 @@ import { Account, type Programs } from './account.ts';
 import { run, type Ended, type RunOptions, type Scope } from './workspace.ts';
 
 export const USERS = ['admin', 'ann', 'bob', 'carol', 'eve', 'lee', 'mallory'] as const;
-const APPS = Array.from({ length: 38 }, (_none, index) => `app-${String(index + 1).padStart(2, '0')}`);
+/** Repositories of the site that are not apps: those of the conf, of the delegated part and of people. */
+const OTHERS = 12;
 
-export const CONF = `
+const confOf = (apps: readonly string[]): string => `
 @staff = ann bob
 @lead  = ann
-@apps  = ${APPS.join(' ')}
+@apps  = ${apps.join(' ')}
 @eng   = eng-1 eng-2 eng-3
 
 repo gitolite-admin
@@ -87,9 +88,13 @@ done
 
 export class GitoliteSite extends Account {
   readonly #bridge: string;
+  readonly conf: string;
 
-  constructor(scope: Scope, programs: Programs) {
+  /** @param repositories how many it has in all. */
+  constructor(scope: Scope, programs: Programs, repositories: number) {
     super(scope, programs);
+    const apps = Array.from({ length: repositories - OTHERS }, (_none, index) => `app-${twoDigits(index + 1)}`);
+    this.conf = confOf(apps);
     this.#bridge = join(this.work, '..', 'sshd');
     this.put(this.#bridge, SSHD);
     chmodSync(this.#bridge, 0o755);
@@ -108,7 +113,7 @@ export class GitoliteSite extends Account {
     expect(await this.gitolite(['setup']));
     const tree = join(this.work, 'building');
     expect(await this.git('admin', ['clone', '-q', 'site:gitolite-admin', tree]));
-    this.put(join(tree, 'conf/gitolite.conf'), CONF);
+    this.put(join(tree, 'conf/gitolite.conf'), this.conf);
     this.put(join(tree, 'conf/teams/eng.conf'), TEAM_CONF);
     for (const user of USERS) this.put(join(tree, `keydir/${user}.pub`), publicKey(user));
     this.put(join(tree, 'keydir/home/ann@home.pub'), publicKey('ann@home'));
@@ -151,6 +156,10 @@ export class GitoliteSite extends Account {
       state[file] = textOf(join(this.home, file)).replaceAll(/command="[^" ]*\//g, 'command="');
     return state;
   }
+}
+
+function twoDigits(count: number): string {
+  return String(count).padStart(2, '0');
 }
 
 /** The default settings, edited as an administrator edits them. */
