@@ -7,11 +7,12 @@ import { isPlainWord } from '../access/gitolite/words.ts';
 import type { Problem } from '../access/problem.ts';
 import { Stint } from '../base/stint.ts';
 import { readSources } from './conf-sources.ts';
-import { Creation, isIdle } from './create-repository.ts';
-import { repositoryPath, SENTINEL_FILE, statOf, writeText } from './disk.ts';
+import { allOf, Creation, isIdle } from './create-repository.ts';
+import { repositoryPath, SENTINEL_FILE, statOf } from './disk.ts';
 import { glWarn } from './gl-log.ts';
 import { resetHooks } from './hooks.ts';
 import { keepInForce } from './in-force.ts';
+import type { PerlFiles } from './perl-files.ts';
 import { trigger } from './run-triggers.ts';
 import type { Rc } from './rc.ts';
 import type { Run } from './run.ts';
@@ -26,7 +27,7 @@ export interface CompileParts {
   /** More changed than the conf. */
   noteChange(changed: ConfChange): void;
   /** What programs written for gitolite read. */
-  writeForPerl(compiled: CompiledConf): Promise<void>;
+  readonly perlFiles: Pick<PerlFiles, 'write' | 'writeNew'>;
 }
 
 /** @throws `dies` in gitolite's words; then what was in force stays. */
@@ -39,12 +40,12 @@ export async function compileSite(run: Run, parts: CompileParts): Promise<void> 
   for (const { message } of result.warnings) if (message !== TEMPLATES_IGNORED) await glWarn(run, message);
   if (result.kind === 'wrong')
     throw dies(result.problems[0] === undefined ? 'the conf is wrong' : fatalOf(result.problems[0]));
-  const made = await makeNamed(run, result.compiled);
+  const made = await makeNamed(run, result.compiled, parts.perlFiles);
   const { repositories, users } = result.changed;
   const changed = repositories === 'all' ? repositories : repositories.union(new Set(made));
   parts.putInForce(result.compiled, { repositories: changed, users });
   keepInForce(rc, sources);
-  await parts.writeForPerl(result.compiled);
+  await parts.perlFiles.write(rc, result.compiled);
   const creating = { ...run, rc: withoutCompileTriggers(rc) };
   if (!isIdle(creating.rc, 'POST_CREATE')) for (const name of made) await trigger(creating, 'POST_CREATE', [name]);
   parts.noteChange({ repositories: await applyTemplates(run), users: new Set() });
@@ -57,27 +58,30 @@ function fatalOf({ file, line, message, text }: Problem): string {
 }
 
 /** The names of new ones. */
-async function makeNamed(run: Run, { conf }: CompiledConf): Promise<readonly string[]> {
+async function makeNamed(
+  run: Run,
+  { conf }: CompiledConf,
+  perlFiles: CompileParts['perlFiles'],
+): Promise<readonly string[]> {
   const { rc } = run;
   const creation = new Creation(run);
   const stint = new Stint();
-  let isReset = false;
-  for (const { name, isOwnLine } of namedRepositories(conf)) {
-    const path = repositoryPath(rc, name);
-    if (statOf(`${path}/${SENTINEL_FILE}`)?.isFile() === true) continue;
-    if (!isReset) resetHooks(rc);
-    isReset = true;
-    if (statOf(`${path}/HEAD`) !== undefined) creation.hook(name);
-    else await creation.createNamed(name);
-    if (isOwnLine) writeText(`${path}/${SENTINEL_FILE}`, SENTINEL, rc);
+  const missing: Named[] = [];
+  for (const named of namedRepositories(conf)) {
+    if (statOf(`${repositoryPath(rc, named.name)}/${SENTINEL_FILE}`)?.isFile() !== true) missing.push(named);
+    if (stint.isOver) await stint.rest();
+  }
+  if (missing.length > 0) resetHooks(rc);
+  while (missing.length > 0) {
+    const some = missing.splice(0, creation.atOnce);
+    await creation.createNamed(some.map(({ name }) => name));
+    const named = some.filter(({ isOwnLine }) => isOwnLine);
+    await allOf(named.map(({ name }) => perlFiles.writeNew(rc, conf, name)));
     if (stint.isOver) await stint.rest();
   }
   await creation.settle();
   return creation.made;
 }
-
-/** Perl reads it as true, should gitolite come back before it compiles. */
-const SENTINEL = '1;\n';
 
 interface Named {
   readonly name: string;

@@ -1,5 +1,6 @@
 /** New repositories: those that the conf names, and those that users make. */
 import { chmodSync, realpathSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { Turns } from '../repository/turns.ts';
 import { CREATOR_FILE, repositoryPath, statOf, writeText } from './disk.ts';
 import { ADMIN_REPOSITORY, hookLinks, hookRepository, makeDirectory, resetHooks, type HookLinks } from './hooks.ts';
@@ -11,39 +12,70 @@ import type { Site } from './site.ts';
 import { Skeleton } from './skeleton.ts';
 import { ends } from './words.ts';
 
-/** Repositories for the conf, one after another: git makes the first one, and the others are made like it. */
+/** At the same time: a disk has more than one hand. */
+const AT_ONCE = 16;
+
+/** Repositories for the conf: git makes the first one, and the others are made like it. */
 export class Creation {
   readonly #run: Run;
   #links: HookLinks | undefined;
   /** Undefined: none is known yet; `none`: git makes each. */
   #skeleton: Skeleton | 'none' | undefined;
+  /** Directory -> what it is called in messages. */
+  readonly #realPaths = new Map<string, string>();
   readonly made: string[] = [];
 
   constructor(run: Run) {
     this.#run = run;
   }
 
-  /** PRE_CREATE, the repository, its hooks. POST_CREATE comes when the conf is in force. */
-  async createNamed(name: string): Promise<void> {
-    const run = this.#run;
-    if (!isIdle(run.rc, 'PRE_CREATE')) await trigger(run, 'PRE_CREATE', [name]);
-    this.made.push(name);
-    const path = repositoryPath(run.rc, name);
-    const isCutShort = statOf(path) !== undefined;
-    if (this.#skeleton === undefined || this.#skeleton === 'none' || isCutShort) {
-      await makeRepository(run, name);
-      // It has more hooks than others.
-      if (name !== ADMIN_REPOSITORY) this.#skeleton ??= Skeleton.of(path) ?? 'none';
-      return;
-    }
-    makeDirectory(path, run.rc);
-    this.#skeleton.makeAt(path);
-    await run.warn(`Initialized empty Git repository in ${realpathSync(path)}/\n`);
+  /** How many may be made next: those that programs have a part in are made one after another. */
+  get atOnce(): number {
+    return this.#skeleton instanceof Skeleton && isIdle(this.#run.rc, 'PRE_CREATE') ? AT_ONCE : 1;
   }
 
-  hook(name: string): void {
-    this.#links ??= hookLinks(this.#run.rc);
-    hookRepository(this.#run.rc, name, this.#links);
+  /** PRE_CREATE, the repositories, their hooks; of those that are there, the hooks. POST_CREATE comes when the conf is in force. */
+  async createNamed(names: readonly string[]): Promise<void> {
+    const run = this.#run;
+    const likeFirst: string[] = [];
+    for (const name of names) {
+      const path = repositoryPath(run.rc, name);
+      const isThere = statOf(path) !== undefined;
+      if (isThere && statOf(`${path}/HEAD`) !== undefined) {
+        this.#links ??= hookLinks(run.rc);
+        hookRepository(run.rc, name, this.#links);
+        continue;
+      }
+      if (!isIdle(run.rc, 'PRE_CREATE')) await trigger(run, 'PRE_CREATE', [name]);
+      this.made.push(name);
+      if (this.#skeleton instanceof Skeleton && !isThere) likeFirst.push(name);
+      else await this.#createFirst(name);
+    }
+    await this.#createLikeFirst(likeFirst);
+  }
+
+  /** Or another one that needs git: its making was cut short. */
+  async #createFirst(name: string): Promise<void> {
+    await makeRepository(this.#run, name);
+    // It has more hooks than others.
+    if (name !== ADMIN_REPOSITORY) this.#skeleton ??= Skeleton.of(repositoryPath(this.#run.rc, name)) ?? 'none';
+  }
+
+  async #createLikeFirst(names: readonly string[]): Promise<void> {
+    const run = this.#run;
+    const skeleton = this.#skeleton;
+    if (!(skeleton instanceof Skeleton)) return;
+    const paths = names.map((name) => repositoryPath(run.rc, name));
+    for (const path of paths) makeDirectory(path, run.rc);
+    await allOf(paths.map((path) => skeleton.makeAt(path)));
+    for (const path of paths) await run.warn(`Initialized empty Git repository in ${this.#realPath(path)}/\n`);
+  }
+
+  #realPath(path: string): string {
+    const folder = dirname(path);
+    const known = this.#realPaths.get(folder) ?? realpathSync(folder);
+    this.#realPaths.set(folder, known);
+    return `${known}/${basename(path)}`;
   }
 
   /** All of them are on disk, at the price of one process instead of a sync for each file. */
@@ -54,6 +86,11 @@ export class Creation {
     const file = ['/bin/sync', '/usr/bin/sync'].find((path) => statOf(path)?.isFile() === true);
     if (file !== undefined) await runProgram(this.#run, { ...sync, file });
   }
+}
+
+/** Waits for all of them, also where one fails. @throws what the first one threw. */
+export async function allOf(acts: readonly Promise<void>[]): Promise<void> {
+  for (const end of await Promise.allSettled(acts)) if (end.status === 'rejected') throw end.reason;
 }
 
 /** Nothing is to run there: with thousands of repositories even looking costs. */

@@ -79,7 +79,7 @@ class OpenSite implements Site {
         noteChange: (changed) => {
           this.#unpublished = bothChanges(this.#unpublished, changed);
         },
-        writeForPerl: (compiled) => this.#perlFiles.write(run.rc, compiled),
+        perlFiles: this.#perlFiles,
       }),
     );
     this.#turn = turn.catch(() => {});

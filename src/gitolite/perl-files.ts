@@ -3,6 +3,7 @@
  * repository's `gl-conf`. We never read them. Programs of a site that are written against gitolite's Perl modules do, and
  * so does gitolite itself, should a site go back to it.
  */
+import { chmod, writeFile } from 'node:fs/promises';
 import type { CompiledConf } from '../access/gitolite/compile-conf.ts';
 import type { Conf, ConfRule, Stanza } from '../access/gitolite/conf.ts';
 import { isPlainWord } from '../access/gitolite/words.ts';
@@ -19,10 +20,16 @@ type Dumped = string | number | readonly Dumped[] | ReadonlyMap<string, Dumped>;
 /** With more names than this behind `repo`, whoever pushes the conf does not wait for the files. */
 const AWAITED_NAMES_MAX = 1_000;
 
-/** One site's files, written one time after another; a newer conf ends the writing of an older one. */
+/**
+ * One site's files, written one time after another; a newer conf ends the writing of an older one. Files that hold what a
+ * conf before this one said the same are not looked at; after a start all are.
+ */
 export class PerlFiles {
   #latest: object | undefined;
   #writing: Promise<void> = Promise.resolve();
+  /** What the repositories' files hold, also where the writing of them all was ended. */
+  readonly #held = new Map<string, readonly Stanza[]>();
+  #place = '';
 
   /** Resolves when they are written; with many, when they will be. What stays the same is not written. */
   async write(rc: Rc, { conf }: Pick<CompiledConf, 'conf'>): Promise<void> {
@@ -30,28 +37,82 @@ export class PerlFiles {
     this.#latest = latest;
     const isOver = (): boolean => this.#latest !== latest;
     const before = this.#writing;
-    const writing = before.catch(() => {}).then(() => writeAll(rc, conf, isOver));
+    const writing = before.catch(() => {}).then(() => this.#writeAll(rc, conf, isOver));
     this.#writing = writing;
     if (conf.stanzas.size <= AWAITED_NAMES_MAX) await writing;
     // Told to whoever comes next: nothing of ours depends on these files.
     else writing.catch(() => {});
   }
+
+  /** Resolves when nothing is being written. */
+  async writtenOut(): Promise<void> {
+    await this.#writing.catch(() => {});
+  }
+
+  /** The file of a repository that has none. It is there for us, too: its repository is set up. */
+  async writeNew(rc: Rc, conf: Conf, name: string): Promise<void> {
+    // Else the writing of an older conf might come in between.
+    this.#latest = undefined;
+    this.#settle(rc);
+    this.#held.delete(name);
+    const path = sentinelPath(rc, name);
+    const text = repositoryText(conf, name);
+    const mode = 0o666 & ~rc.umask;
+    try {
+      await writeFile(path, text, { flag: 'wx', mode });
+      if ((mode & process.umask()) !== 0) await chmod(path, mode);
+    } catch {
+      // Something lies there that is no file, or the disk is full: then this says so.
+      writeText(path, text, rc);
+    }
+    this.#held.set(name, conf.stanzas.get(name) ?? []);
+  }
+
+  async #writeAll(rc: Rc, conf: Conf, isOver: () => boolean): Promise<void> {
+    const stint = new Stint();
+    const split = new Map<string, Dumped>();
+    this.#settle(rc);
+    for (const name of this.#held.keys()) if (!conf.stanzas.has(name)) this.#held.delete(name);
+    for (const [name, stanzas] of conf.stanzas) {
+      if (stint.isOver) await stint.rest();
+      if (isOver()) return;
+      if (!isPlainWord(name) || !isSaying(stanzas)) continue;
+      if (!isHeld(stanzas, this.#held.get(name))) {
+        if (statOf(repositoryPath(rc, name))?.isDirectory() !== true) continue;
+        replaceText(sentinelPath(rc, name), repositoryText(conf, name), rc);
+      }
+      this.#held.set(name, stanzas);
+      split.set(name, 1);
+    }
+    replaceText(`${rc.adminBase}/conf/gitolite.conf-compiled.pm`, commonText(conf, split), rc);
+    replaceText(`${rc.adminBase}/conf/rule_info`, ruleInfoText(conf), rc);
+  }
+
+  /** Settings may move the repositories. */
+  #settle({ repositoryBase }: Rc): void {
+    if (this.#place !== repositoryBase) this.#held.clear();
+    this.#place = repositoryBase;
+  }
 }
 
-async function writeAll(rc: Rc, conf: Conf, isOver: () => boolean): Promise<void> {
-  const stint = new Stint();
-  const split = new Map<string, Dumped>();
-  for (const name of [...conf.stanzas.keys()].sort(byBytes)) {
-    if (stint.isOver) await stint.rest();
-    if (isOver()) return;
-    const path = repositoryPath(rc, name);
-    const isSplit = isPlainWord(name) && isSaying(conf.stanzas.get(name)) && statOf(path)?.isDirectory() === true;
-    if (!isSplit) continue;
-    replaceText(`${path}/${SENTINEL_FILE}`, repositoryText(conf, name), rc);
-    split.set(name, 1);
-  }
-  replaceText(`${rc.adminBase}/conf/gitolite.conf-compiled.pm`, commonText(conf, split), rc);
-  replaceText(`${rc.adminBase}/conf/rule_info`, ruleInfoText(conf), rc);
+function sentinelPath(rc: Rc, name: string): string {
+  return `${repositoryPath(rc, name)}/${SENTINEL_FILE}`;
+}
+
+/** Whether the same rules have the same numbers: those of one stanza move together. */
+function isHeld(stanzas: readonly Stanza[], held: readonly Stanza[] | undefined): boolean {
+  if (stanzas === held) return true;
+  if (stanzas.length !== held?.length) return false;
+  return stanzas.every((stanza, i) => {
+    const other = held[i];
+    if (stanza === other) return true;
+    return other !== undefined && stanza.origin === other.origin && firstOf(stanza) === firstOf(other);
+  });
+}
+
+function firstOf({ rules, settings }: Stanza): number | undefined {
+  for (const [first] of rules.values()) return first?.sequence;
+  return settings[0]?.sequence;
 }
 
 function replaceText(path: string, text: string, rc: Rc): void {
@@ -102,7 +163,7 @@ function ruleInfoText({ stanzas }: Conf): string {
   return sorted.map(({ sequence, file, line }) => `${sequence}\t${file}\t${line}\n`).join('');
 }
 
-function isSaying(stanzas: readonly Stanza[] = []): boolean {
+function isSaying(stanzas: readonly Stanza[]): boolean {
   return stanzas.some(({ rules, settings }) => rules.size > 0 || settings.length > 0);
 }
 
