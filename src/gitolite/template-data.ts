@@ -1,8 +1,7 @@
 /** Rule templates: blocks of the conf that say which groups a repository is in and whom it lets in, written to its files. */
-import { isPlainWord } from '../access/gitolite/words.ts';
 import { readTemplateFiles } from './conf-sources.ts';
 import { createWild } from './create-repository.ts';
-import { GROUPS_FILE, PERMISSIONS_FILE, repositoryPath, statOf, textOf, writeText } from './disk.ts';
+import { GROUPS_FILE, isDiskName, PERMISSIONS_FILE, repositoryPath, statOf, textOf, writeText } from './disk.ts';
 import { glWarn } from './gl-log.ts';
 import { ADMIN_REPOSITORY } from './hooks.ts';
 import type { Run } from './run.ts';
@@ -25,7 +24,7 @@ export async function applyTemplates(run: Run): Promise<ReadonlySet<string>> {
   for (const line of badLines) await glWarn(run, `bad line: ${line}`);
   for (const template of templates) {
     for (const name of await namesOf(run, template))
-      if (isPlainWord(name) && (await apply(run, name, template))) changed.add(name);
+      if (isDiskName(name) && (await apply(run, name, template))) changed.add(name);
   }
   return changed;
 }

@@ -27,9 +27,22 @@ repo shared/..*
     RW  = WRITERS
     R   = READERS @all
 
+repo parts
+    RW+                      = ann
+    -   VREF/NAME/secret/    = bob
+    -   VREF/NAME_NC/private = bob
+    -   VREF/lock            = bob
+    RW+                      = bob
+
 subconf "teams/*.conf"
+
+=begin template-data
+repo shared/../../../outside shared/victim//inside = @base
+    READERS = bob
+=end
 `;
 
+const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUzRC2eIBQd4VpC6Zr4L0Db3x5j2m5K0o3m7F3Q2xYk admin\n';
 const MIB = 1024 * 1024;
 
 describe('a gitolite site under attack', { timeout: 180_000 }, () => {
@@ -39,7 +52,8 @@ describe('a gitolite site under attack', { timeout: 180_000 }, () => {
   before(
     async () => {
       account = new Account(scope, OWN_PROGRAMS);
-      ok(await account.gitolite(['setup', '-a', 'admin']));
+      account.put('admin.pub', KEY);
+      ok(await account.gitolite(['setup', '-pk', 'admin.pub']));
       account.put('.gitolite/conf/gitolite.conf', CONF);
       const settings = readFileSync(join(account.home, '.gitolite.rc'), 'utf8');
       account.put(
@@ -47,7 +61,7 @@ describe('a gitolite site under attack', { timeout: 180_000 }, () => {
         settings
           .replace(/# '(D|fork|create)'/g, `'$1'`)
           .replace(/# (LOCAL_CODE +=> +"\$ENV\{HOME\}\/local")/, '$1')
-          .replace(/^( *)'ssh-authkeys',/m, `$1'ssh-authkeys',\n$1'show-env',`),
+          .replace(/^( *)'ssh-authkeys',/m, `$1'ssh-authkeys',\n$1'show-env',\n$1'symbolic-ref',\n$1'lock',`),
       );
       account.put('local/commands/show-env', '#!/bin/sh\nenv\n');
       chmodSync(join(account.home, 'local/commands/show-env'), 0o755);
@@ -177,9 +191,54 @@ describe('a gitolite site under attack', { timeout: 180_000 }, () => {
     assert.ok(said.stderr.length < 10_000, `${said.stderr.length} characters`);
   });
 
+  test('rules about names of files see what is renamed away, and names in any alphabet', async () => {
+    const anns = await work('ann', 'parts', 'parts-of-ann');
+    for (const path of ['secret/key', 'private', 'open']) account.put(join(anns, path), `${path} `.repeat(100));
+    ok(await push('ann', anns));
+    ok(await account.ssh('ann', 'lock -l parts open'));
+    const bobs = await work('bob', 'parts', 'parts-of-bob');
+    const start = ok(await account.git('bob', ['rev-parse', 'HEAD'], { cwd: bobs })).stdout.trim();
+    const attempt = async (prepare: () => Promise<unknown>): Promise<string> => {
+      await prepare();
+      const { stderr } = await push('bob', bobs);
+      ok(await account.git('bob', ['reset', '-q', '--hard', start], { cwd: bobs }));
+      return stderr;
+    };
+    const moves = (from: string) => () => account.git('bob', ['mv', from, 'mine'], { cwd: bobs });
+    assert.match(await attempt(moves('secret/key')), /DENIED by VREF\/NAME\/secret\//);
+    assert.match(await attempt(moves('private')), /DENIED by VREF\/NAME_NC\/private/);
+    assert.match(await attempt(moves('open')), /'open' locked by 'ann'/);
+    for (const name of ['é', 'a\tb', 'a"b', 'a\nb'])
+      assert.match(
+        await attempt(async () => account.put(join(bobs, 'secret', name), 'text')),
+        /DENIED by VREF\/NAME\/secret\//,
+      );
+  });
+
+  test('symbolic-ref writes no file of the repository but HEAD', async () => {
+    const path = join(account.home, 'repositories/shared/victim.git');
+    ok(await account.ssh('ann', 'symbolic-ref shared/victim HEAD refs/heads/other'));
+    assert.equal(readFileSync(join(path, 'HEAD'), 'utf8'), 'ref: refs/heads/other\n');
+    for (const name of ['gl-perms', 'config', 'refs/heads/linked', '-m x gl-creator', '-q config'])
+      assert.equal((await account.ssh('ann', `symbolic-ref shared/victim ${name} refs/heads/other`)).code, 1, name);
+    assert.match(readFileSync(join(path, 'config'), 'utf8'), /\[core\]/);
+    for (const name of ['gl-perms', 'refs/heads/linked']) assert.equal(existsSync(join(path, name)), false, name);
+  });
+
+  test('template data makes no repository outside, or inside another', () => {
+    assert.equal(existsSync(join(account.home, 'outside.git')), false);
+    assert.equal(existsSync(join(account.home, '..', 'outside.git')), false);
+    assert.equal(existsSync(join(account.home, 'repositories/shared/victim/inside.git')), false);
+  });
+
   test('a part of the conf shows no file of the account to who may push it', async () => {
     account.put('private-key', 'PRIVATE STUFF\n');
     const tree = await work('lee', 'gitolite-admin', 'delegate');
+    account.put(join(tree, 'conf/teams/eng.conf'), '');
+    // Away from where lee may not change anything, as a file that was renamed.
+    ok(await account.git('lee', ['mv', 'keydir/admin.pub', 'conf/teams/admin.pub'], { cwd: tree }));
+    assert.match((await push('lee', tree)).stderr, /DENIED by VREF\/NAME\//);
+    ok(await account.git('lee', ['reset', '-q', '--hard', 'HEAD^'], { cwd: tree }));
     account.put(join(tree, 'conf/teams/eng.conf'), '');
     for (const target of ['../../../private-key', join(account.home, 'private-key'), '../../gatehouse/gate.log']) {
       symlinkSync(target, join(tree, 'conf/teams/leak.conf'));
@@ -204,10 +263,12 @@ describe('a gitolite site under attack', { timeout: 180_000 }, () => {
     assert.match((await push('admin', tree)).stderr, /FATAL: no files\/dirs called 'gatehouse' are allowed/);
     assert.equal(lstatSync(data).isDirectory(), true);
     ok(await account.git('admin', ['rm', '-q', 'gatehouse'], { cwd: tree }));
+    ok(await account.git('admin', ['mv', 'keydir', 'keys'], { cwd: tree }));
     symlinkSync('../.ssh', join(tree, 'keydir'));
     assert.match((await push('admin', tree)).stderr, /FATAL: 'keydir' is a symbolic link/);
-    assert.equal(existsSync(join(account.home, '.gitolite/keydir')), false);
+    assert.equal(lstatSync(join(account.home, '.gitolite/keydir')).isDirectory(), true);
     ok(await account.git('admin', ['rm', '-q', 'keydir'], { cwd: tree }));
+    ok(await account.git('admin', ['mv', 'keys', 'keydir'], { cwd: tree }));
     ok(await push('admin', tree));
   });
 });

@@ -18,7 +18,7 @@ import { scopeRefusal } from '../scope.ts';
 import type { CompiledConf } from './compile-conf.ts';
 import { ANY_REF, NAME_REF, type Access, type Attempt, type ConfAccess, type RuleStep } from './conf-access.ts';
 import type { ConfRule } from './conf.ts';
-import { quotePath } from './quoted-path.ts';
+import { spellings } from './quoted-path.ts';
 import type { ConfRepository, ConfUser } from './rule-index.ts';
 
 /** The folder of the policy repository that holds the conf. */
@@ -231,7 +231,7 @@ function refused(reason: string): Decision {
 }
 
 function* namesOf({ added, deleted, modified, renamed }: ChangedPaths): Iterable<string> {
-  for (const paths of [added, deleted, modified, renamed]) for (const path of paths) yield quotePath(path);
+  for (const paths of [added, deleted, modified, renamed]) for (const path of paths) yield* spellings(path);
 }
 
 interface Asked {

@@ -22,3 +22,9 @@ export function quotePath(path: string): string {
   });
   return `"${quoted}"`;
 }
+
+/** As rules may speak of a path: a rule about its folder is to find it whatever it is called. */
+export function spellings(path: string): readonly string[] {
+  const quoted = quotePath(path);
+  return quoted === path ? [path] : [quoted, path];
+}

@@ -13,7 +13,7 @@ export const symbolicRef: SiteCommand = {
   usage: `
 Usage:  ssh git@host symbolic-ref REPO ARGUMENTS
 
-Runs 'git symbolic-ref ARGUMENTS' in a repository that you may write to.
+Runs 'git symbolic-ref ARGUMENTS', which are to be about HEAD, in a repository that you may write to.
 
 `,
   async run(run, [given = '', ...args]) {
@@ -21,8 +21,14 @@ Runs 'git symbolic-ref ARGUMENTS' in a repository that you may write to.
     if (askerOf(run) === undefined) return refuses(run, 'GL_USER not set');
     const name = given.replace(/\.git$/, '');
     if (!(await quietly(run, () => may(run, name, 'W')))) return refuses(run, 'You are not authorised');
+    if (targetOf(args) !== 'HEAD') return refuses(run, 'only HEAD can be shown or set');
     const cwd = repositoryPath(run.rc, name);
     const { code } = await runProgram(run, { file: 'git', args: ['symbolic-ref', ...args], cwd });
     return code;
   },
 };
+
+/** What is shown or set: git takes any file of the repository for a ref, and a push through a link is asked about as the link. */
+function targetOf(args: readonly string[]): string | undefined {
+  return args.find((word, at) => !word.startsWith('-') && args[at - 1] !== '-m');
+}

@@ -1,5 +1,6 @@
 /** One update in front of the virtual refs of its rules: what gitolite's update hook does once the ref itself is allowed. */
 import { NAME_REF, type Access } from '../../access/gitolite/conf-access.ts';
+import { spellings } from '../../access/gitolite/quoted-path.ts';
 import { Fault } from '../../base/fault.ts';
 import type { ObjectPlace } from '../../git/objects.ts';
 import { isZeroOid, type Oid } from '../../git/oid.ts';
@@ -89,9 +90,11 @@ export class UpdateCheck {
   }
 
   async #checkNames(): Promise<Denial | undefined> {
-    for (const name of await namesBetween(this.#options.place, this.#oldTree, this.#newTree)) {
-      const denial = await this.#checkRef(`${NAME_REF}${name}`);
-      if (denial !== undefined) return denial;
+    for (const path of await namesBetween(this.#options.place, this.#oldTree, this.#newTree)) {
+      for (const name of spellings(path)) {
+        const denial = await this.#checkRef(`${NAME_REF}${name}`);
+        if (denial !== undefined) return denial;
+      }
     }
     return undefined;
   }

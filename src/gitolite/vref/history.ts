@@ -1,6 +1,5 @@
 /** What a push brings, asked of git: commits that no ref had, and the names of files in them or between two trees. */
 import { Fault } from '../../base/fault.ts';
-import { quotePath } from '../../access/gitolite/quoted-path.ts';
 import { factsOf, readObject, type ObjectPlace } from '../../git/objects.ts';
 import { isZeroOid, type ObjectFormat, type Oid } from '../../git/oid.ts';
 import type { GitProcess, GitSpec } from '../../git/processes.ts';
@@ -36,21 +35,28 @@ export async function newCommits(
   return output.toString('latin1').split('\n').slice(0, -1) as Oid[];
 }
 
-/** Distinct names, in git's quotes, that those commits change; with `isAddedOnly` those that they add. Merges change nothing. */
+export interface NamesOptions {
+  readonly isAddedOnly?: boolean;
+  /** A file that was renamed counts as one that went and one that came. */
+  readonly hasOldNames?: boolean;
+}
+
+/** Distinct names that those commits change; with `isAddedOnly` those that they add. Merges change nothing. */
 export async function newNames(
   about: NewCommits,
-  { isAddedOnly = false }: { readonly isAddedOnly?: boolean } = {},
+  { isAddedOnly = false, hasOldNames = false }: NamesOptions = {},
 ): Promise<ReadonlySet<string>> {
   const names = new Set<string>();
   const commits = await newCommits(about, { merges: false });
   if (commits.length === 0) return names;
   const filter = isAddedOnly ? ['--diff-filter=A'] : [];
-  const options = ['--stdin', '-r', '--root', '--no-commit-id', '--name-only', '-z', '--find-renames', ...filter];
+  const renames = hasOldNames ? '--no-renames' : '--find-renames';
+  const options = ['--stdin', '-r', '--root', '--no-commit-id', '--name-only', '-z', renames, ...filter];
   const spec = specOf(about.place, { subcommand: 'diff-tree', options });
   await using git = await about.place.processes.start(spec);
   const fed = feed(git, commits);
   for await (const name of fieldsIn(git.stdout)) {
-    names.add(quotePath(name));
+    names.add(name);
     if (names.size > NAMES_MAX) throw tooMany(names.size);
   }
   await fed;
@@ -60,12 +66,15 @@ export async function newNames(
   return names;
 }
 
-/** Names, in git's quotes, in which two trees differ; of a renamed file the new one. */
+/**
+ * Names in which two trees differ; of a renamed file both. Git's default shows the new one only, and who may change some
+ * files could then take away others.
+ */
 export async function namesBetween(place: ObjectPlace, from: Oid, to: Oid): Promise<readonly string[]> {
-  const options = ['-r', '--name-only', '-z', '--find-renames', '--no-commit-id'];
+  const options = ['-r', '--name-only', '-z', '--no-renames', '--no-commit-id'];
   const spec = specOf(place, { subcommand: 'diff-tree', options, operands: [from, to] });
   const output = await runGitOk(place.processes, spec);
-  return output.toString('utf8').split('\0').slice(0, -1).map(quotePath);
+  return output.toString('utf8').split('\0').slice(0, -1);
 }
 
 export interface CommitText {
