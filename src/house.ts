@@ -14,7 +14,7 @@ import { nextSteps, readyLine, urlsOf, type Urls } from './house/banner.ts';
 import { openRooms, type Rooms } from './house/rooms.ts';
 import { awaitStop } from './house/signals.ts';
 import { startControlSocket, type ControlSocket, type ControlSocketOptions } from './api/control-server.ts';
-import { isOnDemand, relieveOnDemand, watchOnDemand } from './house/on-demand.ts';
+import { askOther, EXIT_ANSWERED, isOnDemand, watchOnDemand } from './house/on-demand.ts';
 import { siteDoor } from './house/site-door.ts';
 
 export interface House {
@@ -108,13 +108,19 @@ async function localPrincipal({ directory }: Rooms): Promise<Parsed<Principal>> 
 export async function serveHouse(options: HouseOptions): Promise<number> {
   let open: House | undefined;
   using stop = awaitStop({ onHangUp: () => void reload(open) });
-  const opening = openInPlace(options);
-  const house = await Promise.race([opening, stop.asked.then(() => undefined)]);
-  if (house === undefined) {
-    // Asked to stop before it was open: what is half done is finished and closed again.
-    await (await opening).close();
+  let isStopping = false;
+  const stopped = stop.asked.then(() => {
+    isStopping = true;
+    return 'stopped' as const;
+  });
+  const opening = openInPlace(options, () => isStopping);
+  const house = await Promise.race([opening, stopped]);
+  if (house === 'stopped') {
+    // Before it was open: what is half done is finished and closed again.
+    await (await opening)?.close();
     return 0;
   }
+  if (house === undefined) return EXIT_ANSWERED;
   open = house;
   process.stdout.write(readyLine(house.doors.addresses));
   process.stdout.write(house.greeting);
@@ -133,19 +139,26 @@ export async function serveHouse(options: HouseOptions): Promise<number> {
   return 0;
 }
 
-/** As `openHouse`; a gate that a launcher started in this directory makes room. */
-async function openInPlace(options: HouseOptions): Promise<House> {
+/**
+ * As `openHouse`. A gate that a person starts has those make room that launchers started; one that a launcher starts waits
+ * for another that is starting or ending. Undefined: that one answers, or this one is to stop.
+ */
+async function openInPlace(options: HouseOptions, isStopping: () => boolean): Promise<House | undefined> {
+  const { dataDirectory } = options.config;
   const deadlineMs = systemClock.monotonicMs() + BOUNDS.drainMs + BOUNDS.closeGraceMs;
-  let isLeaving = false;
   for (;;) {
     try {
       return await openHouse(options);
     } catch (error) {
       const isTaken = error instanceof Fault && error.code === 'busy';
-      if (!isTaken || isOnDemand(process.env) || systemClock.monotonicMs() > deadlineMs) throw error;
+      if (!isTaken || systemClock.monotonicMs() > deadlineMs) throw error;
+      if (isStopping()) return undefined;
       // Asked again each time: a launcher may have been quicker to start another one.
-      if (await relieveOnDemand(options.config.dataDirectory)) isLeaving = true;
-      if (!isLeaving) throw error;
+      const other = await askOther(dataDirectory, { isToLeave: !isOnDemand(process.env) });
+      if (other !== 'stays') continue;
+      if (!isOnDemand(process.env)) throw error;
+      process.stderr.write(`gatehouse: ${error.publicMessage ?? error.message}\n`);
+      return undefined;
     }
   }
 }

@@ -22,6 +22,9 @@ export interface OnDemandEnd extends Disposable {
   readonly idle: Promise<void>;
 }
 
+/** Of a gate that a launcher started: another answers in its place. The launchers know this number. */
+export const EXIT_ANSWERED = 75;
+
 const LOOK_MS = 500;
 const RELIEVE_POLL_MS = 50;
 
@@ -63,11 +66,19 @@ export async function watchOnDemand(parts: OnDemandParts, onLost: () => void): P
   };
 }
 
-/** Asks the gate of a directory to make room, and gives it a moment. False: none answers, or a person started it. */
-export async function relieveOnDemand(dataDirectory: string): Promise<boolean> {
+/**
+ * Looks for the gate of a directory, and gives it a moment. @param isToLeave it is asked to make room, which one that a
+ * person started does not do. `silent`: none answers, because it is starting, or ending.
+ */
+export async function askOther(
+  dataDirectory: string,
+  { isToLeave }: { readonly isToLeave: boolean },
+): Promise<'stays' | 'leaves' | 'silent'> {
   await using socket = await controlPath(dataDirectory);
-  const asked = await connectControl(socket.path);
-  const isLeaving = await asked?.relieve();
+  const other = await connectControl(socket.path);
+  const isLeaving = isToLeave && (await other?.relieve()) === true;
+  other?.close();
   await delay(RELIEVE_POLL_MS);
-  return isLeaving === true;
+  if (other === undefined) return 'silent';
+  return isLeaving ? 'leaves' : 'stays';
 }

@@ -29,6 +29,9 @@ const VARIABLE_BYTES_MAX = 128 * 1024;
 const LOG_BYTES_MAX = 4 * 1024 * 1024;
 const TAIL_BYTES = 2_000;
 const EXIT_FATAL = 25;
+/** Of a gate: another answers in its place (on-demand.ts). One that answers, but not for this account, is no help. */
+const EXIT_ANSWERED = 75;
+const ANSWERED_MAX = 3;
 const GATE_ENV = /^(?:HOME|PATH|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ)$/;
 
 interface Launch {
@@ -38,6 +41,8 @@ interface Launch {
   /** Of this launcher alone, as long as it starts a gate. */
   lock?: { close(): void } | undefined;
   gate?: ChildProcess;
+  /** How often a gate that it started found another in its place. */
+  answered: number;
 }
 
 async function main([program, ...argv]: readonly string[]): Promise<number> {
@@ -68,7 +73,7 @@ function prepare(program: SiteProgram, argv: readonly string[]): Launch {
     return [];
   });
   const call = { program, pid: process.pid, cwd: workingDirectory(home), argv, env: Object.fromEntries(kept) };
-  return { call, home, data: join(home, '.gitolite', 'gatehouse') };
+  return { call, home, data: join(home, '.gitolite', 'gatehouse'), answered: 0 };
 }
 
 /** Of a directory that is gone there is no path. */
@@ -114,6 +119,9 @@ async function startGate(launch: Launch): Promise<void> {
   const { gate, data, home } = launch;
   if (gate !== undefined) {
     if (gate.exitCode === null && gate.signalCode === null) return;
+    delete launch.gate;
+    launch.answered += gate.exitCode === EXIT_ANSWERED ? 1 : ANSWERED_MAX;
+    if (launch.answered < ANSWERED_MAX) return;
     throw failure(`the gate for ${home} did not start:\n${tailOf(join(data, 'gate.log'))}`);
   }
   if (!existsSync(home)) throw failure(`the home directory '${home}' does not exist`);

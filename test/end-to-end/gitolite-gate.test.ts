@@ -73,6 +73,17 @@ for (const launcher of LAUNCHERS) {
       assert.notEqual(gateOf(site), old);
     });
 
+    test('gives way to one that a person starts at the same time, whoever is first', async (t) => {
+      const site = account(t);
+      const started = { data: dataOf(site), home: site.home, args: ['--gitolite', site.home] };
+      mkdirSync(dataOf(site), { recursive: true });
+      const calls = Array.from({ length: 3 }, () => site.gitolite(['query-rc', '-n', 'GL_REPO_BASE'], { env }));
+      const [gate, ...ended] = await Promise.all([startGate(t, started), ...calls]);
+      const base = join(site.home, 'repositories');
+      for (const each of ended) assert.deepEqual(each, { code: 0, stdout: base, stderr: '' });
+      assert.equal(gateOf(site), gate.pid);
+    });
+
     test('cannot start in a directory that is somebody else’s: the caller hears why', async (t) => {
       const site = account(t);
       mkdirSync(dataOf(site), { recursive: true });
