@@ -8,6 +8,7 @@ my $VARIABLE_BYTES = 131_072;
 my $CALL_BYTES     = 2_097_152;
 my $START_SECONDS  = 60;
 my $EXIT_ANSWERED  = 75;
+my $ANSWERED_MAX   = 8;
 
 for ( [ \*STDIN, '<' ], [ \*STDOUT, '>' ], [ \*STDERR, '>' ] ) {
     open $_->[0], $_->[1], '/dev/null' if not -e $_->[0];
@@ -161,8 +162,8 @@ sub start {
     if ($gate) {
         return if waitpid( $gate, 1 ) == 0;
         undef $gate;
-        # Another gate answers in its place; one that answers, but not for this account, is no help.
-        return if $? >> 8 == $EXIT_ANSWERED and ++$answered < 3;
+        # Another took its place, before it served anybody or since; one that answers, but never for this account, is no help.
+        return if ( $? == 0 or $? >> 8 == $EXIT_ANSWERED ) and ++$answered < $ANSWERED_MAX;
         my $tail = tail();
         fatal("the gate for $ENV{HOME} did not start:\n$tail");
     }

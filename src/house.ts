@@ -14,7 +14,7 @@ import { nextSteps, readyLine, urlsOf, type Urls } from './house/banner.ts';
 import { openRooms, type Rooms } from './house/rooms.ts';
 import { awaitStop } from './house/signals.ts';
 import { startControlSocket, type ControlSocket, type ControlSocketOptions } from './api/control-server.ts';
-import { askOther, EXIT_ANSWERED, isOnDemand, watchOnDemand } from './house/on-demand.ts';
+import { askOther, EXIT_ANSWERED, giveWay, isOnDemand, watchOnDemand } from './house/on-demand.ts';
 import { siteDoor } from './house/site-door.ts';
 
 export interface House {
@@ -43,6 +43,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rooms.close());
   const stopping = new AbortController();
+  let isClosing = false;
   const socket = await controlPath(config.dataDirectory);
   stack.defer(() => socket[Symbol.asyncDispose]());
   const { promise: relieved, resolve: onRelieve } = Promise.withResolvers<void>();
@@ -51,6 +52,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
     config,
     signal: stopping.signal,
     ...(isOnDemand(process.env) ? { onRelieve } : {}),
+    isClosing: () => isClosing,
   });
   stack.defer(() => control.close());
   const doors = await openDoors(rooms, config);
@@ -73,6 +75,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
       warnings: rooms.warnings,
     }),
     async close() {
+      isClosing = true;
       // Doors refuse what is new while the walk lets what runs come to its end.
       const closing = doors.close();
       await rooms.walk.drain(BOUNDS.drainMs);
@@ -85,7 +88,10 @@ export async function openHouse(options: HouseOptions): Promise<House> {
 
 async function startControl(
   rooms: Rooms,
-  { config, ...options }: Pick<ControlSocketOptions, 'path' | 'signal' | 'onRelieve'> & { readonly config: Config },
+  {
+    config,
+    ...options
+  }: Pick<ControlSocketOptions, 'path' | 'signal' | 'onRelieve' | 'isClosing'> & { readonly config: Config },
 ): Promise<ControlSocket> {
   const site = rooms.site && (await siteDoor({ site: rooms.site, dataDirectory: config.dataDirectory }));
   return startControlSocket({
@@ -158,6 +164,7 @@ async function openInPlace(options: HouseOptions, isStopping: () => boolean): Pr
       if (other !== 'stays') continue;
       if (!isOnDemand(process.env)) throw error;
       process.stderr.write(`gatehouse: ${error.publicMessage ?? error.message}\n`);
+      await giveWay();
       return undefined;
     }
   }

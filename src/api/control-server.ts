@@ -27,6 +27,8 @@ export interface ControlSocketOptions {
   readonly site?: SiteDoor;
   /** Asked to make room for another gate; absent: this one stays. */
   readonly onRelieve?: () => void;
+  /** The gate is about to end: calls of the site's programs go to the next one. */
+  readonly isClosing?: () => boolean;
   readonly clock: Clock;
   /** Aborted when running commands must end. */
   readonly signal?: AbortSignal;
@@ -235,7 +237,9 @@ class ControlSession {
     try {
       const call = parseSiteCall(payload);
       const isOurs = site !== undefined && (await site.serves(call.env['HOME'] ?? ''));
-      if (!isOurs || this.#abort.signal.aborted) {
+      // What a call that is running starts is part of it.
+      const isNext = this.#options.isClosing?.() === true && (call.env['GL_TID'] ?? '') === '';
+      if (!isOurs || isNext || this.#abort.signal.aborted) {
         if (this.#socket.writable) this.#socket.end(encodeFrame('foreign'));
         return;
       }

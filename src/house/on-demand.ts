@@ -27,6 +27,7 @@ export const EXIT_ANSWERED = 75;
 
 const LOOK_MS = 500;
 const RELIEVE_POLL_MS = 50;
+const GIVE_WAY_MS = 1_000;
 
 /** Set by a launcher in the environment of the gate that it starts. */
 export function isOnDemand(env: Readonly<Record<string, string | undefined>>): boolean {
@@ -81,4 +82,9 @@ export async function askOther(
   await delay(RELIEVE_POLL_MS);
   if (other === undefined) return 'silent';
   return isLeaving ? 'leaves' : 'stays';
+}
+
+/** Another gate answers: its callers need no other, unless it is about to end. Then they start one more. */
+export async function giveWay(): Promise<void> {
+  await delay(GIVE_WAY_MS);
 }

@@ -29,9 +29,9 @@ const VARIABLE_BYTES_MAX = 128 * 1024;
 const LOG_BYTES_MAX = 4 * 1024 * 1024;
 const TAIL_BYTES = 2_000;
 const EXIT_FATAL = 25;
-/** Of a gate: another answers in its place (on-demand.ts). One that answers, but not for this account, is no help. */
+/** Of a gate: another answers in its place (on-demand.ts). One that answers, but never for this account, is no help. */
 const EXIT_ANSWERED = 75;
-const ANSWERED_MAX = 3;
+const ANSWERED_MAX = 8;
 const GATE_ENV = /^(?:HOME|PATH|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ)$/;
 
 interface Launch {
@@ -41,7 +41,7 @@ interface Launch {
   /** Of this launcher alone, as long as it starts a gate. */
   lock?: { close(): void } | undefined;
   gate?: ChildProcess;
-  /** How often a gate that it started found another in its place. */
+  /** How often a gate that it started gave way to another. */
   answered: number;
 }
 
@@ -120,7 +120,7 @@ async function startGate(launch: Launch): Promise<void> {
   if (gate !== undefined) {
     if (gate.exitCode === null && gate.signalCode === null) return;
     delete launch.gate;
-    launch.answered += gate.exitCode === EXIT_ANSWERED ? 1 : ANSWERED_MAX;
+    launch.answered += isInOrder(gate) ? 1 : ANSWERED_MAX;
     if (launch.answered < ANSWERED_MAX) return;
     throw failure(`the gate for ${home} did not start:\n${tailOf(join(data, 'gate.log'))}`);
   }
@@ -134,6 +134,11 @@ async function startGate(launch: Launch): Promise<void> {
   if (launch.lock === undefined) return;
   await using other = await dial(launch);
   if (other.gate === undefined) launch.gate = await spawnGate(launch);
+}
+
+/** Another took its place, before it served anybody or since. */
+function isInOrder({ exitCode }: ChildProcess): boolean {
+  return exitCode === EXIT_ANSWERED || exitCode === 0;
 }
 
 /** Dropped by the kernel with this process, however that ends. */
