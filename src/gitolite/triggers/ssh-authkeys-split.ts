@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { filesBelow } from '../conf-sources.ts';
+import { statOf } from '../disk.ts';
 import type { Run } from '../run.ts';
 import { fingerprintOfKey } from '../site-keys.ts';
 import type { BuiltInTrigger } from './trigger.ts';
@@ -12,6 +13,8 @@ export const SSH_AUTHKEYS_SPLIT: BuiltInTrigger = {
   name: 'post-compile/ssh-authkeys-split',
   async run(run) {
     const keydir = `${run.rc.adminBase}/keydir`;
+    // Without one nobody comes by key: the next trigger leaves authorized_keys alone then.
+    if (statOf(keydir) === undefined) return;
     rmSync(`${keydir}/${SPLIT}`, { recursive: true, force: true });
     mkdirSync(`${keydir}/${SPLIT}`, { recursive: true, mode: 0o777 & ~run.rc.umask });
     if (isPush(run)) takeAside(keydir);

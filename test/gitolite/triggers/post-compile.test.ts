@@ -1,7 +1,7 @@
 /** What follows a compile, next to the real gitolite: authorized_keys, git configuration, what git-daemon and gitweb serve. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, suite } from 'node:test';
@@ -117,6 +117,8 @@ repo r3
 
   test('files of many keys are split', async () => {
     await using site = await newTwins({ conf: BASE, enable: ['ssh-authkeys-split'] });
+    assert.equal((await site.own(['trigger', 'POST_COMPILE'])).stderr, '', 'a site without keys stays without');
+    assert.equal(existsSync(join(site.ours.home, '.gitolite/keydir')), false);
     await site.both('sh', [
       '-c',
       `mkdir -p .gitolite/keydir/sub; (echo '${KEY}'; echo; echo '  ${OTHER_KEY}') > .gitolite/keydir/sub/u1.pub`,
