@@ -61,7 +61,10 @@ describe('a gitolite site under attack', { timeout: 180_000 }, () => {
         settings
           .replace(/# '(D|fork|create)'/g, `'$1'`)
           .replace(/# (LOCAL_CODE +=> +"\$ENV\{HOME\}\/local")/, '$1')
-          .replace(/^( *)'ssh-authkeys',/m, `$1'ssh-authkeys',\n$1'show-env',\n$1'symbolic-ref',\n$1'lock',`),
+          .replace(
+            /^( *)'ssh-authkeys',/m,
+            `$1'ssh-authkeys',\n$1'show-env',\n$1'symbolic-ref',\n$1'lock',\n$1'config',`,
+          ),
       );
       account.put('local/commands/show-env', '#!/bin/sh\nenv\n');
       chmodSync(join(account.home, 'local/commands/show-env'), 0o755);
@@ -223,6 +226,13 @@ describe('a gitolite site under attack', { timeout: 180_000 }, () => {
       assert.equal((await account.ssh('ann', `symbolic-ref shared/victim ${name} refs/heads/other`)).code, 1, name);
     assert.match(readFileSync(join(path, 'config'), 'utf8'), /\[core\]/);
     for (const name of ['gl-perms', 'refs/heads/linked']) assert.equal(existsSync(join(path, name)), false, name);
+  });
+
+  test("config shows nothing of the account's own configuration", async () => {
+    account.put('.gitconfig', '[http]\n    extraHeader = "Authorization: Bearer PRIVATE"\n');
+    const { stdout } = ok(await account.ssh('bob', 'config shared/victim --list'));
+    assert.match(stdout, /^core\.bare=true$/m);
+    assert.doesNotMatch(stdout, /PRIVATE/);
   });
 
   test('template data makes no repository outside, or inside another', () => {

@@ -44,7 +44,8 @@ Runs 'git config' in the repository. Which names are allowed is up to the site (
     if (operands.length + 1 !== count) return showUsage(run, config);
     const { code } = await runProgram(run, {
       file: 'git',
-      args: ['config', op, ...operands],
+      // Of the repository alone: the account's own may hold what nobody else is to see.
+      args: ['config', '--local', op, ...operands],
       cwd: repositoryPath(run.rc, name),
     });
     return code;

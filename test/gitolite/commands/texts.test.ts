@@ -102,11 +102,14 @@ suite('texts and settings of a repository, next to the real gitolite', { skip: N
       [['foo/a', '--unset-all', 'baz.one'], 'u1'],
       [['foo/a', '--unset-all', 'baz.one'], 'u1'],
       [['foo/a', '--add', 'core.hooksPath', 'x'], 'u1'],
-      [['foo/a', '--list'], 'u3'],
       [['foo/a', '--list'], 'u4'],
       [['nix', '--list'], 'u4'],
     ] as const)
       await site.same(['config', ...args], { user });
+    // Of the account's own configuration ours shows nothing.
+    const list = ['config', 'foo/a', '--list'];
+    const [real, own] = await Promise.all([site.real(list, { user: 'u3' }), site.own(list, { user: 'u3' })]);
+    assert.deepEqual(own, { ...real, stdout: real.stdout.replace('init.defaultbranch=master\n', '') });
     await site.sameUsage(['config', 'foo/a', '--add', 'baz.one'], u1);
     await site.sameUsage(['config', 'foo/a', '--replace-all', 'baz.one', 'x'], u1);
     for (const args of [
