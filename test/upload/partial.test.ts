@@ -100,17 +100,18 @@ for (const format of OBJECT_FORMATS) {
       await house.git(['config', 'repack.writeBitmaps', 'false'], path);
       await house.git(['repack', '-q', '-a', '-d'], path);
       const blobs = await Promise.all([2, 3, 4, 5].map((back) => house.git(['rev-parse', `main~${back}:top`], work)));
-      const started: number[] = [];
-      for (const oid of blobs) {
+      const ask = async (oid: string): Promise<number> => {
         const before = house.processes.started;
         const said = await house.say(
           pkts('command=fetch', `object-format=${format}`, '0001', `want ${oid}`, 'done', '0000'),
           { name: 'r', mode: 'rpc' },
         );
         assert.match(said.output.toString('latin1'), /packfile/);
-        started.push(house.processes.started - before);
-      }
-      assert.equal(started.at(-1), 1, 'only the git that makes the pack');
+        return house.processes.started - before;
+      };
+      // How far the first walk gets is up to git's buffers; the one behind it goes to the end.
+      for (const oid of blobs) await ask(oid);
+      for (const oid of blobs) assert.equal(await ask(oid), 1, 'only the git that makes the pack');
     });
   });
 }
