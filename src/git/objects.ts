@@ -46,7 +46,8 @@ const DEADLINE_MS = 60_000;
 /** Oids in one process. */
 const BATCH = 100_000;
 
-function specOf(place: ObjectPlace, spec: Pick<GitSpec, 'subcommand' | 'options' | 'operands'>): GitSpec {
+/** A git that looks at the objects of a place, for a minute at most. */
+export function specOf(place: ObjectPlace, spec: Pick<GitSpec, 'subcommand' | 'options' | 'operands'>): GitSpec {
   const { gitDir, objectDirectory, signal, requestId } = place;
   return {
     ...spec,

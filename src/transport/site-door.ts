@@ -1,8 +1,8 @@
 /** The programs of a gitolite site at the gate's end of the control socket: which of them was called, and by whom. */
-import type { Readable, Writable } from 'node:stream';
 import { publicMessageOf } from '../base/fault.ts';
 import type { Clock } from '../base/clock.ts';
 import { runGitolite } from '../gitolite/gitolite.ts';
+import type { RunOptions } from '../gitolite/new-run.ts';
 import type { Env, Run } from '../gitolite/run.ts';
 import { DIED_EXIT, exitOf, fatalText } from '../gitolite/words.ts';
 import type { Principal } from '../identity/principal.ts';
@@ -29,7 +29,7 @@ export interface SiteDoorParts {
   readonly walk: DoorWalk;
   readonly command: SiteCommandWalk;
   readonly clock: Clock;
-  newRun(options: NewRun): Promise<Run>;
+  newRun(options: RunOptions): Promise<Run>;
   /** @throws `dies` where this is no user's name. */
   shellPrincipal(user: string): Principal;
   /** Who may log in with a key. */
@@ -38,17 +38,8 @@ export interface SiteDoorParts {
   serves(home: string): Promise<boolean>;
 }
 
-export interface NewRun {
-  readonly env: Env;
-  readonly cwd: string;
-  readonly stdin: Readable;
-  readonly stdout: Writable;
-  readonly stderr: Writable;
-  readonly signal: AbortSignal;
-}
-
 /** One call, as it came over the control socket. */
-export interface SiteInvocation extends NewRun {
+export interface SiteInvocation extends RunOptions {
   readonly program: 'gitolite' | 'gitolite-shell' | 'gatehouse-shell';
   readonly pid: number;
   readonly argv: readonly string[];

@@ -1,6 +1,6 @@
 /** What a push brings, asked of git: commits that no ref had, and the names of files in them or between two trees. */
 import { Fault } from '../../base/fault.ts';
-import { factsOf, readObject, type ObjectPlace } from '../../git/objects.ts';
+import { factsOf, readObject, specOf as objectSpecOf, type ObjectPlace } from '../../git/objects.ts';
 import { isZeroOid, type ObjectFormat, type Oid } from '../../git/oid.ts';
 import type { GitProcess, GitSpec } from '../../git/processes.ts';
 import { assertOwnEnd, runGitOk } from '../../git/run.ts';
@@ -98,18 +98,9 @@ export async function commitText(place: ObjectPlace, oid: Oid): Promise<CommitTe
   return { text, authorEmail, subject: subject.trimEnd().replaceAll('\n', ' ') };
 }
 
-export function specOf(
-  { gitDir, objectDirectory, signal, requestId }: ObjectPlace,
-  spec: Pick<GitSpec, 'subcommand' | 'options' | 'operands'>,
-): GitSpec {
-  return {
-    ...spec,
-    gitDir,
-    deadlineMs: DEADLINE_MS,
-    ...(objectDirectory === undefined ? {} : { objectDirectory }),
-    ...(signal === undefined ? {} : { signal }),
-    ...(requestId === undefined ? {} : { requestId }),
-  };
+/** As for other looks at objects, but with time for a push of any size. */
+export function specOf(place: ObjectPlace, spec: Pick<GitSpec, 'subcommand' | 'options' | 'operands'>): GitSpec {
+  return { ...objectSpecOf(place, spec), deadlineMs: DEADLINE_MS };
 }
 
 async function feed({ stdin }: GitProcess, oids: readonly Oid[]): Promise<void> {

@@ -18,7 +18,7 @@ suite('keys and downloads, next to the real gitolite', { skip: NO_GITOLITE }, ()
     await using site = await newTwins({ conf: CONF });
     const [one, two, three, four] = [1, 2, 3, 4].map(() => makeKeyLine().line);
     await put(site, '.gitolite/keydir/u1.pub', one);
-    await put(site, '.gitolite/keydir/work/u1@work.pub', two);
+    await put(site, '.gitolite/keydir/desk/u1@desk.pub', two);
     await put(site, '.gitolite/keydir/u2.pub', one);
     await put(site, '.gitolite/keydir/u3.pub', three);
     const line = (user: string, key = ''): string => `command="/usr/bin/gitolite-shell ${user}",no-pty ${key}`;
