@@ -14,6 +14,7 @@ export const FAULT_CODES = [
   'aborted', // the client went away or the server is shutting down
   'corrupt', // state on disk contradicts itself
   'process', // a child process failed
+  'upstream', // the host behind a mirror does not answer, or says no
   'internal', // our bug
 ] as const;
 export type FaultCode = (typeof FAULT_CODES)[number];

@@ -54,6 +54,11 @@ export const ALLOWED: Readonly<Record<Subcommand, Allowed>> = {
     ],
     separator: '',
   },
+  'pack-objects': {
+    exact: words('--stdout --revs --thin --delta-base-offset --quiet -q --all-progress --include-tag'),
+    patterns: [numbers('threads', 'window', 'depth')],
+    separator: '',
+  },
   'rev-list': {
     exact: words(
       '--objects --objects-edge --objects-edge-aggressive --stdin --not --all --quiet --count --reverse',

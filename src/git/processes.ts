@@ -10,6 +10,7 @@ export const SUBCOMMANDS = [
   'upload-pack',
   'upload-archive',
   'index-pack',
+  'pack-objects',
   'rev-list',
   'cat-file',
   'diff-tree',

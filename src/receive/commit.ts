@@ -67,6 +67,8 @@ export interface CommitRequest {
   readonly entry: () => JournalEntry;
   /** Runs in the repository's turn before anything is prepared: refuses what may not be committed any more. */
   readonly confirm?: () => Promise<void>;
+  /** Runs right after that, with what still fits: takes the push elsewhere before it is committed here. */
+  readonly forward?: () => Promise<void>;
   /** Runs when the refs are in place, within the repository's turn. */
   readonly onApplied?: (updates: readonly LoggedUpdate[]) => Promise<void>;
 }
@@ -114,6 +116,7 @@ export class Committer {
     const stored = await store.get('repository-state', repository.id);
     await this.#settlePending(repository);
     await request.confirm?.();
+    await this.#forward(request);
     if (!request.updates.some((update) => update.isAlive)) return undefined;
     await using attempt = new Attempt(repository.path, newId(this.#parts.clock));
     const prepared = await this.#prepare(request, attempt, parseState(stored));
@@ -134,6 +137,14 @@ export class Committer {
     this.#applied.add({ id: repository.id, txid, version });
     await this.#prune(repository, generation);
     return { generation, txid, updates };
+  }
+
+  /** Only what would be committed now goes elsewhere. */
+  async #forward({ forward, repository, updates, atomic, config }: CommitRequest): Promise<void> {
+    if (forward === undefined) return;
+    judgeAgainst(await this.#parts.refs.snapshot(repository), updates, config);
+    if (atomic) failTogether(updates);
+    if (updates.some((update) => update.isAlive)) await forward();
   }
 
   /** What an earlier transaction committed and could not apply comes first. */

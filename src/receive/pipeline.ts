@@ -201,6 +201,19 @@ export class Pipeline {
     };
   }
 
+  /** What is about to be committed, to every step that takes it elsewhere first. In the repository's turn. */
+  async forward(): Promise<void> {
+    const { updates, request } = this.#candidate;
+    for (const step of this.#parts.steps) {
+      const alive = refUpdates(updates);
+      if (step.forward === undefined || alive.length === 0) continue;
+      const seen = this.#pushes.get(step);
+      const push = seen === undefined ? this.#pushOf(alive) : { ...seen, updates: alive };
+      applyVerdicts(updates, await step.forward(push));
+      if (request.abilities.atomic) failTogether(updates);
+    }
+  }
+
   /** Tells every step that saw the push what of it was committed. */
   async follow(committed: ReadonlySet<string>): Promise<void> {
     for (const [step, push] of this.#pushes) {

@@ -83,6 +83,7 @@ export class PushSession {
   async #advertise(): Promise<void> {
     const { repository, mayRead } = this.#about;
     const { protocol, mode } = this.#conversation;
+    await this.#about.freshen?.();
     const snapshot = await this.#parts.refs.snapshot(repository);
     const format = repository.objectFormat;
     await askAhead(snapshot.byName.keys(), { mayRead, clock: this.#parts.clock });
@@ -157,6 +158,7 @@ export class PushSession {
       requestId,
       principal: principalLabel(principal),
       confirm: () => this.#confirm(pipeline, updates),
+      forward: () => pipeline.forward(),
       entry: () => journalLine({ repository, principal, origin, updates, bytesIn: this.#bytesIn, ms: this.#elapsedMs }),
       onApplied: (applied) => pipeline.follow(new Set(applied.map(({ refname }) => refname))),
     });

@@ -78,6 +78,8 @@ export interface PushAbout {
    * may take hours, in which a user is suspended, a group or a setting changed, another policy put in force.
    */
   readonly confirm: () => Promise<Parsed<Standing>>;
+  /** Of a mirror: makes its refs those of its upstream, before they are advertised. @throws Fault `upstream`. */
+  readonly freshen?: (() => Promise<void>) | undefined;
 }
 
 export interface Standing {

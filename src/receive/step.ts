@@ -74,6 +74,11 @@ export interface Step {
   /** @throws Fault where the question cannot be answered: the whole push fails, nothing changes. */
   check(push: Push): Promise<readonly Verdict[]>;
   /**
+   * Takes what passed every check to where it has to be before it is committed here: in the repository's turn, with the
+   * old values as they are in the repository now. What it returns is refused. @throws Fault: nothing is committed here.
+   */
+  forward?(push: Push): Promise<readonly Verdict[]>;
+  /**
    * Called once the refs of a push that passed are in place, before the client hears of it and before the next push to
    * this repository commits. `push` is the object that `check` saw. What it throws is logged: the push stands.
    */

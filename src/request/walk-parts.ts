@@ -24,6 +24,7 @@ export interface WalkUpload {
       readonly repository: Repository;
       readonly service: 'upload-pack' | 'upload-archive';
       readonly mayRead: ((refname: string) => boolean) | undefined;
+      readonly freshen?: (() => Promise<void>) | undefined;
     },
   ): Promise<{ readonly event: string; readonly bytesIn: number; readonly bytesOut: number }>;
 }
@@ -41,6 +42,7 @@ export interface WalkReceive {
        * why the push may go no further.
        */
       readonly confirm: () => Promise<Parsed<Standing>>;
+      readonly freshen?: (() => Promise<void>) | undefined;
     },
   ): Promise<{
     readonly refs: readonly JournalRef[];
@@ -76,6 +78,18 @@ export interface WalkVisit {
   end(): Promise<void>;
 }
 
+/** The mirrors among the repositories (`upstream/mirrors.ts`). */
+export interface WalkMirrors {
+  /**
+   * What makes the refs of a mirror those of its upstream; undefined: it is no mirror. What is returned throws Fault
+   * `upstream` where that is not possible.
+   */
+  freshener(
+    repository: Repository,
+    about: { readonly requestId: string; readonly signal: AbortSignal },
+  ): (() => Promise<void>) | undefined;
+}
+
 /** Who asks, and about what. */
 export interface Standing {
   readonly principal: Principal;
@@ -102,6 +116,7 @@ export interface WalkParts {
   };
   readonly policy: WalkPolicy;
   readonly site?: WalkSite;
+  readonly mirrors?: WalkMirrors;
   readonly upload: WalkUpload;
   readonly receive: WalkReceive;
   /** `failure`: why nothing can be written now. Then nothing that changes anything is begun. */

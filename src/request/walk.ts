@@ -131,11 +131,12 @@ class OneWalk implements Walk {
     const conversation: Conversation = { ...wireOf(request), signal };
     const mayRead = this.#parts.policy.readableRefs(principal, found);
     const confirm = (): Promise<Parsed<Standing>> => this.#confirm(request, found, visit);
+    const freshen = this.#parts.mirrors?.freshener(found, { requestId: request.id, signal });
     const origin = { ...originOf(request), principal };
     findings.report =
       service === 'receive-pack'
-        ? await receive.serve(conversation, { repository: found, principal, origin, mayRead, confirm })
-        : await upload.serve(conversation, { repository: found, service, mayRead });
+        ? await receive.serve(conversation, { repository: found, principal, origin, mayRead, confirm, freshen })
+        : await upload.serve(conversation, { repository: found, service, mayRead, freshen });
     await visit?.end();
     return { kind: 'served' };
   }

@@ -22,6 +22,15 @@ export const KINDS = [
   'pending', // by id: committed, perhaps not yet applied
   'graveyard', // by id: destroyed repositories
   'policy', // the last good policy
+  'mirror', // by repository id: the upstream of a mirror, and what is known of it
+  'sealed', // by id: a credential, encrypted
+  'forward', // by repository id: a push that is being taken upstream
+  'deploy-key', // by id: what was made at a forge, to be revoked there
+  'held', // by id: a push that waits for an approval
+  'pass', // by id: short-lived credentials
+  'waiver', // by fingerprint: findings of the secret scan that somebody answers for
+  'signing-key', // by fingerprint: keys that sign commits, tags and pushes
+  'lfs-object', // repository id/oid: Git LFS objects that are here, and what the scan said
   'confirmation', // tokens of destroy, user del, group del
 ] as const;
 export type Kind = (typeof KINDS)[number];

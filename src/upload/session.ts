@@ -15,6 +15,8 @@ export interface SessionOptions {
   readonly wire: Wire;
   readonly repository: Repository;
   readonly mayRead: MayRead;
+  /** Makes the refs of a mirror those of its upstream. */
+  readonly freshen: (() => Promise<void>) | undefined;
   readonly processes: GitProcesses;
   readonly refs: Pick<RefCache, 'snapshot'>;
   readonly admission: Admission;
@@ -49,6 +51,12 @@ export class Session {
     onView(hasView(snapshot, mayRead));
     recentTips.note(repository.id, snapshot);
     return await viewOf(snapshot, mayRead);
+  }
+
+  /** The view once its refs are what the upstream has now, where there is an upstream. */
+  async freshView(): Promise<View> {
+    await this.#options.freshen?.();
+    return this.view();
   }
 
   /** @param wasShownHere whether this very conversation showed a tip. */

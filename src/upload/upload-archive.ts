@@ -61,7 +61,7 @@ async function readWords({ wire }: Session): Promise<readonly string[]> {
 /** What the client's tree-ish is; undefined where it named none. */
 async function objectOf(session: Session, { revision }: ArchiveArguments): Promise<Parsed<Oid | undefined>> {
   if (revision === undefined) return ok(undefined);
-  const view = await session.view();
+  const view = await session.freshView();
   // git takes the first of several refs that a short name may mean.
   const [named] = resolveName(view, revision);
   if (named !== undefined) return ok(named.oid);

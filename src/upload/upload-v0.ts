@@ -24,7 +24,7 @@ const NOTHING_FETCHED: Done = { event: 'ls-refs', wants: 0 };
 /** Serves a conversation in any mode. */
 export async function serveV0(session: Session): Promise<Done> {
   const { mode } = session.wire.conversation;
-  const view = await session.view();
+  const view = mode === 'rpc' ? await session.view() : await session.freshView();
   if (mode !== 'rpc') await advertise(session, view);
   if (mode === 'advertise') return NOTHING_FETCHED;
   const asked = await readWants(session);

@@ -111,7 +111,7 @@ async function* argumentsOf({ wire }: Session): AsyncGenerator<string> {
 async function lsRefs(session: Session, hasArguments: boolean): Promise<View> {
   const request = new LsRefsRequest();
   if (hasArguments) for await (const text of argumentsOf(session)) request.take(text);
-  const view = await session.view();
+  const view = await session.freshView();
   for (const piece of answerLsRefs(view, request)) await session.wire.write(piece);
   return view;
 }

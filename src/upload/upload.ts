@@ -24,6 +24,11 @@ export interface UploadRequest {
   readonly service: 'upload-pack' | 'upload-archive';
   /** Refs the principal may read; undefined: all but the gate's own. Best the same function for the same answers. */
   readonly mayRead: MayRead;
+  /**
+   * Of a mirror: makes its refs those of its upstream. Called before refs are shown or looked up.
+   * @throws Fault `upstream` with the reason: nothing stale is served.
+   */
+  readonly freshen?: (() => Promise<void>) | undefined;
 }
 
 /** What was served, for the journal. */
@@ -75,9 +80,20 @@ export function createUpload(parts: UploadParts): Upload {
   const packs = parts.packCache && openPackCache(parts, parts.packCache);
   const onView = (isKnown: boolean): void => metrics?.refCache(isKnown ? 'hit' : 'miss');
   return {
-    async serve(conversation, { repository, service, mayRead }) {
+    async serve(conversation, { repository, service, mayRead, freshen }) {
       using wire = new Wire(conversation, clock);
-      const session = new Session({ wire, repository, mayRead, processes, refs, admission, recentTips, packs, onView });
+      const session = new Session({
+        wire,
+        repository,
+        mayRead,
+        freshen,
+        processes,
+        refs,
+        admission,
+        recentTips,
+        packs,
+        onView,
+      });
       try {
         const done = await serveWith(session, service);
         const report = { ...done, bytesIn: wire.bytesIn, bytesOut: wire.bytesOut };

@@ -1,0 +1,4 @@
+/** Commands about holds. */
+import type { Command } from './command.ts';
+
+export const HOLD_COMMANDS: readonly Command[] = [];
