@@ -77,6 +77,8 @@ export interface Decision {
   readonly reason: string;
   /** `rules/house.lace:41`, or undefined where no rule decided (default, crash). */
   readonly rule?: string;
+  /** Refused until somebody approves it: only on a refusal, and only where a ref is to be changed. */
+  readonly hold?: true;
   /** Where a gitolite conf decided: what was attempted, and gitolite's own words for the answer. */
   readonly native?: NativeAnswer;
   readonly trace: readonly TraceStep[];

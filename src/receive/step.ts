@@ -63,6 +63,8 @@ export interface Verdict {
   readonly rule?: string;
   /** What the client's report says instead of the reason: words that clients know from git. */
   readonly report?: string;
+  /** Not refused for good: an approver may let it pass (`hold.ts`). Whatever does not know of holding refuses. */
+  readonly hold?: true;
 }
 
 export interface Step {

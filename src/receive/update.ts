@@ -10,6 +10,8 @@ export interface Refused {
   readonly rule?: string;
   /** What the client's report says instead of the reason. */
   readonly report?: string;
+  /** An approver may let it pass; absent: refused for good. */
+  readonly hold?: true;
   /** Not for its own sake. */
   readonly isDragged?: true;
 }
