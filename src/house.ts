@@ -14,13 +14,23 @@ import { nextSteps, readyLine, urlsOf, type Urls } from './house/banner.ts';
 import { openRooms, type Rooms } from './house/rooms.ts';
 import { awaitStop } from './house/signals.ts';
 import { startControlSocket, type ControlSocket, type ControlSocketOptions } from './api/control-server.ts';
-import { askOther, EXIT_ANSWERED, giveWay, isOnDemand, watchOnDemand } from './house/on-demand.ts';
+import {
+  askOther,
+  EXIT_ANSWERED,
+  giveWay,
+  holdPlace,
+  isOnDemand,
+  watchOnDemand,
+  type Place,
+} from './house/on-demand.ts';
 import { siteDoor } from './house/site-door.ts';
 
 export interface House {
   readonly rooms: Rooms;
   readonly doors: Doors;
   readonly control: ControlSocket;
+  /** Of the data directory. */
+  readonly place: Place;
   /** A gate that a person starts asked this one, which nobody did, to make room. */
   readonly relieved: Promise<void>;
   /** Lines for a person, behind the ready line. */
@@ -47,23 +57,26 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   const socket = await controlPath(config.dataDirectory);
   stack.defer(() => socket[Symbol.asyncDispose]());
   const { promise: relieved, resolve: onRelieve } = Promise.withResolvers<void>();
+  const place = stack.use(await holdPlace(config.dataDirectory));
+  const doors = await openDoors(rooms, config);
+  stack.defer(() => doors.close());
+  urls = urlsOf(doors.addresses, config.settings);
+  await rooms.begin(doors.addresses);
+  // Last: whom it answers may count on everything, and may take everything away again.
   const control = await startControl(rooms, {
     path: socket.path,
-    config,
+    place,
     signal: stopping.signal,
     ...(isOnDemand(process.env) ? { onRelieve } : {}),
     isClosing: () => isClosing,
   });
   stack.defer(() => control.close());
-  const doors = await openDoors(rooms, config);
-  stack.defer(() => doors.close());
-  urls = urlsOf(doors.addresses, config.settings);
-  await rooms.begin(doors.addresses);
   const kept = stack.move();
   return {
     rooms,
     doors,
     control,
+    place,
     relieved,
     greeting: nextSteps({
       urls,
@@ -78,7 +91,10 @@ export async function openHouse(options: HouseOptions): Promise<House> {
       isClosing = true;
       // Doors refuse what is new while the walk lets what runs come to its end.
       const closing = doors.close();
-      await rooms.walk.drain(BOUNDS.drainMs);
+      const deadlineMs = systemClock.monotonicMs() + BOUNDS.drainMs;
+      // What the control socket took may not have come as far as the walk, which lets nothing in while it drains.
+      await control.drain(BOUNDS.drainMs);
+      await rooms.walk.drain(Math.max(0, deadlineMs - systemClock.monotonicMs()));
       stopping.abort(new Fault('aborted', 'gate is closing'));
       await closing;
       await kept.disposeAsync();
@@ -89,11 +105,11 @@ export async function openHouse(options: HouseOptions): Promise<House> {
 async function startControl(
   rooms: Rooms,
   {
-    config,
+    place,
     ...options
-  }: Pick<ControlSocketOptions, 'path' | 'signal' | 'onRelieve' | 'isClosing'> & { readonly config: Config },
+  }: Pick<ControlSocketOptions, 'path' | 'signal' | 'onRelieve' | 'isClosing'> & { readonly place: Place },
 ): Promise<ControlSocket> {
-  const site = rooms.site && (await siteDoor({ site: rooms.site, dataDirectory: config.dataDirectory }));
+  const site = rooms.site && (await siteDoor({ site: rooms.site, place }));
   return startControlSocket({
     ...options,
     commands: rooms.commands,
@@ -131,12 +147,9 @@ export async function serveHouse(options: HouseOptions): Promise<number> {
   process.stdout.write(readyLine(house.doors.addresses));
   process.stdout.write(house.greeting);
   if (isOnDemand(process.env)) {
-    const { dataDirectory, settings } = options.config;
-    const { control, rooms } = house;
-    using end = await watchOnDemand(
-      { dataDirectory, idleMs: settings.gitoliteIdle, control, walk: rooms.walk, clock: systemClock },
-      vanish,
-    );
+    const { control, place, rooms } = house;
+    const idleMs = options.config.settings.gitoliteIdle;
+    using end = watchOnDemand({ place, idleMs, control, walk: rooms.walk, clock: systemClock }, vanish);
     await Promise.race([stop.asked, end.idle, house.relieved]);
   } else {
     await stop.asked;

@@ -18,8 +18,11 @@ export interface ControlConnection {
    * @throws Fault 'aborted' where the gate ends after it took the call.
    */
   call(call: SiteCall, streams: SiteStreams): Promise<number | undefined>;
-  /** Asks a gate that was started on demand to end. False: it was started by a person, and stays. */
-  relieve(): Promise<boolean>;
+  /**
+   * Asks a gate that was started on demand to end. False: it was started by a person, and stays. Undefined: it ended
+   * without answering.
+   */
+  relieve(): Promise<boolean | undefined>;
   close(): void;
 }
 
@@ -92,7 +95,7 @@ class ClientConnection implements ControlConnection {
     }
   }
 
-  async relieve(): Promise<boolean> {
+  async relieve(): Promise<boolean | undefined> {
     const unheard = new Writable({
       write(_chunk, _encoding, done) {
         done();
@@ -101,6 +104,9 @@ class ClientConnection implements ControlConnection {
     try {
       this.#socket.write(encodeFrame('relieve'));
       return (await this.#listen({ stdout: unheard, stderr: unheard })) === 0;
+    } catch (error) {
+      if (error instanceof Fault && error.code === 'aborted') return undefined;
+      throw error;
     } finally {
       this.#socket.destroy();
     }

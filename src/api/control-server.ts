@@ -40,6 +40,8 @@ export interface ControlSocket {
   readonly open: number;
   /** When the last one closed, by the monotonic clock; the start where none did. */
   readonly lastClosedMs: number;
+  /** Resolves when the calls of the site's programs that are there have ended, or after `ms`. */
+  drain(ms: number): Promise<void>;
   /** No new connections, running commands are aborted, the file is removed. */
   close(): Promise<void>;
 }
@@ -69,6 +71,12 @@ export async function startControlSocket(options: ControlSocketOptions): Promise
     },
     get lastClosedMs() {
       return lastClosedMs;
+    },
+    async drain(ms) {
+      const { promise: late, resolve } = Promise.withResolvers<void>();
+      const cancel = options.clock.after(ms, resolve);
+      await Promise.race([Promise.all(Array.from(sessions, ({ siteCall }) => siteCall)), late]);
+      cancel();
     },
     async close() {
       const closed = new Promise<void>((resolve) => {
@@ -124,6 +132,8 @@ async function listenPrivately(server: Server, path: string): Promise<void> {
 
 /** One connection, one command. */
 class ControlSession {
+  /** Resolves with the end of the call of a site's program; at once where there is none. */
+  siteCall = Promise.resolve();
   readonly #socket: Socket;
   readonly #options: ControlSocketOptions;
   readonly #frames = new FrameReader();
@@ -189,7 +199,7 @@ class ControlSession {
       case 'site':
         this.#gather(frame.payload);
         this.#begin();
-        void this.#runSite(Buffer.concat(this.#parts.splice(0)));
+        this.siteCall = this.#runSite(Buffer.concat(this.#parts.splice(0)));
         return;
       case 'stdin':
         this.#stdin.accept(frame.payload);

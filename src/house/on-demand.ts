@@ -2,14 +2,14 @@
  * A gate that nobody started by hand: a launcher did, because none ran. It ends when nobody has asked for anything for a
  * while, and at once when its data directory is not its own any more (removed, or removed and made anew).
  */
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectControl } from '../api/control-client.ts';
 import type { Clock } from '../base/clock.ts';
 import { controlPath } from './control-path.ts';
 
 export interface OnDemandParts {
-  readonly dataDirectory: string;
+  readonly place: Pick<Place, 'isKept'>;
   /** 0: never for idleness. */
   readonly idleMs: number;
   readonly clock: Clock;
@@ -34,26 +34,34 @@ export function isOnDemand(env: Readonly<Record<string, string | undefined>>): b
   return env['GATEHOUSE_ON_DEMAND'] === '1';
 }
 
-/** The directory as it is now: to tell it from another of the same name. Undefined: there is none. */
-export async function placeOf(directory: string): Promise<string | undefined> {
-  try {
-    const { dev, ino } = await stat(directory);
-    return `${dev}:${ino}`;
-  } catch {
-    return undefined;
-  }
+/** A directory as it was once: told from another of the same name. */
+export interface Place extends AsyncDisposable {
+  /** It is still there. */
+  isKept(): Promise<boolean>;
+}
+
+/** Keeps the directory open: the number of one that is gone may be the next one's. */
+export async function holdPlace(directory: string): Promise<Place> {
+  const held = await open(directory, 'r');
+  const { dev, ino } = await held.stat();
+  return {
+    async isKept() {
+      const now = await stat(directory).catch(() => undefined);
+      return now?.dev === dev && now.ino === ino;
+    },
+    [Symbol.asyncDispose]: () => held.close(),
+  };
 }
 
 /**
  * Watches until disposed. `onLost` is called once where the directory is lost: what is written from then on is lost or,
  * worse, lands in the directory of the next gate.
  */
-export async function watchOnDemand(parts: OnDemandParts, onLost: () => void): Promise<OnDemandEnd> {
-  const { clock, control, walk, idleMs } = parts;
-  const place = await placeOf(parts.dataDirectory);
+export function watchOnDemand(parts: OnDemandParts, onLost: () => void): OnDemandEnd {
+  const { place, clock, control, walk, idleMs } = parts;
   const { promise: idle, resolve } = Promise.withResolvers<void>();
   const look = async (): Promise<void> => {
-    if ((await placeOf(parts.dataDirectory)) !== place) onLost();
+    if (!(await place.isKept())) onLost();
     const isQuiet = control.open === 0 && walk.running === 0 && clock.monotonicMs() - control.lastClosedMs >= idleMs;
     if (isQuiet && idleMs > 0) resolve();
     else cancel = clock.after(LOOK_MS, () => void look());
@@ -77,10 +85,10 @@ export async function askOther(
 ): Promise<'stays' | 'leaves' | 'silent'> {
   await using socket = await controlPath(dataDirectory);
   const other = await connectControl(socket.path);
-  const isLeaving = isToLeave && (await other?.relieve()) === true;
+  const isLeaving = other && isToLeave ? await other.relieve() : false;
   other?.close();
   await delay(RELIEVE_POLL_MS);
-  if (other === undefined) return 'silent';
+  if (other === undefined || isLeaving === undefined) return 'silent';
   return isLeaving ? 'leaves' : 'stays';
 }
 

@@ -2,16 +2,16 @@
 import { realpath } from 'node:fs/promises';
 import { systemClock } from '../base/clock.ts';
 import { SiteDoor } from '../transport/site-door.ts';
-import { placeOf } from './on-demand.ts';
+import type { Place } from './on-demand.ts';
 import type { Rooms } from './rooms.ts';
 
 export interface SiteDoorOptions {
   readonly site: NonNullable<Rooms['site']>;
-  readonly dataDirectory: string;
+  /** Of the data directory. */
+  readonly place: Pick<Place, 'isKept'>;
 }
 
-export async function siteDoor({ site, dataDirectory }: SiteDoorOptions): Promise<SiteDoor> {
-  const place = await placeOf(dataDirectory);
+export async function siteDoor({ site, place }: SiteDoorOptions): Promise<SiteDoor> {
   const home = await nameOf(site.site.home);
   return new SiteDoor({
     walk: site.walk,
@@ -21,8 +21,7 @@ export async function siteDoor({ site, dataDirectory }: SiteDoorOptions): Promis
     shellPrincipal: (user) => site.shellPrincipal(user),
     keyHolder: (fingerprint) => site.keys.holder(fingerprint),
     // A home that was removed and made anew has a gate of its own coming.
-    serves: async (asked) =>
-      asked.startsWith('/') && (await nameOf(asked)) === home && (await placeOf(dataDirectory)) === place,
+    serves: async (asked) => asked.startsWith('/') && (await nameOf(asked)) === home && (await place.isKept()),
   });
 }
 

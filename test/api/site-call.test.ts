@@ -95,6 +95,26 @@ test('a gate that closes before it took the call leaves it to another', async (t
   await closed;
 });
 
+test('a gate that is to end waits for the calls that it took, as long as it is told', async (t) => {
+  const taken = Promise.withResolvers<void>();
+  const done = Promise.withResolvers<number>();
+  const { path, gate } = await gateWith(t, {
+    serves: async () => true,
+    invoke: () => {
+      taken.resolve();
+      return done.promise;
+    },
+  });
+  const answered = call(path);
+  await taken.promise;
+  await gate.drain(1);
+  const drained = gate.drain(60_000).then(() => 'drained');
+  assert.equal(await Promise.race([drained, new Promise((resolve) => setImmediate(resolve, 'waiting'))]), 'waiting');
+  done.resolve(7);
+  await drained;
+  assert.equal(await answered, 7);
+});
+
 test('a call beyond the bound is refused, and the gate lives on', async (t) => {
   const { path } = await gateWith(t, { serves: async () => true, invoke: async () => 7 });
   const socket = createConnection(path);

@@ -1,10 +1,12 @@
 /** When a gate that a launcher started ends. */
 import assert from 'node:assert/strict';
-import { mkdirSync, renameSync } from 'node:fs';
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
-import { isOnDemand, watchOnDemand } from '../../src/house/on-demand.ts';
+import { CONTROL_NAME } from '../../src/house/control-path.ts';
+import { askOther, holdPlace, isOnDemand, watchOnDemand, type Place } from '../../src/house/on-demand.ts';
 import { workspace } from '../support/workspace.ts';
 
 /** Time passes as fast as somebody waits for it. */
@@ -25,10 +27,12 @@ function quickClock(): Clock {
   };
 }
 
-function ground(t: TestContext): { readonly dataDirectory: string } {
+async function ground(t: TestContext): Promise<{ readonly dataDirectory: string; readonly place: Place }> {
   const dataDirectory = join(workspace(t, 'gatehouse-demand-'), 'data');
   mkdirSync(dataDirectory);
-  return { dataDirectory };
+  const place = await holdPlace(dataDirectory);
+  t.after(() => place[Symbol.asyncDispose]());
+  return { dataDirectory, place };
 }
 
 test('only what a launcher started is on demand', () => {
@@ -40,7 +44,8 @@ test('a gate ends when nobody asked for as long as the settings say, and not whi
   const clock = quickClock();
   const control = { open: 1, lastClosedMs: 0 };
   const walk = { running: 0 };
-  using end = await watchOnDemand({ ...ground(t), idleMs: 10_000, clock, control, walk }, assert.fail);
+  const { place } = await ground(t);
+  using end = watchOnDemand({ place, idleMs: 10_000, clock, control, walk }, assert.fail);
   const passed = async (): Promise<string> => {
     while (clock.monotonicMs() < 20_000) await new Promise(setImmediate);
     return 'passed';
@@ -54,11 +59,20 @@ test('a gate ends when nobody asked for as long as the settings say, and not whi
 });
 
 test('a gate whose directory is another one ends at once', async (t) => {
-  const { dataDirectory } = ground(t);
+  const { dataDirectory, place } = await ground(t);
   const { promise: lost, resolve } = Promise.withResolvers<void>();
   const parts = { control: { open: 1, lastClosedMs: 0 }, walk: { running: 1 }, idleMs: 0, clock: quickClock() };
-  using _ = await watchOnDemand({ dataDirectory, ...parts }, resolve);
-  renameSync(dataDirectory, `${dataDirectory}.gone`);
+  using _ = watchOnDemand({ place, ...parts }, resolve);
+  // Many a file system gives the new one the old one's number, where that is free.
+  rmdirSync(dataDirectory);
   mkdirSync(dataDirectory);
   await lost;
+});
+
+test('a gate that ends while another asks it to is not taken for one that stays', async (t) => {
+  const { dataDirectory } = await ground(t);
+  const ending = createServer((socket) => socket.destroy());
+  t.after(() => ending.close());
+  await new Promise<void>((resolve) => ending.listen(join(dataDirectory, CONTROL_NAME), resolve));
+  assert.equal(await askOther(dataDirectory, { isToLeave: true }), 'silent');
 });
