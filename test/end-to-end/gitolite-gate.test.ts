@@ -1,6 +1,7 @@
 /** The gate that launchers start on demand: one for all of them, gone with its account, and a message where it cannot be. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, test, type TestContext } from 'node:test';
@@ -18,16 +19,25 @@ function gateOf(account: Account): number {
   return Number.parseInt(readFileSync(join(dataOf(account), 'gatehouse.pid'), 'utf8'), 10);
 }
 
-/** A process that ends later ends the test by its deadline. */
-async function gone(pid: number): Promise<void> {
-  for (;;) {
+/** How many gates became ready: each says so as soon as it answers, or right after. */
+function readyGates(account: Account): number {
+  return readFileSync(join(dataOf(account), 'gate.log'), 'utf8').match(/gatehouse ready/g)?.length ?? 0;
+}
+
+/** What never comes true ends the test by its deadline. */
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await delay(20);
+}
+
+function gone(pid: number): Promise<void> {
+  return until(() => {
     try {
       process.kill(pid, 0);
+      return false;
     } catch {
-      return;
+      return true;
     }
-    await delay(20);
-  }
+  });
 }
 
 function account(t: TestContext): Account {
@@ -43,8 +53,8 @@ for (const launcher of LAUNCHERS) {
       const calls = Array.from({ length: 20 }, () => site.gitolite(['query-rc', '-n', 'GL_REPO_BASE'], { env }));
       const base = join(site.home, 'repositories');
       for (const ended of await Promise.all(calls)) assert.deepEqual(ended, { code: 0, stdout: base, stderr: '' });
-      const log = readFileSync(join(dataOf(site), 'gate.log'), 'utf8');
-      assert.equal(log.match(/gatehouse ready/g)?.length, 1, log);
+      await until(() => readyGates(site) > 0);
+      assert.equal(readyGates(site), 1);
     });
 
     test('ends where its account was removed, and the next call finds a new one', async (t) => {
@@ -52,7 +62,7 @@ for (const launcher of LAUNCHERS) {
       assert.equal((await site.gitolite(['setup', '-a', 'first'], { env })).code, 0);
       const old = gateOf(site);
       for (const name of ['.gitolite', '.gitolite.rc', 'repositories']) {
-        rmSync(join(site.home, name), { recursive: true, maxRetries: 5 });
+        await rm(join(site.home, name), { recursive: true, maxRetries: 5 });
       }
       const again = await site.gitolite(['setup', '-a', 'second'], { env });
       assert.equal(again.code, 0, again.stderr);
@@ -109,10 +119,11 @@ test('a gate that nobody asks ends, and the next call starts another', { timeout
   const site = account(t);
   site.put('.gitolite/gatehouse/gatehouse.toml', '[gitolite]\nidle-end = "1s"\n');
   assert.equal((await site.gitolite(['query-rc', 'GL_REPO_BASE'])).code, 0);
-  const old = gateOf(site);
-  await gone(old);
+  // It may have ended before anybody could look who it was.
+  await until(() => !existsSync(join(dataOf(site), 'gatehouse.pid')));
   assert.equal(existsSync(join(dataOf(site), 'control.sock')), false);
   assert.equal((await site.gitolite(['query-rc', 'GL_REPO_BASE'])).code, 0);
+  await until(() => readyGates(site) === 2);
 });
 
 test('a gate that a person starts takes the place of one that nobody did', { timeout: 60_000 }, async (t) => {

@@ -1,6 +1,7 @@
 /** Temporary directories, real git and other programs for tests: nothing of the machine's own configuration shows through. */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,12 +29,13 @@ export function suiteScope(): Scope & { close(): Promise<void> } {
   };
 }
 
-/** A directory of the test's own, removed after it. */
+/**
+ * A directory of the test's own, removed after it. Whoever the test started may still be writing there: `rm` waits between
+ * its tries, `rmSync` does not, and stops without a word at a name that vanished.
+ */
 export function workspace(scope: Scope, name = 'gatehouse-test-'): string {
   const directory = mkdtempSync(join(tmpdir(), name));
-  scope.after(() => {
-    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
-  });
+  scope.after(() => rm(directory, { recursive: true, force: true, maxRetries: 10 }));
   return directory;
 }
 
