@@ -1,25 +1,36 @@
 /** A whole policy looked at: its rules compiled, its scenarios run. The same at a push, a start and `policy check`. */
+import { compileAnnexes, type PolicyAnnex } from './annex.ts';
 import { compilePolicy, ruleFiles, scenarioSources, type PolicySources } from './compile.ts';
 import type { Policy } from './policy.ts';
 import { renderProblem, type Problem } from './problem.ts';
 import { runScenarios, type ScenarioResult } from './scenario/runner.ts';
 
 export interface PolicyCheck {
-  /** Present where the rules compile and every scenario holds. */
+  /** Present where everything compiles and every scenario holds. */
   readonly policy?: Policy;
+  /** Puts what stands beside the rules in force; present where `policy` is. */
+  readonly adoptAnnexes?: () => void;
   readonly rules: readonly string[];
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
   readonly scenarios: readonly ScenarioResult[];
 }
 
-export function checkPolicy(sources: PolicySources): PolicyCheck {
+export function checkPolicy(sources: PolicySources, annexes: readonly PolicyAnnex[] = []): PolicyCheck {
   const rules = ruleFiles(sources);
   const compiled = compilePolicy(sources);
-  if (compiled.kind === 'wrong') return { rules, problems: compiled.problems, warnings: [], scenarios: [] };
-  const { policy, warnings } = compiled;
-  const { scenarios, problems } = runScenarios(policy, scenarioSources(sources));
-  return { ...(problems.length === 0 ? { policy } : {}), rules, problems, warnings, scenarios };
+  const beside = compileAnnexes(annexes, sources);
+  if (compiled.kind === 'wrong') {
+    const problems = [...compiled.problems, ...beside.problems];
+    return { rules, problems, warnings: beside.warnings, scenarios: [] };
+  }
+  const ran = runScenarios(compiled.policy, scenarioSources(sources));
+  const problems = [...beside.problems, ...ran.problems];
+  const warnings = [...compiled.warnings, ...beside.warnings];
+  const { policy } = compiled;
+  const { scenarios } = ran;
+  if (problems.length > 0 || beside.adopt === undefined) return { rules, problems, warnings, scenarios };
+  return { policy, adoptAnnexes: beside.adopt, rules, problems, warnings, scenarios };
 }
 
 const SHOWN_MAX = 10;

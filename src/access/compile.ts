@@ -26,12 +26,16 @@ export type CompiledPolicy =
   | { readonly kind: 'ok'; readonly policy: Policy; readonly warnings: readonly Problem[] }
   | { readonly kind: 'wrong'; readonly problems: readonly Problem[] };
 
-/** Whether a file of the policy repository belongs to the policy. */
+/** Folders of the policy repository that hold files of the policy. */
+export const POLICY_FOLDERS = ['rules', 'scenarios', 'conf', 'secrets', 'checks', 'oidc'] as const;
+
+/** Whether a file of the policy repository belongs to the policy. The last three folders are annexes' (`annex.ts`). */
 export function isPolicyPath(path: string): boolean {
   return (
     /^rules\/[^/]+\.lace$/.test(path) ||
     /^scenarios\/[^/]+\.yarn$/.test(path) ||
-    /^conf\/(?:.+\.conf|gitolite\.toml)$/.test(path)
+    /^conf\/(?:.+\.conf|gitolite\.toml)$/.test(path) ||
+    /^(?:secrets|checks|oidc)\/[^/]+\.toml$/.test(path)
   );
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { BOUNDS } from '../base/bounds.ts';
 import { Fault } from '../base/fault.ts';
 import { checkPolicy, type PolicyCheck } from './check.ts';
-import { isPolicyPath, type PolicySources } from './compile.ts';
+import { isPolicyPath, POLICY_FOLDERS, type PolicySources } from './compile.ts';
 import type { PolicyHolder } from './holder.ts';
 import { checkRepositoryRules } from './own-rules.ts';
 import { renderProblem } from './problem.ts';
@@ -18,10 +18,12 @@ export interface DeskReport {
   readonly scenarios: readonly { readonly name: string; readonly passed: boolean; readonly failure?: string }[];
 }
 
-export class PolicyDesk {
-  readonly #holder: Pick<PolicyHolder, 'origin' | 'sources'>;
+type DeskHolder = Pick<PolicyHolder, 'origin' | 'sources' | 'annexes'>;
 
-  constructor(holder: Pick<PolicyHolder, 'origin' | 'sources'>) {
+export class PolicyDesk {
+  readonly #holder: DeskHolder;
+
+  constructor(holder: DeskHolder) {
     this.#holder = holder;
   }
 
@@ -30,12 +32,12 @@ export class PolicyDesk {
     if (origin.oid === undefined)
       return { source: 'no policy', rules: [], problems: ['no policy is in force'], scenarios: [] };
     const kept = origin.source === 'last-good' ? ' (the last good one: HEAD is wrong)' : '';
-    return reportOf(`gatehouse-admin at ${origin.oid.slice(0, 8)}${kept}`, checkPolicy(sources));
+    return reportOf(`gatehouse-admin at ${origin.oid.slice(0, 8)}${kept}`, checkPolicy(sources, this.#holder.annexes));
   }
 
   /** @throws Fault `missing` where the directory cannot be read. */
   async inDirectory(path: string): Promise<DeskReport> {
-    return reportOf(path, checkPolicy(await readPolicyDirectory(path)));
+    return reportOf(path, checkPolicy(await readPolicyDirectory(path), this.#holder.annexes));
   }
 
   problemsOfOwnRules(text: string): readonly string[] {
@@ -59,7 +61,7 @@ function reportOf(source: string, check: PolicyCheck): DeskReport {
 async function readPolicyDirectory(path: string): Promise<PolicySources> {
   const sources = new Map<string, string>();
   let bytes = 0;
-  for (const folder of ['rules', 'scenarios', 'conf']) {
+  for (const folder of POLICY_FOLDERS) {
     for (const name of await namesIn(path, folder)) {
       const file = `${folder}/${name}`;
       if (!isPolicyPath(file)) continue;

@@ -8,6 +8,7 @@ import type { GitProcesses } from '../git/processes.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { RepositoryFacts } from '../repository/repository.ts';
 import type { Store } from '../store/store.ts';
+import { compileAnnexes, type PolicyAnnex } from './annex.ts';
 import { checkPolicy, checkReason, checkText, type PolicyCheck } from './check.ts';
 import { compilePolicy, POLICY_ENTRY, type PolicySources } from './compile.ts';
 import type { ConfGround } from './gitolite/conf-policy.ts';
@@ -28,6 +29,8 @@ export interface PolicyHolderOptions {
   readonly processes: Pick<GitProcesses, 'start'>;
   readonly log: PolicyLog;
   readonly clock: Pick<Clock, 'now'>;
+  /** What else the files of the policy say, in force with the rules. */
+  readonly annexes?: readonly PolicyAnnex[];
 }
 
 export interface PolicyOrigin {
@@ -41,6 +44,7 @@ export interface PolicyCandidate {
   readonly oid: string;
   readonly sources: PolicySources;
   readonly policy: Policy;
+  readonly adoptAnnexes: () => void;
 }
 
 /** `text` is for the person who pushes, many lines; `reason` is one line. */
@@ -83,6 +87,10 @@ export class PolicyHolder implements Policy {
     return this.#sources;
   }
 
+  get annexes(): readonly PolicyAnnex[] {
+    return this.#options.annexes ?? [];
+  }
+
   get needs(): PolicyNeeds {
     return this.#policy.needs;
   }
@@ -119,9 +127,7 @@ export class PolicyHolder implements Policy {
       log.error({ problems: head.check.problems.map(renderProblem) }, 'refuse the policy at HEAD');
     const last = await this.#loadLastGood();
     if (last === undefined) {
-      this.#policy = closedPolicy();
-      this.#sources = new Map();
-      this.#origin = { oid: undefined, source: 'closed' };
+      this.#close();
       log.error({}, 'find no usable policy: only administrators may do anything');
     } else {
       this.#use(last, 'last-good');
@@ -140,9 +146,10 @@ export class PolicyHolder implements Policy {
     const { commit, ...where } = question;
     const tree = await readPolicyTree({ ...where, processes: this.#options.processes }, commit);
     if (tree.kind === 'wrong') return wrongReport({ rules: [], problems: tree.problems, warnings: [], scenarios: [] });
-    const check = checkPolicy(tree.sources);
-    if (check.policy === undefined) return wrongReport(check);
-    const candidate = { oid: commit, sources: tree.sources, policy: check.policy };
+    const check = checkPolicy(tree.sources, this.annexes);
+    const { policy, adoptAnnexes } = check;
+    if (policy === undefined || adoptAnnexes === undefined) return wrongReport(check);
+    const candidate = { oid: commit, sources: tree.sources, policy, adoptAnnexes };
     return { kind: 'ok', candidate, text: checkText(check), check };
   }
 
@@ -155,10 +162,20 @@ export class PolicyHolder implements Policy {
   }
 
   #use(candidate: PolicyCandidate, source: 'head' | 'last-good'): void {
+    candidate.adoptAnnexes();
     this.#policy = candidate.policy;
     this.#revision += 1;
     this.#sources = candidate.sources;
     this.#origin = { oid: candidate.oid, source };
+  }
+
+  /** Nothing usable was found: annexes are as they are without files. */
+  #close(): void {
+    compileAnnexes(this.annexes, new Map()).adopt?.();
+    this.#policy = closedPolicy();
+    this.#revision += 1;
+    this.#sources = new Map();
+    this.#origin = { oid: undefined, source: 'closed' };
   }
 
   async #loadHead(gitDir: string): Promise<CandidateReport | undefined> {
@@ -180,8 +197,9 @@ export class PolicyHolder implements Policy {
     const sources = new Map<string, string>();
     for (const [path, text] of Object.entries(value['sources'])) if (typeof text === 'string') sources.set(path, text);
     const compiled = compilePolicy(sources);
-    if (compiled.kind === 'wrong') return undefined;
-    return { oid: value['oid'], sources, policy: compiled.policy };
+    const { adopt } = compileAnnexes(this.annexes, sources);
+    if (compiled.kind === 'wrong' || adopt === undefined) return undefined;
+    return { oid: value['oid'], sources, policy: compiled.policy, adoptAnnexes: adopt };
   }
 
   /** A failure here loses a spare, not the policy: HEAD holds it. */

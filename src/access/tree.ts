@@ -4,7 +4,7 @@ import { BOUNDS } from '../base/bounds.ts';
 import { Fault } from '../base/fault.ts';
 import type { GitProcesses, GitSpec } from '../git/processes.ts';
 import { runGit, runGitOk } from '../git/run.ts';
-import { isPolicyPath, type PolicySources } from './compile.ts';
+import { isPolicyPath, POLICY_FOLDERS, type PolicySources } from './compile.ts';
 import { fileProblem, type Problem } from './problem.ts';
 
 export interface TreeQuestion {
@@ -43,7 +43,7 @@ export async function readHead(question: TreeQuestion): Promise<string | undefin
 export async function readPolicyTree(question: TreeQuestion, commit: string): Promise<PolicyTree> {
   const spec = {
     ...specOf(question, 'ls-tree', ['-z', '-l', '-r', '--full-tree']),
-    operands: [commit, 'rules/', 'scenarios/', 'conf/'],
+    operands: [commit, ...POLICY_FOLDERS.map((folder) => `${folder}/`)],
   };
   const listed = await runGit(question.processes, spec);
   if (listed.code !== 0) {

@@ -27,7 +27,7 @@ export const POLICY_COMMANDS: readonly SiteCommand[] = [
     form: 'policy check [DIR]',
     summary: 'Compile a policy and run its scenarios, without putting it in force',
     details: [
-      'Without DIR the policy in force, as it stands in gatehouse-admin. With DIR (on the local command line only) the files rules/*.lace, scenarios/*.yarn and conf/ below it: check a working tree before you push it.',
+      'Without DIR the policy in force, as it stands in gatehouse-admin. With DIR (on the local command line only) the files rules/*.lace, scenarios/*.yarn, conf/ and oidc/, secrets/ and checks/*.toml below it: check a working tree before you push it.',
       'Exit 1 where it does not compile or a scenario fails.',
     ],
     examples: ['policy check', 'policy check .'],
