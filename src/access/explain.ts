@@ -18,13 +18,18 @@ export function explainDecision(question: Question, decision: Decision, steps: r
     ...(question.ref === undefined ? [] : [question.ref.refname]),
   ].join(' ');
   const lines = [
-    `${decision.kind}: ${what}`,
+    `${answerWord(decision)}: ${what}`,
     `because: ${decision.reason === '' ? '(no reason given)' : decision.reason}`,
   ];
   if (decision.rule !== undefined) lines.push(`rule: ${decision.rule}`);
   if (steps.length > 0) lines.push('', 'rules tried, in order:');
   for (const step of steps) lines.push(...stepLines(step));
   return { decision, steps, text: `${lines.map(printable).join('\n')}\n` };
+}
+
+/** `allowed`, `refused` or `held`. */
+export function answerWord({ kind, hold }: Pick<Decision, 'kind' | 'hold'>): 'allowed' | 'refused' | 'held' {
+  return kind === 'refused' && hold === true ? 'held' : kind;
 }
 
 function stepLines(step: TraceStep): string[] {

@@ -6,7 +6,7 @@ import { BOUNDS } from '../base/bounds.ts';
 import { isInternalRefname } from '../git/refname.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { RepositoryFacts } from '../repository/repository.ts';
-import type { Decision, Question, RefUpdateFacts, TraceStep } from './decision.ts';
+import type { Decision, Operation, Question, RefUpdateFacts, TraceStep } from './decision.ts';
 import { explainDecision } from './explain.ts';
 import { operationWord, READ_REF, type Asked } from './gitano/asked.ts';
 import type { Mentions } from './gitano/host.ts';
@@ -27,6 +27,8 @@ export interface LacePolicyOptions {
 }
 
 const NO_STEPS: readonly TraceStep[] = [];
+/** What can wait for an approval: the objects are kept meanwhile. Elsewhere `hold` is `deny`. */
+const HOLDABLE: ReadonlySet<Operation> = new Set(['create-ref', 'update-ref', 'rewind-ref', 'delete-ref']);
 
 export class LacePolicy implements Policy {
   readonly needs: PolicyNeeds;
@@ -127,7 +129,10 @@ export class LacePolicy implements Policy {
     const isAllowed = rule.result === 'allow' || (word === READ_REF && rule.isDefault);
     const decider = rule.isDefault ? undefined : where;
     if (isAllowed) return new RuleDecision('allowed', reason, decider, trace);
-    return new RuleDecision('refused', `${where}: ${printable(reason)}`, decider, trace);
+    const refusal = `${where}: ${printable(reason)}`;
+    if (rule.result !== 'hold' || !HOLDABLE.has(question.operation))
+      return new RuleDecision('refused', refusal, decider, trace);
+    return new HeldDecision('refused', refusal, decider, trace);
   }
 
   #reasonOf(rule: ResultRule): Template {
@@ -184,6 +189,10 @@ class RuleDecision implements Decision {
     this.#trace ??= this.#makeTrace();
     return this.#trace;
   }
+}
+
+class HeldDecision extends RuleDecision {
+  readonly hold = true;
 }
 
 function errorReason(error: LaceError): string {

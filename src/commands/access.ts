@@ -1,5 +1,6 @@
 /** `access explain`: what policy says to a question, and every rule it looked at on the way. */
 import { OPERATIONS, type ChangedPaths, type Operation, type Question } from '../access/decision.ts';
+import { answerWord } from '../access/explain.ts';
 import type { Explanation } from '../access/policy.ts';
 import { refuse, type Parsed } from '../base/fault.ts';
 import { didYouMean } from '../base/nearest.ts';
@@ -18,7 +19,7 @@ export const ACCESS_COMMANDS: readonly Command[] = [
     summary: 'Say whether USER may, and which rules were tried, with file and line',
     details: [
       `OPERATION is one of ${OPERATIONS.join(', ')}. USER may be anonymous. REFNAME is full: refs/heads/main.`,
-      'Everybody may ask about themselves; about others only who owns the repository, or an administrator. Exit 0: allowed, 1: refused.',
+      'Everybody may ask about themselves; about others only who owns the repository, or an administrator. Exit 0: allowed, 1: refused, or held until somebody approves.',
     ],
     flags: [
       { name: '--path', value: 'PATH', repeat: true, meaning: 'a path that the push changes' },
@@ -125,7 +126,7 @@ function explained(question: Question, explanation: Explanation): Answer {
     operation: question.operation,
     repository: question.repository?.name ?? null,
     refname: question.ref?.refname ?? null,
-    decision: decision.kind,
+    decision: answerWord(decision),
     reason: decision.reason,
     rule: decision.rule ?? null,
     trace: steps.map((step) => ({ ...step, because: step.because ?? null })),

@@ -281,3 +281,64 @@ test('an honest own rule decides about fifty thousand refs', () => {
   for (let count = 0; count < 50_000; count += 1) assert.ok(mayRead(`refs/heads/feature/team/${count}`), `${count}`);
   assert.equal(mayRead('refs/heads/embargo/a/fix-1'), false);
 });
+
+const HOLDING = [
+  'define is_staff group is staff',
+  'define opens anyof [operation is read] [operation is write]',
+  'allow "staff come in" is_staff opens',
+  'hold "${ref} wants a second person" is_staff',
+  'default deny "nobody else"',
+].join('\n');
+
+const update = (operation: Question['operation']): Question => ({
+  principal: ian,
+  operation,
+  repository: repository('x', 'boss'),
+  ref: { refname: 'refs/heads/main' },
+});
+
+test('hold refuses with a mark where a ref is changed, with the reason and the rule', () => {
+  const policy = policyOf(HOLDING);
+  for (const operation of ['create-ref', 'update-ref', 'rewind-ref', 'delete-ref'] as const) {
+    const decision = policy.decide(update(operation));
+    assert.equal(decision.kind, 'refused');
+    assert.equal(decision.hold, true);
+    assert.equal(decision.rule, 'rules/main.lace:4');
+    assert.match(decision.reason, /refs\/heads\/main wants a second person/);
+  }
+});
+
+test('hold is a plain no for whatever is no change of a ref', () => {
+  const policy = policyOf(HOLDING);
+  for (const operation of ['configure', 'administer', 'create-repository', 'destroy-repository'] as const) {
+    const decision = policy.decide(update(operation));
+    assert.deepEqual([decision.kind, decision.hold], ['refused', undefined]);
+  }
+  const all = policyOf('hold "all"');
+  for (const operation of ['read', 'write'] as const) {
+    const decision = all.decide(update(operation));
+    assert.deepEqual([decision.kind, decision.hold], ['refused', undefined]);
+  }
+});
+
+test('access explain calls a held push held', () => {
+  assert.match(policyOf(HOLDING).explain(update('update-ref')).text, /^held: ian update-ref x refs\/heads\/main\n/);
+});
+
+test('behind a last hold stands a no, not a yes', () => {
+  const decision = policyOf('hold "wait" [group is others]').decide(update('update-ref'));
+  assert.deepEqual([decision.kind, decision.hold], ['refused', undefined]);
+});
+
+test("an owner's own rules may hold", () => {
+  const question = update('update-ref');
+  const policy = policyOf('include? main\nallow "all"');
+  const rules = 'hold "the owner looks first" [ref prefix refs/heads/]';
+  const decision = policy.decide({ ...question, repository: repository('x', 'boss', {}, rules) });
+  assert.equal(decision.hold, true);
+});
+
+test('a definition named hold keeps its meaning', () => {
+  const policy = policyOf('define hold user is ian\nallow "ian" hold\ndeny "others"');
+  assert.equal(policy.decide(update('update-ref')).kind, 'allowed');
+});

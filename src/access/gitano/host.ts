@@ -33,6 +33,7 @@ export function createGitanoHost(load: (name: string) => Loaded<Asked>, patternS
       const variable = variableOf(name);
       return variable === undefined ? undefined : matchTypeOf(variable, { patterns, mention });
     },
-    command: (name) => (name === 'include?' ? 'include?' : undefined),
+    // Neither word is Lace's own: rules that know nothing of them read as they always did.
+    command: (name) => (name === 'include?' || name === 'hold' ? name : undefined),
   };
 }

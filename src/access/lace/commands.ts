@@ -6,6 +6,7 @@ import {
   type Condition,
   type Host,
   type LaceCommand,
+  type LaceResult,
   type Match,
   type ResultRule,
   type Rule,
@@ -51,6 +52,7 @@ export function compileCommand<C>(
   switch (command) {
     case 'allow':
     case 'deny':
+    case 'hold':
       return compileResult(at, command, args);
     case 'default':
       return compileDefault(at, args);
@@ -65,13 +67,14 @@ export function compileCommand<C>(
   }
 }
 
-function compileResult<C>(at: LineCompiler<C>, result: 'allow' | 'deny', args: readonly string[]): Made<C> {
+function compileResult<C>(at: LineCompiler<C>, result: LaceResult, args: readonly string[]): Made<C> {
   const [, reason, ...names] = args;
   if (reason === undefined) return wrong('Expected reason, got nothing', [1]);
   if (names.length === 0) at.file.hasUnconditional = true;
   const found = conditionsOf(at, names, { what: 'condition', firstWord: 3 });
   if (found.kind === 'wrong') return found;
-  at.file.last = result;
+  // A hold grants something, with somebody's word: behind it stands what stands behind an allow, a no.
+  at.file.last = result === 'hold' ? 'allow' : result;
   const { source, line } = at;
   return one({ kind: 'result', result, reason, conditions: found.conditions, isDefault: false, source, line });
 }

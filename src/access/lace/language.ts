@@ -35,12 +35,15 @@ export type Loaded<C> =
 
 /** Commands that the language itself knows; a host may add names for them or switch them off. */
 export const LACE_COMMANDS = ['allow', 'deny', 'default', 'define', 'def', 'include'] as const;
-export type LaceCommand = (typeof LACE_COMMANDS)[number] | 'include?';
+export type LaceCommand = (typeof LACE_COMMANDS)[number] | 'include?' | 'hold';
+
+/** What a rule may answer. `hold` is ours, and known only where the host knows the command. */
+export type LaceResult = 'allow' | 'deny' | 'hold';
 
 export interface Host<C> {
   readonly matchType: (name: string) => MatchType<C> | undefined;
   readonly load: (name: string) => Loaded<C>;
-  /** Further names of built-in commands (`include?`), and `disabled` ones. Asked first. */
+  /** Further names of built-in commands (`include?`, `hold`), and `disabled` ones. Asked first. */
   readonly command?: (name: string) => LaceCommand | 'disabled' | undefined;
 }
 
@@ -70,7 +73,7 @@ export interface DefineRule<C> extends Located {
 
 export interface ResultRule extends Located {
   readonly kind: 'result';
-  readonly result: 'allow' | 'deny';
+  readonly result: LaceResult;
   readonly reason: string;
   readonly conditions: readonly Condition[];
   /** From a `default` statement, or added at the end. */

@@ -46,6 +46,7 @@ const QUESTIONS: Readonly<Record<string, Make>> = {
   'WHO creates the repository REPO for NAME': (asking) => creation(asking, asking.first, asking.second),
   'WHO destroys REPO': (asking) => about(asking, asking.first, ['destroy-repository']),
   'WHO renames REPO to NEW': rename,
+  'WHO approves a push of REF to REPO': approval,
   'WHO configures REPO': (asking) => about(asking, asking.first, ['configure']),
   'WHO runs ACTION': (asking) => administer(asking, {}),
   'WHO runs ACTION for NAME': (asking) => administer(asking, { targetuser: asking.second }),
@@ -75,6 +76,16 @@ function onRef(asking: Asking, operation: Operation, name: string): Parsed<reado
   const asked = question(asking, operation, repository.value, operation === 'read' ? { refname } : ref);
   if (operation === 'read') return ok([asked]);
   return ok([question(asking, 'read', repository.value), question(asking, 'write', repository.value), asked]);
+}
+
+/** Somebody's held push, asked about ref by ref as `hold approve` does. */
+function approval(asking: Asking): Parsed<readonly Question[]> {
+  const repository = asking.world.repository(asking.second);
+  if (repository.kind === 'refused') return repository;
+  const refname = parseRefname(within('refs/heads/', asking.first));
+  if (refname === undefined) return refuse(`${asking.first} is no full refname (refs/heads/main)`);
+  const asked = question(asking, 'configure', repository.value, { refname });
+  return ok([question(asking, 'read', repository.value), { ...asked, action: 'holdapprove' }]);
 }
 
 /** A rename is asked about as a rename of the old name and as a creation of the new one. */

@@ -3,6 +3,7 @@
  * A step changes the scenario's world, asks the policy, or checks the answer; it answers why not.
  */
 import { ok, refuse, type Parsed } from '../../base/fault.ts';
+import { answerWord } from '../explain.ts';
 import { checkRepositoryRules } from '../own-rules.ts';
 import type { Policy } from '../policy.ts';
 import { renderProblem } from '../problem.ts';
@@ -134,6 +135,7 @@ const WHEN: readonly StepDefinition[] = [
   asks('creates the repository REPO for NAME', String.raw`creates the repository (\S+) for (\S+?)`),
   asks('destroys REPO', String.raw`destroys (\S+?)()`),
   asks('renames REPO to NEW', String.raw`renames (\S+) to (\S+?)`),
+  asks('approves a push of REF to REPO', String.raw`approves a push of (\S+) to (\S+?)`),
   asks('configures REPO', String.raw`configures (\S+?)()`),
   asks('runs ACTION', String.raw`runs (\S+?)()`),
   asks('runs ACTION for NAME', String.raw`runs (\S+) for (\S+?)`),
@@ -142,11 +144,17 @@ const WHEN: readonly StepDefinition[] = [
 const THEN: readonly StepDefinition[] = [
   step('THEN', 'it is allowed', /^it is allowed$/, ({ world }) => {
     if (world.answer === undefined) return refuse('nothing was asked before: a WHEN is missing');
-    return world.answer.kind === 'allowed' ? ok(true) : refuse(`it is refused: ${world.answer.reason}`);
+    return world.answer.kind === 'allowed'
+      ? ok(true)
+      : refuse(`it is ${answerWord(world.answer)}: ${world.answer.reason}`);
   }),
   step('THEN', 'it is refused', /^it is refused$/, ({ world }) => refusedSaying(world, '')),
   step('THEN', 'it is refused, saying "TEXT"', /^it is refused, saying "(.*)"$/, ({ world }, [text = '']) =>
     refusedSaying(world, text),
+  ),
+  step('THEN', 'it is held', /^it is held$/, ({ world }) => heldSaying(world, '')),
+  step('THEN', 'it is held, saying "TEXT"', /^it is held, saying "(.*)"$/, ({ world }, [text = '']) =>
+    heldSaying(world, text),
   ),
   step('THEN', 'it is refused by FILE', /^it is refused by (\S+)$/, ({ world }, [file = '']) => {
     const found = refusedSaying(world, '');
@@ -159,7 +167,14 @@ const THEN: readonly StepDefinition[] = [
 function refusedSaying({ answer }: World, text: string): Parsed<true> {
   if (answer === undefined) return refuse('nothing was asked before: a WHEN is missing');
   if (answer.kind === 'allowed') return refuse(`it is allowed by ${answer.rule ?? 'the default'}: ${answer.reason}`);
+  if (answer.hold === true) return refuse(`it is held, not refused: ${answer.reason}`);
   return answer.reason.includes(text) ? ok(true) : refuse(`it is refused, but saying "${answer.reason}"`);
+}
+
+function heldSaying({ answer }: World, text: string): Parsed<true> {
+  if (answer === undefined) return refuse('nothing was asked before: a WHEN is missing');
+  if (answer.hold !== true) return refuse(`it is ${answer.kind}, not held: ${answer.reason}`);
+  return answer.reason.includes(text) ? ok(true) : refuse(`it is held, but saying "${answer.reason}"`);
 }
 
 const FINALLY: readonly StepDefinition[] = (['user', 'group', 'repository'] as const).map((kind) =>

@@ -205,3 +205,8 @@ test('compiled as an include, a ruleset decides only what it says', () => {
   assert.equal(outcome('default allow', {}, {}, { asIncluded: true }), 'wrong Cannot change the default');
   assert.equal(outcome('', {}, {}, { asIncluded: true }), 'undecided');
 });
+
+test('hold is no command of the language where the host does not know it', () => {
+  assert.equal(messageOf('hold wait'), 'Unknown command: hold');
+  assert.equal(outcome('define hold eq a b\nallow z hold\ndeny y', { a: 'b' }), 'allow z');
+});

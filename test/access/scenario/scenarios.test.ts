@@ -223,3 +223,21 @@ test('any text is a report, and a long line costs no time', () => {
   );
   assert.equal(parseScenarios('SCENARIO s\n'.repeat(20_000), 'f').problems.length, 100);
 });
+
+test('a held push is neither allowed nor refused, and its approval is a question of its own', () => {
+  const lines = [
+    ...START,
+    'AND users ian and olive',
+    'AND a group agents',
+    'AND ian is in agents',
+    'AND x has writers agents',
+    'AND x has the rule hold "ask boss" [ref is refs/heads/main]',
+    'WHEN ian pushes refs/heads/main to x',
+  ];
+  assert.deepEqual(problemsOf(...lines, 'THEN it is held, saying "ask boss"', 'AND it is held'), []);
+  assert.match(problemsOf(...lines, 'THEN it is allowed').join(), /it is held/);
+  assert.match(problemsOf(...lines, 'THEN it is refused').join(), /held, not refused/);
+  const asks = (who: string, answer: string): readonly string[] =>
+    problemsOf(...lines, `WHEN ${who} approves a push of main to x`, `THEN it is ${answer}`);
+  assert.deepEqual([asks('boss', 'allowed'), asks('ian', 'refused'), asks('boss', 'held').length], [[], [], 1]);
+});
