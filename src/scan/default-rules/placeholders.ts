@@ -1,0 +1,91 @@
+/**
+ * What people write where a secret would stand: examples, variables, templates, runs of one character. No random secret of
+ * the length that providers give looks like one of these, so that refusing to see them hides nothing.
+ */
+
+/** Words that say so; case does not count. A random token of 40 letters holds one of them once in ten million. */
+const WORDS = [
+  'example',
+  'changeme',
+  'change_me',
+  'change-me',
+  'placeholder',
+  'redacted',
+  'replace_me',
+  'replaceme',
+  'dummy',
+  'your_',
+  'your-',
+  'yourtoken',
+  'yourkey',
+  'insert_',
+  'notasecret',
+  'not_a_secret',
+  'not-a-secret',
+  '012345678',
+  '123456789',
+  'abcdefgh',
+  'qwertyuiop',
+  'deadbeef',
+];
+
+/** One character over and over: five times where it is no hexadecimal digit, else eight times, so that chance stays out. */
+const RUN = /([g-zG-Z*#])\1{4}|([^-_=])\2{7}/;
+const MASK = /\*{3}|\.{3}|…|•/;
+const VARIABLE = /\$\{|\$\(|\{\{|<[\w .-]+>|%\w+%|#\{|^\$\w+$/;
+
+export function isPlaceholder(secret: string): boolean {
+  if (RUN.test(secret) || MASK.test(secret) || VARIABLE.test(secret)) return true;
+  const lower = secret.toLowerCase();
+  if (WORDS.some((word) => lower.includes(word))) return true;
+  return secret.length >= 12 && new Set(lower).size <= 4;
+}
+
+/** For tokens without a prefix of their own: no placeholder, and no word or identifier either. */
+export function looksRandom(secret: string): boolean {
+  if (isPlaceholder(secret)) return false;
+  return /\d/.test(secret) && /[A-Za-z]/.test(secret) && new Set(secret.toLowerCase()).size >= 8;
+}
+
+/** Words that a password in code is compared, named or described with. */
+const ORDINARY = [
+  'password',
+  'passwd',
+  'passphrase',
+  'secret',
+  'token',
+  'apikey',
+  'api_key',
+  'api-key',
+  'credential',
+  'undefined',
+  'null',
+  'true',
+  'false',
+  'required',
+  'optional',
+  'string',
+  'test',
+  'sample',
+  'default',
+  'foobar',
+  'process.env',
+  'config.',
+  'xxx',
+];
+
+const PASSWORD_CHARS_MIN = 8;
+
+/** A value assigned to something called a password: no variable, no word of prose, no path, no call. */
+export function looksLikePassword(secret: string): boolean {
+  if (secret.length < PASSWORD_CHARS_MIN || isPlaceholder(secret)) return false;
+  const lower = secret.toLowerCase();
+  if (ORDINARY.some((word) => lower.includes(word))) return false;
+  if (/\s|^[/.~@]|::|->|\(\)|^https?:|^[\w.]+\(/.test(secret)) return false;
+  return kindsOf(secret) >= 3 || (kindsOf(secret) === 2 && /\d/.test(secret) && new Set(lower).size >= 8);
+}
+
+/** How many of: small letters, capitals, digits, other characters. camelCase and file-names have two. */
+function kindsOf(secret: string): number {
+  return [/[a-z]/, /[A-Z]/, /\d/, /[^A-Za-z\d_.-]/].filter((kind) => kind.test(secret)).length;
+}
