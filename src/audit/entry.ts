@@ -26,6 +26,8 @@ export interface JournalEntry {
   readonly credential?: string;
   readonly repository?: string;
   readonly refs?: readonly JournalRef[];
+  /** Of a push to a mirror: the upstream that was asked to take it. `refs` say what that took. */
+  readonly forwardedTo?: string;
   /** A command's words, secrets taken out. */
   readonly argv?: readonly string[];
   readonly reason?: string;

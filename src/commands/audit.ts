@@ -181,9 +181,10 @@ function lineText(line: JournalLine): string {
   const refs = (line.refs ?? []).map(
     (ref) => `${ref.name} ${ref.old.slice(0, 8)}..${ref.new.slice(0, 8)} ${ref.result}`,
   );
+  const where = line.forwardedTo === undefined ? [] : [`(to ${line.forwardedTo})`];
   const why = line.reason === undefined ? [] : [`: ${line.reason.replaceAll('\n', ' / ')}`];
   const head = `${line.seq} ${line.time} ${line.outcome} ${line.transport} ${line.address} ${who} ${line.event}`;
-  return [[head, what, ...refs].filter((part) => part !== '').join(' '), ...why].join('');
+  return [[head, what, ...refs, ...where].filter((part) => part !== '').join(' '), ...why].join('');
 }
 
 /** A word that would break the line, or could be taken for two, in quotes. */

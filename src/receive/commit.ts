@@ -67,8 +67,11 @@ export interface CommitRequest {
   readonly entry: () => JournalEntry;
   /** Runs in the repository's turn before anything is prepared: refuses what may not be committed any more. */
   readonly confirm?: () => Promise<void>;
-  /** Runs right after that, with what still fits: takes the push elsewhere before it is committed here. */
-  readonly forward?: () => Promise<void>;
+  /**
+   * Runs right after that, with what still fits: takes the push elsewhere before it is committed here. What it returns is
+   * disposed at the end of the turn, however that comes.
+   */
+  readonly forward?: () => Promise<AsyncDisposable | undefined>;
   /** Runs when the refs are in place, within the repository's turn. */
   readonly onApplied?: (updates: readonly LoggedUpdate[]) => Promise<void>;
 }
@@ -116,7 +119,7 @@ export class Committer {
     const stored = await store.get('repository-state', repository.id);
     await this.#settlePending(repository);
     await request.confirm?.();
-    await this.#forward(request);
+    await using _ = await this.#forward(request);
     if (!request.updates.some((update) => update.isAlive)) return undefined;
     await using attempt = new Attempt(repository.path, newId(this.#parts.clock));
     const prepared = await this.#prepare(request, attempt, parseState(stored));
@@ -140,11 +143,12 @@ export class Committer {
   }
 
   /** Only what would be committed now goes elsewhere. */
-  async #forward({ forward, repository, updates, atomic, config }: CommitRequest): Promise<void> {
-    if (forward === undefined) return;
+  async #forward(request: CommitRequest): Promise<AsyncDisposable | undefined> {
+    const { forward, repository, updates, atomic, config } = request;
+    if (forward === undefined) return undefined;
     judgeAgainst(await this.#parts.refs.snapshot(repository), updates, config);
     if (atomic) failTogether(updates);
-    if (updates.some((update) => update.isAlive)) await forward();
+    return updates.some((update) => update.isAlive) ? forward() : undefined;
   }
 
   /** What an earlier transaction committed and could not apply comes first. */

@@ -22,6 +22,8 @@ export interface PushLine {
   readonly ms?: number;
   /** Why the pack could not be taken in; absent, or `ok`, where it could. */
   readonly unpack?: string;
+  /** Where the push was taken, or tried, before it was committed here. */
+  readonly forwardedTo?: string | undefined;
 }
 
 export function journalLine({
@@ -32,6 +34,7 @@ export function journalLine({
   bytesIn,
   ms,
   unpack = 'ok',
+  forwardedTo,
 }: PushLine): JournalEntry {
   const refusal = mainRefusal(updates);
   return {
@@ -44,6 +47,7 @@ export function journalLine({
     ...credentialOf(principal),
     repository: repository.name,
     refs: journalRefs(updates),
+    ...(forwardedTo === undefined ? {} : { forwardedTo }),
     ...(refusal === undefined
       ? {}
       : { reason: oneLine(unpack === 'ok' ? refusal.reason : `${refusal.reason}: ${unpack}`) }),

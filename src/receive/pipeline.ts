@@ -3,6 +3,7 @@
  * here changes the repository; `commit.ts` does, with what is still alive.
  */
 import type { Clock } from '../base/clock.ts';
+import { Fault, publicMessageOf } from '../base/fault.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import type { ObjectPlace } from '../git/objects.ts';
 import { isZeroOid, type Oid } from '../git/oid.ts';
@@ -61,6 +62,7 @@ export class Pipeline {
   #objectDirectory: string | undefined;
   /** What the decisions were made on. */
   #decidedOn = '';
+  #forwardedTo: string | undefined;
   #contents: PushContents = NO_CONTENTS;
   /** The push as each step saw it: `committed` gets the same object. */
   readonly #pushes = new Map<Step, Push>();
@@ -201,17 +203,40 @@ export class Pipeline {
     };
   }
 
-  /** What is about to be committed, to every step that takes it elsewhere first. In the repository's turn. */
-  async forward(): Promise<void> {
+  /**
+   * What is about to be committed, to the first step that takes it elsewhere before. In the repository's turn; what it
+   * returns is disposed at the end of that.
+   */
+  async forward(): Promise<AsyncDisposable | undefined> {
     const { updates, request } = this.#candidate;
     for (const step of this.#parts.steps) {
       const alive = refUpdates(updates);
       if (step.forward === undefined || alive.length === 0) continue;
       const seen = this.#pushes.get(step);
       const push = seen === undefined ? this.#pushOf(alive) : { ...seen, updates: alive };
-      applyVerdicts(updates, await step.forward(push));
+      const forwarded = await step.forward(push);
+      if (forwarded === undefined) continue;
+      this.#forwardedTo = forwarded.to;
+      applyVerdicts(updates, forwarded.verdicts);
+      for (const update of updates) if (update.isAlive) update.forwardedTo = forwarded.to;
       if (request.abilities.atomic) failTogether(updates);
+      return forwarded;
     }
+    return undefined;
+  }
+
+  /** Where the push was taken, or should have been, before its commit; undefined: nowhere else. */
+  get forwardedTo(): string | undefined {
+    return this.#forwardedTo;
+  }
+
+  /** What to tell the client where the commit failed: what happened elsewhere is not undone by it. */
+  faultOf(error: unknown): unknown {
+    if (!this.#candidate.updates.some(({ isAlive, forwardedTo }) => isAlive && forwardedTo !== undefined)) return error;
+    const why = publicMessageOf(error, this.#candidate.requestId);
+    const publicMessage = `${this.#forwardedTo} took the push, but the gate could not finish it (${why}): fetch and look`;
+    const code = error instanceof Fault && error.code !== 'aborted' ? error.code : 'internal';
+    return new Fault(code, 'forwarded push was not committed', { cause: error, publicMessage });
   }
 
   /** Tells every step that saw the push what of it was committed. */

@@ -9,8 +9,8 @@ import type { Conversation } from '../git/service.ts';
 import { principalLabel } from '../identity/principal.ts';
 import { encodeAdvertisement, serviceHeader } from './advertisement.ts';
 import { ClientChannel } from './client-channel.ts';
-import type { Committed, Committer } from './commit.ts';
-import { journalLine, journalRefs, outcomeOf } from './journal-line.ts';
+import type { CommitRequest, Committed, Committer } from './commit.ts';
+import { journalLine, journalRefs, outcomeOf, type PushLine } from './journal-line.ts';
 import { askAhead } from './decide.ts';
 import { judgeAgainst } from './old-values.ts';
 import { PackInput } from './pack-input.ts';
@@ -46,6 +46,8 @@ export class PushSession {
   readonly #reader: PktReader;
   readonly #input: PackInput;
   readonly #startMs: number;
+  /** Why the commit failed: no deadline that passed meanwhile says more. */
+  #truth: unknown;
 
   constructor(parts: SessionParts, conversation: Conversation, about: PushAbout) {
     const { clock, limits } = parts;
@@ -72,7 +74,7 @@ export class PushSession {
       return request === undefined ? this.#report([], false) : await this.#serve(request);
     } catch (error) {
       // What we ended ourselves shows as an abort of whatever ran at that moment.
-      const fault: unknown = this.#silent.signal.aborted ? this.#silent.signal.reason : error;
+      const fault: unknown = this.#silent.signal.aborted && error !== this.#truth ? this.#silent.signal.reason : error;
       await this.#fail(channel, fault);
       throw fault;
     } finally {
@@ -149,7 +151,7 @@ export class PushSession {
     }
     // The last moment at which a client that has gone away takes its push with it.
     if (this.#signal.aborted) throw new Fault('aborted', 'client is gone', { cause: this.#signal.reason });
-    const committed = await this.#parts.committer.commit({
+    const committed = await this.#commit(pipeline, {
       repository,
       updates,
       atomic: request.abilities.atomic,
@@ -159,10 +161,14 @@ export class PushSession {
       principal: principalLabel(principal),
       confirm: () => this.#confirm(pipeline, updates),
       forward: () => pipeline.forward(),
-      entry: () => journalLine({ repository, principal, origin, updates, bytesIn: this.#bytesIn, ms: this.#elapsedMs }),
+      entry: () => {
+        const { forwardedTo } = pipeline;
+        const traffic = { bytesIn: this.#bytesIn, ms: this.#elapsedMs };
+        return journalLine({ repository, principal, origin, updates, forwardedTo, ...traffic });
+      },
       onApplied: (applied) => pipeline.follow(new Set(applied.map(({ refname }) => refname))),
     });
-    if (committed === undefined) await this.#journalRefusal(updates);
+    if (committed === undefined) await this.#journalRefusal(updates, pipeline);
     else await this.#announce(committed, request);
     // Nothing is left by the time the client hears.
     await quarantine?.[Symbol.asyncDispose]();
@@ -170,6 +176,16 @@ export class PushSession {
     if (this.#conversation.mode === 'rpc') await this.#input.drain({ bytesMax: TAIL_BYTES_MAX, ms: TAIL_MS });
     await this.#sendReport(judged.unpack, updates);
     return this.#report(updates, true);
+  }
+
+  /** @throws Fault as `Committer.commit`, in words that are true where the push was taken elsewhere before. */
+  async #commit(pipeline: Pipeline, request: CommitRequest): Promise<Committed | undefined> {
+    try {
+      return await this.#parts.committer.commit(request);
+    } catch (error) {
+      this.#truth = pipeline.faultOf(error);
+      throw this.#truth;
+    }
   }
 
   /** May the push still do what it was allowed to when it came? Refuses the updates that it may not. */
@@ -188,7 +204,7 @@ export class PushSession {
    * not read why. Over HTTP the answer comes when the request has ended, elsewhere at once.
    */
   async #refuseAll(request: PushRequest, updates: readonly Update[], unpack: string): Promise<ReceiveReport> {
-    await this.#journalRefusal(updates, unpack);
+    await this.#journalRefusal(updates, { unpack });
     const answer = (): Promise<void> => this.#sendReport(unpack, updates);
     if (request.expectsPack) await this.#answerAndDrain(answer);
     else await answer();
@@ -233,9 +249,13 @@ export class PushSession {
     }
   }
 
-  async #journalRefusal(updates: readonly Update[], unpack = 'ok'): Promise<void> {
+  async #journalRefusal(
+    updates: readonly Update[],
+    { unpack = 'ok', forwardedTo }: Pick<PushLine, 'unpack' | 'forwardedTo'>,
+  ): Promise<void> {
     const { repository, principal, origin } = this.#about;
-    const line = { repository, principal, origin, updates, bytesIn: this.#bytesIn, ms: this.#elapsedMs, unpack };
+    const traffic = { bytesIn: this.#bytesIn, ms: this.#elapsedMs };
+    const line = { repository, principal, origin, updates, unpack, forwardedTo, ...traffic };
     await this.#parts.journal.append(journalLine(line));
   }
 

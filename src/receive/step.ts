@@ -67,6 +67,14 @@ export interface Verdict {
   readonly hold?: true;
 }
 
+/** A push that was taken elsewhere. Disposed when the repository's turn is over, whatever became of the push here. */
+export interface Forwarded extends AsyncDisposable {
+  /** Where, in words for people: an address without a secret. */
+  readonly to: string;
+  /** What was not taken there. */
+  readonly verdicts: readonly Verdict[];
+}
+
 export interface Step {
   readonly name: string;
   /** As `check`, before the policy is asked: what git asks before its update hook. */
@@ -77,9 +85,10 @@ export interface Step {
   check(push: Push): Promise<readonly Verdict[]>;
   /**
    * Takes what passed every check to where it has to be before it is committed here: in the repository's turn, with the
-   * old values as they are in the repository now. What it returns is refused. @throws Fault: nothing is committed here.
+   * old values as they are in the repository now. Undefined: this push goes nowhere else. @throws Fault: nothing is
+   * committed here.
    */
-  forward?(push: Push): Promise<readonly Verdict[]>;
+  forward?(push: Push): Promise<Forwarded | undefined>;
   /**
    * Called once the refs of a push that passed are in place, before the client hears of it and before the next push to
    * this repository commits. `push` is the object that `check` saw. What it throws is logged: the push stands.

@@ -26,6 +26,8 @@ export class Update {
   oldType: string | undefined;
   newType: string | undefined;
   native: NativeAnswer | undefined;
+  /** Where it was taken already, before it is committed here. */
+  forwardedTo: string | undefined;
   #refusal: Refused | undefined;
 
   constructor(command: {
@@ -43,15 +45,21 @@ export class Update {
   /** The first refusal stands. */
   refuse(reason: string, { rule, report }: Pick<Refused, 'rule' | 'report'> = {}): void {
     this.#refusal ??= {
-      reason,
+      reason: this.#truth(reason),
       ...(rule === undefined ? {} : { rule }),
       ...(report === undefined ? {} : { report }),
     };
   }
 
+  /** A client must not take what happened elsewhere for undone. */
+  #truth(reason: string): string {
+    if (this.forwardedTo === undefined) return reason;
+    return `${this.forwardedTo} took this, but the gate did not (${reason}): fetch and look`;
+  }
+
   /** Refuses it because of another update of its atomic push. */
   refuseWith(culprit: Update): void {
-    this.#refusal ??= { reason: `atomic push: ${culprit.name} was refused`, isDragged: true };
+    this.#refusal ??= { reason: this.#truth(`atomic push: ${culprit.name} was refused`), isDragged: true };
   }
 
   get refusal(): Refused | undefined {
