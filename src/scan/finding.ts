@@ -10,8 +10,10 @@ export interface Finding {
   readonly oid: string;
   /** Inside archives: `vendor.zip!/config/.env`, else empty. */
   readonly inner: string;
-  /** From 1, in the decoded text. */
+  /** From 1, in the decoded text; 0 where the path itself is the finding. */
   readonly line: number;
+  /** From 1, in characters. */
+  readonly column: number;
   /** A few characters of the secret and its length: never the secret. */
   readonly redacted: string;
   /** SHA-256, hex, over rule and secret: the same secret has it wherever it lies. */

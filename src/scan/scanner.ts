@@ -10,6 +10,8 @@ export interface ScanItem {
   readonly oid: string;
   /** Bytes, if known. */
   readonly size?: number;
+  /** The commit that brought it, if known: allow-lists name commits. */
+  readonly commit?: string;
   /** Read once, to its end or to the bound. */
   readonly content: Uint8Array | AsyncIterable<Uint8Array>;
 }
@@ -19,7 +21,17 @@ export interface ScanReport {
   readonly items: number;
   readonly bytes: number;
   /** What could not be looked at and why: whoever asked must refuse. */
-  readonly unscanned: readonly { readonly item: Pick<ScanItem, 'kind' | 'path' | 'oid'>; readonly reason: string }[];
+  readonly unscanned: readonly ScanNote[];
+  /** What was not looked into though nothing asks to refuse it: archives that only their owner can open. Bounded. */
+  readonly notes: readonly ScanNote[];
+  /** Findings beyond the bound: counted, not kept. */
+  readonly findingsDropped: number;
+}
+
+/** One item and what is to be said of it. */
+export interface ScanNote {
+  readonly item: Pick<ScanItem, 'kind' | 'path' | 'oid'>;
+  readonly reason: string;
 }
 
 export interface ScanOptions {
