@@ -2,7 +2,13 @@
  * What a regex cannot say about a secret: its checksum, what it decodes to, that it is no placeholder. A rule of ours names
  * one check (`verify = "NAME"` beside gitleaks' own keys); workers find it here by that name, since functions do not travel.
  */
-import { isPlaceholder, looksLikePassword, looksRandom } from './placeholders.ts';
+import {
+  isPlaceholder,
+  looksLikeAwsSecret,
+  looksLikePassword,
+  looksLikeUrlPassword,
+  looksRandom,
+} from './placeholders.ts';
 import { hasAgeChecksum, hasGrafanaChecksum, hasPrefixedChecksum } from './checksums.ts';
 import {
   isBasicCredential,
@@ -22,6 +28,8 @@ const CHECKS: ReadonlyMap<string, SecretCheck> = new Map<string, SecretCheck>([
   ['real', (secret) => !isPlaceholder(secret)],
   ['random', looksRandom],
   ['password', looksLikePassword],
+  ['url-password', looksLikeUrlPassword],
+  ['aws-secret', looksLikeAwsSecret],
   ['crc32-base62', hasPrefixedChecksum],
   ['grafana', hasGrafanaChecksum],
   ['age', hasAgeChecksum],

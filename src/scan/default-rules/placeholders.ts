@@ -71,7 +71,7 @@ const ORDINARY = [
   'foobar',
   'process.env',
   'config.',
-  'xxx',
+  'xxxx',
 ];
 
 const PASSWORD_CHARS_MIN = 8;
@@ -88,4 +88,17 @@ export function looksLikePassword(secret: string): boolean {
 /** How many of: small letters, capitals, digits, other characters. camelCase and file-names have two. */
 function kindsOf(secret: string): number {
   return [/[a-z]/, /[A-Z]/, /\d/, /[^A-Za-z\d_.-]/].filter((kind) => kind.test(secret)).length;
+}
+
+/** In front of an `@` a password needs less to be one: `user:secret@` and `postgres:postgres@` are none. */
+export function looksLikeUrlPassword(secret: string): boolean {
+  if (isPlaceholder(secret) || /[[\](),;*]|^[:.%]|^\d{1,5}$/.test(secret)) return false;
+  const lower = secret.toLowerCase();
+  return !ORDINARY.some((word) => lower.includes(word)) && kindsOf(secret) >= 2;
+}
+
+/** Forty characters of base 64: neither the hex of a SHA-1 nor a path. */
+export function looksLikeAwsSecret(secret: string): boolean {
+  const isMixed = /[a-z]/.test(secret) && /[A-Z]/.test(secret) && /\d/.test(secret);
+  return isMixed && !isPlaceholder(secret) && (secret.match(/\//g) ?? []).length < 6;
 }
