@@ -13,9 +13,15 @@ export interface Origin {
   readonly address: string;
 }
 
+/** Who it was where nobody asked for it. */
+export const GATE_LABEL = 'gatehouse';
+
 export interface PushLine {
+  /** Default `push`. */
+  readonly event?: 'push' | 'refresh' | undefined;
   readonly repository: Repository;
-  readonly principal: Principal;
+  /** Undefined: the gate itself. */
+  readonly principal: Principal | undefined;
   readonly origin: Origin;
   readonly updates: readonly Update[];
   readonly bytesIn: number;
@@ -27,6 +33,7 @@ export interface PushLine {
 }
 
 export function journalLine({
+  event = 'push',
   repository,
   principal,
   origin,
@@ -38,13 +45,13 @@ export function journalLine({
 }: PushLine): JournalEntry {
   const refusal = mainRefusal(updates);
   return {
-    event: 'push',
+    event,
     outcome: outcomeOf(updates),
     request: origin.id,
     transport: origin.transport,
     address: origin.address,
-    principal: principalLabel(principal),
-    ...credentialOf(principal),
+    principal: principal === undefined ? GATE_LABEL : principalLabel(principal),
+    ...(principal === undefined ? {} : credentialOf(principal)),
     repository: repository.name,
     refs: journalRefs(updates),
     ...(forwardedTo === undefined ? {} : { forwardedTo }),

@@ -9,6 +9,8 @@ export interface PackInputOptions {
   readonly chunks: AsyncIterator<Buffer>;
   readonly clock: Clock;
   readonly idleMs: number;
+  /** What is said of silence; default: that the client sent nothing for too long. */
+  readonly silence?: string;
 }
 
 export interface DrainOptions {
@@ -93,7 +95,8 @@ export class PackInput {
       };
       const cancel = this.#options.clock.after(this.#idleMs, () => {
         settle();
-        reject(new Fault('timeout', 'client is silent', { publicMessage: 'the client sent nothing for too long' }));
+        const publicMessage = this.#options.silence ?? 'the client sent nothing for too long';
+        reject(new Fault('timeout', 'sender of a pack is silent', { publicMessage }));
       });
       const settle = (): void => {
         cancel();

@@ -15,7 +15,7 @@ import type { Store } from '../store/store.ts';
 import { Committer, type CommitParts, type CommitStep, type ReceiveLog, type RefSource } from './commit.ts';
 import type { ReceivePolicy } from './decide.ts';
 import { realDurable, type Durable } from './durable.ts';
-import { journalLine, type Origin } from './journal-line.ts';
+import { GATE_LABEL, journalLine, type Origin } from './journal-line.ts';
 import { DEFAULT_RECEIVE_LIMITS, limitsFor, type ReceiveConfig, type ReceiveLimits } from './limits.ts';
 import type { LoggedUpdate } from './log-entry.ts';
 import { PushSession } from './push-session.ts';
@@ -100,11 +100,18 @@ export interface ReceiveReport {
 
 export interface OwnCommit {
   readonly repository: Repository;
-  readonly principal: Principal;
+  /** Undefined: nobody asked for it, the gate does it by itself. */
+  readonly principal?: Principal;
+  /** What the journal calls it; default `push`. */
+  readonly event?: 'push' | 'refresh';
   readonly updates: readonly { readonly refname: Refname; readonly oldOid: Oid; readonly newOid: Oid }[];
   /** Objects to move in first; their connectivity is the caller's word. */
   readonly objectDirectory?: string;
   readonly requestId?: string;
+  /** The branch that HEAD points at may go, too. */
+  readonly mayDeleteHead?: boolean;
+  /** Runs in the repository's turn before anything is prepared. What it throws ends the commit. */
+  readonly confirm?: () => Promise<void>;
 }
 
 export interface Receive {
@@ -155,7 +162,7 @@ async function commitOwn(
   clock: Clock,
   own: OwnCommit,
 ): Promise<{ readonly kind: 'committed'; readonly generation: number; readonly txid: string } | Refusal> {
-  const { repository, principal, objectDirectory } = own;
+  const { repository, principal, objectDirectory, event, confirm } = own;
   const requestId = own.requestId ?? clock.randomBytes(16).toString('hex');
   const updates = own.updates.map((update) => new Update({ name: update.refname, ...update }));
   const origin: Origin = { id: requestId, transport: 'local', address: 'local' };
@@ -165,8 +172,10 @@ async function commitOwn(
     atomic: true,
     objectDirectory,
     requestId,
-    principal: principalLabel(principal),
-    entry: () => journalLine({ repository, principal, origin, updates, bytesIn: 0 }),
+    principal: principal === undefined ? GATE_LABEL : principalLabel(principal),
+    ...(own.mayDeleteHead === true ? { config: { isStrict: true, fsck: new Map(), mayDeleteHead: true } } : {}),
+    ...(confirm === undefined ? {} : { confirm }),
+    entry: () => journalLine({ event, repository, principal, origin, updates, bytesIn: 0 }),
   });
   if (committed !== undefined) return { kind: 'committed', generation: committed.generation, txid: committed.txid };
   return refuse(mainRefusal(updates)?.reason ?? 'nothing to commit');

@@ -1,0 +1,229 @@
+/**
+ * Credentials at rest: AES-256-GCM under a master key, a nonce of its own for each, bound to the record and the purpose
+ * that it was sealed for, so that one put in another's place does not open. Nothing here logs.
+ */
+import { createCipheriv, createDecipheriv } from 'node:crypto';
+import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import { readFields } from '../base/fields.ts';
+import { Turns } from '../repository/turns.ts';
+import { listAll, type Store, type Stored, type Write } from '../store/store.ts';
+import { KEY_BYTES, masterKey, purposeKey, type KeySource, type MasterKey } from './vault-keys.ts';
+
+/** Which part of the product a secret belongs to; sealed for one, it does not open for another. */
+export const SEALED_PURPOSES = ['upstream-credential', 'forge-token', 'webhook-secret'] as const;
+export type SealedPurpose = (typeof SEALED_PURPOSES)[number];
+
+export interface Secret {
+  /** Key of the object of kind `sealed`. */
+  readonly id: string;
+  readonly purpose: SealedPurpose;
+}
+
+export interface VaultParts {
+  readonly store: Store;
+  readonly clock: Pick<Clock, 'randomBytes'>;
+  readonly keys: KeySource;
+  /** For tests: called between the steps of a rotation. */
+  readonly onRekeyStep?: (step: RekeyStep) => void | Promise<void>;
+}
+
+export const REKEY_STEPS = ['key-written', 'record-resealed', 'all-resealed', 'old-key-dropped'] as const;
+export type RekeyStep = (typeof REKEY_STEPS)[number];
+
+export interface Rekeyed {
+  readonly keyId: string;
+  /** Credentials that were sealed anew. */
+  readonly resealed: number;
+}
+
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+const TURN = 'vault';
+
+export class Vault {
+  readonly #parts: VaultParts;
+  /** Sealing and rotating take turns: what was sealed with a key is stored before that key is dropped. */
+  readonly #turns = new Turns();
+  #keys: readonly MasterKey[] = [];
+
+  private constructor(parts: VaultParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Reads the keys, and finishes a rotation that was cut off. Opens also where keys are missing: `problem` says so.
+   * @throws Fault with a public message where there are keys that cannot be read.
+   */
+  static async open(parts: VaultParts): Promise<Vault> {
+    const vault = new Vault(parts);
+    vault.#keys = await parts.keys.read();
+    if (parts.keys.write !== undefined && vault.#keys.length > 1 && (await vault.problem()) === undefined) {
+      await vault.#turns.run(TURN, () => vault.#reseal());
+    }
+    return vault;
+  }
+
+  /** Why some credential cannot be opened, in words for the operator; undefined where each can. */
+  async problem(): Promise<string | undefined> {
+    const missing = new Set<string>();
+    for await (const stored of listAll(this.#parts.store, 'sealed')) {
+      const { keyId } = readSealed(stored);
+      if (this.#key(keyId) === undefined) missing.add(keyId);
+    }
+    return missing.size === 0 ? undefined : this.#lacking([...missing]);
+  }
+
+  /**
+   * Seals `text` and stores it: `commit` puts the write into its transaction.
+   * @throws Fault with a public message where there is no key to seal with.
+   */
+  async seal<T>(secret: Secret & { readonly text: string }, commit: (write: Write) => Promise<T>): Promise<T> {
+    return this.#turns.run(TURN, async () => commit(this.#sealed(await this.#current(), secret)));
+  }
+
+  /** What was sealed. @throws Fault `missing`, or `corrupt` where it does not open; never with anything of the secret. */
+  async open(secret: Secret): Promise<string> {
+    const stored = await this.#parts.store.get('sealed', secret.id);
+    if (stored === undefined) {
+      throw new Fault('missing', 'sealed credential is gone', {
+        publicMessage: 'its credential is gone',
+        context: { id: secret.id },
+      });
+    }
+    return this.#opened(stored, secret.purpose).toString('utf8');
+  }
+
+  /**
+   * Another master key: every record is sealed anew, then the old key is forgotten. Until then both are kept, so a crash
+   * at any moment leaves everything readable, and the next start goes on. With keys from the environment, seals everything
+   * under the first of them. @throws Fault with a public message where a record cannot be opened: nothing is changed.
+   */
+  async rekey(): Promise<Rekeyed> {
+    return this.#turns.run(TURN, async () => {
+      const problem = await this.problem();
+      if (problem !== undefined) throw unreadable(problem);
+      const { keys, clock, onRekeyStep } = this.#parts;
+      if (keys.write !== undefined) {
+        const fresh = [masterKey(clock.randomBytes(KEY_BYTES)), ...this.#keys];
+        await keys.write(fresh);
+        this.#keys = fresh;
+        await onRekeyStep?.('key-written');
+      }
+      return this.#reseal();
+    });
+  }
+
+  /** Everything under the first key, then only that key. */
+  async #reseal(): Promise<Rekeyed> {
+    const { store, keys, onRekeyStep } = this.#parts;
+    const [current] = this.#keys;
+    if (current === undefined) throw unreadable(`there is no vault key: ${keys.name} has none`);
+    let resealed = 0;
+    for await (const stored of listAll(store, 'sealed')) {
+      if (readSealed(stored).keyId === current.id) continue;
+      await this.#resealOne(stored, current);
+      resealed += 1;
+      await onRekeyStep?.('record-resealed');
+    }
+    await onRekeyStep?.('all-resealed');
+    if (keys.write !== undefined && this.#keys.length > 1) {
+      await keys.write([current]);
+      this.#keys = [current];
+      await onRekeyStep?.('old-key-dropped');
+    }
+    return { keyId: current.id, resealed };
+  }
+
+  async #resealOne(stored: Stored, current: MasterKey): Promise<void> {
+    const { purpose } = readSealed(stored);
+    const text = this.#opened(stored, purpose).toString('utf8');
+    const write = this.#sealed(current, { id: stored.key, purpose, text });
+    const check = { kind: 'sealed', key: stored.key, version: stored.version } as const;
+    // One that was deleted meanwhile needs no other key.
+    const done = await this.#parts.store.transact({ checks: [check], writes: [write] });
+    if (done.kind === 'conflict' && done.found !== undefined) {
+      throw new Fault('conflict', 'sealed credential changed meanwhile', { context: { id: stored.key } });
+    }
+  }
+
+  /** The key that seals; made where none was ever needed. */
+  async #current(): Promise<MasterKey> {
+    const { keys, clock } = this.#parts;
+    const [known] = this.#keys;
+    if (known !== undefined) return known;
+    const problem = await this.problem();
+    if (problem !== undefined) throw unreadable(problem);
+    if (keys.write === undefined) throw unreadable(`there is no vault key: ${keys.name} is not set`);
+    const fresh = masterKey(clock.randomBytes(KEY_BYTES));
+    await keys.write([fresh]);
+    this.#keys = [fresh];
+    return fresh;
+  }
+
+  #sealed(key: MasterKey, { id, purpose, text }: Secret & { readonly text: string }): Write {
+    const nonce = this.#parts.clock.randomBytes(NONCE_BYTES);
+    const cipher = createCipheriv('aes-256-gcm', purposeKey(key, purpose), nonce, { authTagLength: TAG_BYTES });
+    cipher.setAAD(boundTo({ id, purpose }, key.id));
+    const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+    const put = { form: 1, purpose, keyId: key.id, nonce: nonce.toString('base64'), sealed: sealed.toString('base64') };
+    return { kind: 'sealed', key: id, put };
+  }
+
+  #opened(stored: Stored, purpose: SealedPurpose): Buffer {
+    const record = readSealed(stored);
+    const key = this.#key(record.keyId);
+    if (key === undefined) throw unreadable(this.#lacking([record.keyId]));
+    try {
+      const nonce = Buffer.from(record.nonce, 'base64');
+      const sealed = Buffer.from(record.sealed, 'base64');
+      const cut = sealed.length - TAG_BYTES;
+      const cipher = createDecipheriv('aes-256-gcm', purposeKey(key, purpose), nonce, { authTagLength: TAG_BYTES });
+      cipher.setAAD(boundTo({ id: stored.key, purpose }, key.id));
+      cipher.setAuthTag(sealed.subarray(cut));
+      return Buffer.concat([cipher.update(sealed.subarray(0, cut)), cipher.final()]);
+    } catch (cause) {
+      throw new Fault('corrupt', 'sealed credential was changed', {
+        cause,
+        context: { id: stored.key },
+        publicMessage: 'its sealed credential was changed on disk and does not open: give it anew',
+      });
+    }
+  }
+
+  #key(id: string): MasterKey | undefined {
+    return this.#keys.find((key) => key.id === id);
+  }
+
+  #lacking(ids: readonly string[]): string {
+    const had = this.#keys.length === 0 ? 'has none' : `has ${this.#keys.map(({ id }) => id).join(', ')}`;
+    return `credentials are sealed with the vault key ${ids.slice(0, 4).join(', ')}; ${this.#parts.keys.name} ${had}`;
+  }
+}
+
+interface Sealed {
+  readonly purpose: SealedPurpose;
+  readonly keyId: string;
+  readonly nonce: string;
+  readonly sealed: string;
+}
+
+/** @throws Fault 'corrupt' */
+function readSealed(stored: Stored): Sealed {
+  const fields = readFields(stored.value, `sealed ${stored.key}`);
+  return {
+    purpose: fields.word('purpose', SEALED_PURPOSES),
+    keyId: fields.text('keyId'),
+    nonce: fields.text('nonce'),
+    sealed: fields.text('sealed'),
+  };
+}
+
+/** What a sealed text is bound to: moved to another record, or said to be for something else, it does not open. */
+function boundTo({ id, purpose }: Secret, keyId: string): Buffer {
+  return Buffer.from(`${JSON.stringify(['gatehouse sealed 1', purpose, id, keyId])}\n`);
+}
+
+function unreadable(publicMessage: string): Fault {
+  return new Fault('corrupt', 'vault lacks a key', { publicMessage });
+}
