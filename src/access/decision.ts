@@ -54,6 +54,8 @@ export interface Question {
   /** Absent for site-wide actions. For create-repository the facts of the repository to be. */
   readonly repository?: RepositoryFacts;
   readonly ref?: RefUpdateFacts;
+  /** A push asks whether its repository may be known to be there: a pass that only pushes may know, and not fetch. */
+  readonly forPush?: true;
   /** Further rule variables: targetuser, targetgroup, keytag, newrepository, key ... */
   readonly variables?: Readonly<Record<string, string>>;
   /** The same object on all questions that one request asks about many refs or repositories: what owners' rules cost is bounded over all of them. */

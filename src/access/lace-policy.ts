@@ -4,7 +4,7 @@
  */
 import { BOUNDS } from '../base/bounds.ts';
 import { isInternalRefname } from '../git/refname.ts';
-import type { Principal } from '../identity/principal.ts';
+import type { Credential, Principal } from '../identity/principal.ts';
 import type { RepositoryFacts } from '../repository/repository.ts';
 import type { Decision, Operation, Question, RefUpdateFacts, TraceStep } from './decision.ts';
 import { explainDecision } from './explain.ts';
@@ -85,7 +85,8 @@ export class LacePolicy implements Policy {
       const ref: RefUpdateFacts = { refname };
       const isReadable =
         !isInternalRefname(refname) &&
-        this.#decideSafely({ principal, operation: 'read', repository, ref, together }, READ_REF).kind === 'allowed';
+        this.#decideSafely({ principal, operation: 'read', repository, ref, together, forPush: true }, READ_REF)
+          .kind === 'allowed';
       if (known.size >= BOUNDS.readAnswersMax) known.clear();
       known.set(refname, isReadable);
       return isReadable;
@@ -212,7 +213,18 @@ function askerKey(principal: Principal, repository: RepositoryFacts): string {
   const who =
     principal.kind === 'anonymous'
       ? []
-      : [principal.name, principal.account, [...principal.groups].sort(), principal.credential, principal.asking?.name];
+      : [
+          principal.name,
+          principal.account,
+          [...principal.groups].sort(),
+          credentialKey(principal.credential, { principal, operation: 'read', repository, forPush: true }),
+          principal.asking?.name,
+        ];
   const asking = principal.kind === 'user' && principal.asking ? [...principal.asking.groups].sort() : [];
   return JSON.stringify([who, asking, id, name, owner, settings, rules]);
+}
+
+/** There may be a pass for every job: those that may see the repository see the same of it. */
+function credentialKey(credential: Credential, question: Question): Credential | readonly [string, boolean] {
+  return credential.kind === 'pass' ? ['pass', scopeRefusal(question) === undefined] : credential;
 }

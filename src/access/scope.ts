@@ -1,11 +1,10 @@
-/** What a token may do: its scopes only narrow what its user may do anyway. */
-import { scopeAllows, scopesHeld } from '../identity/scope.ts';
+/** What the token or the pass that was shown may do: it only narrows what its owner may do anyway. */
+import { credentialRefusal } from '../identity/scope.ts';
 import type { Question } from './decision.ts';
 
-/** Why the token that was shown is not enough, or undefined. */
-export function scopeRefusal(question: Question): string | undefined {
-  const { principal, operation, action } = question;
-  if (principal.kind !== 'user' || principal.credential.kind !== 'token') return undefined;
-  if (scopeAllows(principal.credential, operation, action)) return undefined;
-  return `${scopesHeld(principal.credential)}, which does not reach as far as ${action ?? operation}`;
+/** Why what was shown is not enough, or undefined. Every rule language asks this before its rules. */
+export function scopeRefusal({ principal, operation, action, repository, ref, forPush }: Question): string | undefined {
+  if (principal.kind !== 'user') return undefined;
+  const refname = ref?.refname;
+  return credentialRefusal(principal.credential, { operation, action, repository: repository?.name, refname, forPush });
 }

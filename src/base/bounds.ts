@@ -37,6 +37,13 @@ export const BOUNDS = {
   siteNoteBytesMax: 64 * KIB,
   /** A gitolite site's fetch from another host, before a client's request goes on. */
   siteFetchMs: 5 * 60_000,
+  /** A push taken upstream: from its last byte sent to the upstream's report, whose hooks may think; then its refs are asked for. */
+  forwardReportMs: 10 * 60_000,
+  /** One question for an upstream's refs after it fell silent, and how often it is asked. */
+  forwardAskMs: 10_000,
+  forwardAsksMax: 4,
+  /** How long start-up waits for upstreams that fell silent before the gate ended. */
+  forwardStartMs: 3_000,
   /** A command line received over SSH. */
   commandLineBytesMax: 8 * KIB,
   /** Words of one command. */
@@ -104,6 +111,16 @@ export const BOUNDS = {
   /** Tokens of one user, expired ones included; confirmations one principal has open. */
   tokensPerUserMax: 1_000,
   confirmationsPerPrincipalMax: 100,
+  /** Passes of one user, ended ones that are still on record included. */
+  passesPerUserMax: 1_000,
+  /** Repositories, ref patterns and ranges of addresses of one pass, each. */
+  passPatternsMax: 32,
+  passPurposeBytesMax: 200,
+  passPushesMax: 1_000_000,
+  passLifeMsMin: 1_000,
+  /** An ended pass can be shown this long; so many are taken out when another is issued. */
+  passKeepMs: 7 * 86_400_000,
+  passesSweptMax: 100,
   /** A stored key's or token's last use is at most this much behind: no durable write a request. */
   lastUseStepMs: 3_600_000,
   /** Users whose resolved groups are remembered. */
@@ -151,4 +168,11 @@ export const BOUNDS = {
   /** Who-reads-which-refs answers kept: askers of one policy, and refs of one asker. */
   readPredicatesMax: 256,
   readAnswersMax: 100_000,
+  /** Held pushes on record, decided ones included; refs of one, and reasons over all of them. */
+  heldRecordsMax: 5_000,
+  heldRefsMax: 1_000,
+  heldReasonsMax: 2_000,
+  /** Between two looks for held pushes that expired, and how many one look ends. */
+  heldSweepMs: 60_000,
+  heldSweepMax: 200,
 } as const;

@@ -2,7 +2,7 @@
 import { BOUNDS } from '../base/bounds.ts';
 import { refuse, type Parsed, type Refusal } from '../base/fault.ts';
 import type { Principal, TokenScope } from '../identity/principal.ts';
-import { hasScope, scopesHeld } from '../identity/scope.ts';
+import { commandRefusal } from '../identity/scope.ts';
 import { parseRequestedName } from '../repository/name.ts';
 import type { Repository } from '../repository/repository.ts';
 import { parseSettingKey } from '../repository/settings.ts';
@@ -107,7 +107,7 @@ function variablesOf(
 ): Readonly<Record<string, string>> {
   return Object.fromEntries(
     Object.entries(variables).flatMap(([variable, argument]) => {
-      const text = args.optional(argument);
+      const text = argument.startsWith('--') ? args.value(argument) : args.optional(argument);
       return text === undefined ? [] : [[variable, CANONICAL.get(argument)?.(text) ?? text]];
     }),
   );
@@ -123,11 +123,9 @@ function valueOf<T>(parsed: Parsed<T>): T | undefined {
   return parsed.kind === 'ok' ? parsed.value : undefined;
 }
 
-/** Why the token does not reach this command; undefined where it does, or no token was shown. */
+/** Why the token or the pass does not reach this command; undefined where it does, or none was shown. */
 function scopeRefusal(principal: Principal, needed: TokenScope): string | undefined {
-  if (principal.kind !== 'user' || principal.credential.kind !== 'token') return undefined;
-  if (hasScope(principal.credential, needed)) return undefined;
-  return `${scopesHeld(principal.credential)}; this command needs the scope ${needed}`;
+  return principal.kind === 'user' ? commandRefusal(principal.credential, needed) : undefined;
 }
 
 /** Standard input, whole. Keys, rules and the like are small: more than the bound is refused, not collected. */

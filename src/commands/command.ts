@@ -55,7 +55,7 @@ export interface SiteCommand extends CommandBase {
   readonly permission: {
     readonly kind: 'site';
     readonly action: string;
-    /** Rule variables by the argument that gives them: `{ targetuser: 'NAME' }`. */
+    /** Rule variables by the argument or flag that gives them: `{ targetuser: 'NAME' }`, `{ targetuser: '--for' }`. */
     readonly variables?: Readonly<Record<string, string>>;
   };
   readonly run: (call: Call) => Promise<Answer>;

@@ -4,7 +4,7 @@ import type { Json } from '../base/json.ts';
 import { describeCredential, type Principal } from '../identity/principal.ts';
 import { done, type Answer, type Call, type Command } from './command.ts';
 import { shown, synopsis, type Entry } from './find.ts';
-import { matchesGlob } from './glob.ts';
+import { matchesGlob } from '../base/glob.ts';
 import { helpAll, helpFamily, helpOne, reference } from './help.ts';
 import { readableRepositories, type Listed } from './listing.ts';
 import { fields, table } from './table.ts';

@@ -10,9 +10,12 @@ import { Confirmations } from './confirmations.ts';
 import { Groups } from './groups.ts';
 import { HandOvers, type Ownership } from './hand-over.ts';
 import { Keys } from './keys.ts';
+import { credentialOf } from './pass-record.ts';
+import { Passes, type GoodPass } from './passes.ts';
 import type { Credential, GroupName, Principal, UserName } from './principal.ts';
 import { fingerprintOf } from './public-key.ts';
 import { Roster } from './roster.ts';
+import { isPassSecret } from './secret.ts';
 import { Tokens } from './tokens.ts';
 import type { User } from './user-record.ts';
 import { Users } from './users.ts';
@@ -24,13 +27,18 @@ export interface DirectoryOptions {
   readonly clock: Clock;
   /** Who moves repositories when a user is renamed or deleted. Default: their records in the store only. */
   readonly ownership?: Ownership;
+  /** Milliseconds that a pass may live; default 30 days. */
+  readonly passLifeMsMax?: number;
 }
+
+const PASS_LIFE_MS = 30 * 86_400_000;
 
 export class Directory {
   readonly users: Users;
   readonly groups: Groups;
   readonly keys: Keys;
   readonly tokens: Tokens;
+  readonly passes: Passes;
   readonly confirmations: Confirmations;
   readonly #roster: Roster;
   readonly #handOvers: HandOvers;
@@ -42,6 +50,7 @@ export class Directory {
     this.groups = new Groups(this.#roster);
     this.keys = new Keys(this.#roster);
     this.tokens = new Tokens(this.#roster);
+    this.passes = new Passes(this.#roster, options.passLifeMsMax ?? PASS_LIFE_MS);
     this.confirmations = new Confirmations(options);
   }
 
@@ -57,23 +66,29 @@ export class Directory {
 
   /** Whether this key would let anybody in. Leaves no note: whoever asks has proved nothing yet. */
   async isKnownKey(blob: Uint8Array): Promise<boolean> {
-    const holder = await this.keys.holder(fingerprintOf(blob));
-    return holder !== undefined && (await this.#roster.user(holder))?.suspended === false;
+    const fingerprint = fingerprintOf(blob);
+    const holder = await this.keys.holder(fingerprint);
+    if (holder === undefined) return this.passes.isKnownKey(fingerprint);
+    return (await this.#roster.user(holder))?.suspended === false;
   }
 
   /**
    * Whose key this is, noting its use; `blob` is the SSH wire form, and the caller has seen a proof of possession.
-   * Undefined: nobody's, or the user is suspended.
+   * Undefined: nobody's, or the user is suspended. @param address the client's; a pass may be for some only.
    */
-  async byKey(blob: Uint8Array): Promise<UserPrincipal | undefined> {
+  async byKey(blob: Uint8Array, address?: string): Promise<UserPrincipal | undefined> {
     const key = await this.keys.use(blob);
-    if (key === undefined) return undefined;
+    if (key === undefined) return this.#byPass(await this.passes.useKey(blob), address);
     const credential = { kind: 'key', fingerprint: key.fingerprint, tag: key.tag } as const;
     return this.#principal(await this.#roster.user(key.user), credential);
   }
 
-  /** Whose token this is. Undefined: wrong, expired, revoked, or the user is suspended; the time tells none apart. */
-  async byToken(secret: string): Promise<UserPrincipal | undefined> {
+  /**
+   * Whose token or pass this is. Undefined: wrong, expired, revoked, or the user is suspended; the time tells none apart.
+   * @param address the client's; without it a pass that is for some addresses only reaches nothing.
+   */
+  async byToken(secret: string, address?: string): Promise<UserPrincipal | undefined> {
+    if (isPassSecret(secret)) return this.#byPass(await this.passes.use(secret), address);
     const used = await this.tokens.use(secret);
     if (used === undefined) return undefined;
     const { id, name, scopes } = used.token;
@@ -86,6 +101,8 @@ export class Directory {
    */
   async asUser(principal: Principal, name: string): Promise<UserPrincipal | undefined> {
     if (principal.kind !== 'user' || principal.asking !== undefined) return undefined;
+    // A pass is its owner with less, never somebody else.
+    if (principal.credential.kind === 'pass') return undefined;
     const target = await this.#principal(await this.#roster.user(name), principal.credential);
     return target && { ...target, asking: { name: principal.name, groups: principal.groups } };
   }
@@ -99,10 +116,25 @@ export class Directory {
     if (principal.kind === 'anonymous') return principal;
     const { credential, asking } = principal;
     const name = asking?.name ?? principal.name;
+    if (credential.kind === 'pass') return this.#currentPass(credential.id, { name, address: credential.address });
     // A key that is somebody else's by now does not make the request theirs.
     if ((await this.#holderOf(credential, name)) !== name) return undefined;
     const own = await this.principalOf(name, credential);
     return own === undefined || asking === undefined ? own : this.asUser(own, principal.name);
+  }
+
+  #byPass(good: GoodPass | undefined, address: string | undefined): Promise<UserPrincipal | undefined> {
+    return good === undefined
+      ? Promise.resolve(undefined)
+      : this.#principal(good.user, credentialOf(good.pass, address));
+  }
+
+  async #currentPass(
+    id: string,
+    about: { readonly name: UserName; readonly address: string | undefined },
+  ): Promise<UserPrincipal | undefined> {
+    const good = await this.passes.good(id);
+    return good?.user.name === about.name ? this.#byPass(good, about.address) : undefined;
   }
 
   /** Whose credential this is now. */
@@ -114,6 +146,9 @@ export class Directory {
         return this.tokens.holder(credential.id);
       case 'local':
         return Promise.resolve(name);
+      case 'pass':
+        // `current` reads the whole pass.
+        return Promise.resolve(undefined);
       case 'shell':
         // Users of a gitolite site are no accounts of the house: gitolite/site-users.ts knows them.
         return Promise.resolve(undefined);

@@ -3,8 +3,9 @@ import { BOUNDS } from '../base/bounds.ts';
 import { readFields } from '../base/fields.ts';
 import { refuse, type Parsed } from '../base/fault.ts';
 import type { Json } from '../base/json.ts';
-import type { Stored } from '../store/store.ts';
+import type { Check, Stored } from '../store/store.ts';
 import { recordUse } from './last-use.ts';
+import { boundPass, fingerprintKey, isEnded, readPass } from './pass-record.ts';
 import type { UserName } from './principal.ts';
 import { fingerprintOf, parsePublicKey, type PublicKey } from './public-key.ts';
 import { shown, type Roster } from './roster.ts';
@@ -47,11 +48,13 @@ export class Keys {
       if (user.keys.length >= BOUNDS.keysPerUserMax) return refuse(`a user has at most ${BOUNDS.keysPerUserMax} keys`);
       // Whose it is stays unsaid.
       if ((await this.#roster.store.get('key', fingerprint)) !== undefined) return refuse('this key is in use already');
+      const bound = await boundOf(this.#roster, fingerprint);
+      if (bound.isGood) return refuse('this key is in use already');
       const key = makeKey({ user: user.name, tag: tag.value, key: parsed.value, addedAt: this.#roster.clock.now() });
       return {
         kind: 'change',
         user: { ...user, keys: [...user.keys, { tag: tag.value, fingerprint }] },
-        checks: [{ kind: 'key', key: fingerprint, version: 0 }],
+        checks: [{ kind: 'key', key: fingerprint, version: 0 }, bound.check],
         writes: [{ kind: 'key', key: fingerprint, put: writeKey(key) }],
         value: () => key,
       };
@@ -101,6 +104,18 @@ export class Keys {
     await recordUse(this.#roster, stored);
     return readKey(stored);
   }
+}
+
+/** Whether a pass that has not ended is bound to this key, and the condition that this stays as it is. */
+async function boundOf(
+  { store, clock }: Roster,
+  fingerprint: string,
+): Promise<{ readonly isGood: boolean; readonly check: Check }> {
+  const key = fingerprintKey(fingerprint);
+  const bound = await store.get(key.kind, key.key);
+  const stored = bound && (await store.get('pass', boundPass(bound)));
+  const isGood = stored !== undefined && !isEnded(readPass(stored).pass, clock.now());
+  return { isGood, check: { ...key, version: bound?.version ?? 0 } };
 }
 
 export function makeKey(options: {

@@ -1,5 +1,6 @@
 /** Who asks: a user (a person or a CI account), or nobody in particular. */
 import { ok, refuse, type Parsed } from '../base/fault.ts';
+import type { PassScope } from './pass-scope.ts';
 
 declare const userBrand: unique symbol;
 export type UserName = string & { readonly [userBrand]: true };
@@ -13,6 +14,20 @@ export type TokenScope = (typeof TOKEN_SCOPES)[number];
 export type Credential =
   | { readonly kind: 'key'; readonly fingerprint: string; readonly tag: string }
   | { readonly kind: 'token'; readonly id: string; readonly name: string; readonly scopes: readonly TokenScope[] }
+  | {
+      readonly kind: 'pass';
+      readonly id: string;
+      readonly name: string;
+      /** One line; empty where none was given. */
+      readonly purpose: string;
+      readonly scope: PassScope;
+      /** Milliseconds since 1970. */
+      readonly expiresAt: number;
+      /** Pushes that it may make in all; undefined: any number. */
+      readonly pushesMax?: number;
+      /** The client's, where the door that accepted the pass told it. */
+      readonly address?: string;
+    }
   | { readonly kind: 'local' }
   /** Vouched for by whoever called: an sshd or a web server; or, with a fingerprint, a key of a gitolite site's keydir. */
   | { readonly kind: 'shell'; readonly fingerprint?: string };
@@ -57,13 +72,15 @@ export function principalLabel(principal: Principal): string {
   return principal.kind === 'anonymous' ? 'anonymous' : principal.name;
 }
 
-/** `key SHA256:... (laptop)`, `token ci-1`, `local`. */
+/** `key SHA256:... (laptop)`, `token ci-1`, `pass 4fG... (agent-7): fix the build`, `local`. */
 export function describeCredential(credential: Credential): string {
   switch (credential.kind) {
     case 'key':
       return `key ${credential.fingerprint} (${credential.tag})`;
     case 'token':
       return `token ${credential.name}`;
+    case 'pass':
+      return `pass ${credential.id} (${credential.name})${credential.purpose === '' ? '' : `: ${credential.purpose}`}`;
     case 'local':
       return 'local';
     case 'shell':
@@ -71,4 +88,21 @@ export function describeCredential(credential: Credential): string {
     default:
       return credential satisfies never;
   }
+}
+
+/** What every journal line says of the credential: which one, and of a pass its id and what it is for. */
+export function credentialFields(principal: Principal): {
+  readonly credential?: string;
+  readonly asking?: string;
+  readonly pass?: string;
+  readonly purpose?: string;
+} {
+  if (principal.kind === 'anonymous') return {};
+  const { credential, asking } = principal;
+  return {
+    credential: describeCredential(credential),
+    ...(credential.kind === 'pass' ? { pass: credential.id } : {}),
+    ...(credential.kind === 'pass' && credential.purpose !== '' ? { purpose: credential.purpose } : {}),
+    ...(asking === undefined ? {} : { asking: asking.name }),
+  };
 }

@@ -1,10 +1,11 @@
 /**
- * What a token's scopes let through, before policy is asked: a scope can only narrow what its owner may do.
+ * What the scopes of a token, or a pass, let through, before policy is asked: a scope can only narrow what its owner may do.
  *
  * - `read`: clone and fetch, and the commands that only show: whoami, help, ls, a repository's settings.
  * - `write`: that, pushes of every kind, and making a repository (nothing existing is changed by it).
  * - `admin`: everything the user may do.
  */
+import { describePass, passRefusal, placeRefusal, type ScopeQuestion } from './pass-scope.ts';
 import type { Credential, TokenScope } from './principal.ts';
 
 /** Scopes of a token that was made without naming any: what a clone-and-push needs, and not the keys to the account. */
@@ -25,8 +26,9 @@ const SHOWING: ReadonlySet<string> = new Set(['whoami', 'help', 'ls', 'info', 'c
 
 const RANK: Readonly<Record<TokenScope, number>> = { read: 0, write: 1, admin: 2 };
 
-/** Whether a credential has this scope or a wider one. */
+/** Whether a credential has this scope or a wider one. A pass only looks: what it fetches and pushes is asked otherwise. */
 export function hasScope(credential: Credential, needed: TokenScope): boolean {
+  if (credential.kind === 'pass') return needed === 'read';
   return credential.kind !== 'token' || credential.scopes.some((scope) => RANK[scope] >= RANK[needed]);
 }
 
@@ -36,12 +38,36 @@ export function scopesHeld(credential: Extract<Credential, { readonly kind: 'tok
   return `the token ${name} has ${scopes.length === 0 ? 'no scope' : `only the scope ${scopes.join(', ')}`}`;
 }
 
+/** Why what was shown does not reach a command that needs this scope; undefined: it does. */
+export function commandRefusal(credential: Credential, needed: TokenScope): string | undefined {
+  if (credential.kind === 'pass') {
+    const place = placeRefusal(credential);
+    if (place !== undefined) return place;
+  }
+  if (hasScope(credential, needed)) return undefined;
+  if (credential.kind === 'pass')
+    return `${describePass(credential)}, and runs no command but whoami, ls, info and help`;
+  return credential.kind === 'token' ? `${scopesHeld(credential)}; this command needs the scope ${needed}` : undefined;
+}
+
 /**
- * Whether a credential reaches this far. `operation` is a word of `access/decision.ts`, `action` the finer one
+ * Why what was shown is not enough for this question, or undefined. An SSH key, the local command line and what a site's
+ * shell vouches for are enough for everything.
+ */
+export function credentialRefusal(credential: Credential, question: ScopeQuestion): string | undefined {
+  const { operation, action } = question;
+  if (credential.kind === 'pass') return passRefusal(credential, question);
+  if (credential.kind !== 'token' || scopeAllows(credential, operation, action)) return undefined;
+  return `${scopesHeld(credential)}, which does not reach as far as ${action ?? operation}`;
+}
+
+/**
+ * Whether a credential reaches this far, wherever. `operation` is a word of `access/decision.ts`, `action` the finer one
  * of `configure` and `administer`. An SSH key and the local command line reach everywhere. An unknown word
- * needs `admin`.
+ * needs `admin`. A pass is asked about a repository: `credentialRefusal`.
  */
 export function scopeAllows(credential: Credential, operation: string, action?: string): boolean {
+  if (credential.kind === 'pass') return passRefusal(credential, { operation, action }) === undefined;
   if (credential.kind !== 'token' || credential.scopes.includes('admin')) return true;
   const shows =
     (operation === 'configure' || operation === 'administer') && action !== undefined && SHOWING.has(action);

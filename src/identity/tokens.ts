@@ -45,7 +45,7 @@ export interface IssuedToken {
 }
 
 /** Compared with where there is no such token, so that every look-up does the same work. */
-const NO_HASH = '0'.repeat(64);
+export const NO_HASH = '0'.repeat(64);
 
 export class Tokens {
   readonly #roster: Roster;
@@ -178,7 +178,7 @@ function readToken(stored: Stored, now: number): Token {
 }
 
 /** 32 bytes whatever is on record: a comparison of unlike lengths would throw. */
-function hashBytes(hex: string): Buffer {
+export function hashBytes(hex: string): Buffer {
   return Buffer.from(/^[0-9a-f]{64}$/.test(hex) ? hex : NO_HASH, 'hex');
 }
 

@@ -4,6 +4,7 @@ import { isJsonObject, type Json } from '../base/json.ts';
 import type { Check, Kind, Write } from '../store/store.ts';
 import type { Group, GroupIndex } from './group-index.ts';
 import type { HandOvers } from './hand-over.ts';
+import { removedPasses, renamedPasses } from './pass-record.ts';
 import type { UserName } from './principal.ts';
 import { ADMINISTRATORS, type GroupChange, type Roster } from './roster.ts';
 import { userCheck, userKey, writeUser, type User } from './user-record.ts';
@@ -27,6 +28,9 @@ export async function renaming(options: Surroundings & { readonly to: UserName }
   }
   writes.push({ kind: 'user', key: newKey, put: writeUser(renamed) });
   for (const [kind, key] of credentialsOf(user)) await rewriteUser({ roster, kind, key, to, checks, writes });
+  const passes = await renamedPasses(roster.store, user.id, to);
+  checks.push(...passes.checks);
+  writes.push(...passes.writes);
   await rewriteAdministrator({ roster, from: user.name, to, checks, writes });
   const replace = (names: readonly UserName[]): readonly UserName[] =>
     names.map((name) => (name === user.name ? to : name)).toSorted();
@@ -45,6 +49,7 @@ export async function removal(options: Surroundings & { readonly heir: UserName 
   const checks: Check[] = [{ kind: 'user', key, version: user.version }, userCheck(heir)];
   const writes: Write[] = [{ kind: 'user', key, delete: true }, handOvers.mark({ from: user.name, to: heir })];
   for (const [kind, each] of credentialsOf(user)) writes.push({ kind, key: each, delete: true });
+  writes.push(...(await removedPasses(roster.store, user.id)));
   const successor = (await activeAdministrators(roster, index, user.name)).toSorted((a, b) =>
     a === heir ? -1 : b === heir ? 1 : 0,
   )[0];

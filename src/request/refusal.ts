@@ -1,7 +1,8 @@
 /** The words of refusals at admission, and the stand-in for a repository that does not exist. */
 import type { Parsed } from '../base/fault.ts';
 import type { Principal } from '../identity/principal.ts';
-import { scopeAllows, scopesHeld } from '../identity/scope.ts';
+import { coversRepository, placeRefusal } from '../identity/pass-scope.ts';
+import { credentialRefusal, scopeAllows, scopesHeld } from '../identity/scope.ts';
 import type { RepositoryName } from '../repository/name.ts';
 import type { RepositoryFacts } from '../repository/repository.ts';
 
@@ -26,11 +27,35 @@ export function phantomOf(name: Parsed<RepositoryName>, principal: Principal): R
   };
 }
 
-/** Why the token does not reach that far; undefined where it does or there is no token. */
-export function scopeRefusal(principal: Principal, operation: 'read' | 'write'): string | undefined {
-  if (principal.kind !== 'user' || principal.credential.kind !== 'token') return undefined;
-  if (scopeAllows(principal.credential, operation)) return undefined;
-  return `${scopesHeld(principal.credential)}; to ${operation} it needs the scope ${operation}`;
+/** Why the token, or the pass, does not reach that far; undefined where it does or there is none. */
+export function scopeRefusal(
+  principal: Principal,
+  operation: 'read' | 'write',
+  repository: string,
+): string | undefined {
+  if (principal.kind !== 'user') return undefined;
+  const { credential } = principal;
+  if (credential.kind === 'pass') return credentialRefusal(credential, { operation, repository });
+  if (credential.kind !== 'token' || scopeAllows(credential, operation)) return undefined;
+  return `${scopesHeld(credential)}; to ${operation} it needs the scope ${operation}`;
+}
+
+/**
+ * Whether a pass is not about this repository: then it does not matter whether there is one, and nothing is looked up.
+ * Where the pass itself is no good from there, `scopeRefusal` says so.
+ */
+export function isOutsidePass(principal: Principal, repository: string): boolean {
+  if (principal.kind !== 'user' || principal.credential.kind !== 'pass') return false;
+  const { credential } = principal;
+  return placeRefusal(credential) === undefined && !coversRepository(credential.scope, repository);
+}
+
+/** The name in a client's path, whatever the alphabet: what a pass is held against. */
+export function nameInPath(path: string): string {
+  return path
+    .replace(/^\/(?:~\/)?/, '')
+    .replace(/\/$/, '')
+    .replace(/\.git$/, '');
 }
 
 /** Text of the client's that is safe on a terminal and in a log: printable ASCII, at most 255 characters. */

@@ -14,7 +14,7 @@ import { Admission } from './admission.ts';
 import { commandLine, gitLine, type Findings } from './line.ts';
 import { outcomeOf } from './outcome.ts';
 import type { GitRequest, Outcome, RequestOrigin } from './request.ts';
-import { missingReason, phantomOf, scopeRefusal } from './refusal.ts';
+import { isOutsidePass, missingReason, nameInPath, phantomOf, scopeRefusal } from './refusal.ts';
 import type { Standing, WalkParts, WalkVisit } from './walk-parts.ts';
 
 /** How a command ended, for its line in the journal. */
@@ -112,7 +112,9 @@ class OneWalk implements Walk {
     if (principal === undefined) return { kind: 'refused', reason: NOT_ACCEPTED };
 
     const operation = operationOf(request);
-    const scope = scopeRefusal(principal, operation);
+    const asked = nameInPath(request.requestedPath);
+    if (isOutsidePass(principal, asked)) return outside(request);
+    const scope = scopeRefusal(principal, operation, asked);
     if (scope !== undefined) return { kind: 'refused', reason: scope };
 
     const visit = await this.#parts.site?.begin(request, principal);
@@ -149,7 +151,8 @@ class OneWalk implements Walk {
     if (name.kind === 'ok') findings.repository = name.value;
     const found = name.kind === 'ok' ? await this.#parts.catalogue.find(name.value) : undefined;
     const phantom = phantomOf(name, principal);
-    const reading = this.#decide(request, { principal, operation: 'read', repository: found ?? phantom });
+    const forPush = operation === 'write' ? ({ forPush: true } as const) : {};
+    const reading = this.#decide(request, { principal, operation: 'read', repository: found ?? phantom, ...forPush });
     if (found === undefined || reading.kind === 'refused') {
       findings.rule = reading.rule;
       const mayMake = this.#mayMake(request, principal);
@@ -163,8 +166,9 @@ class OneWalk implements Walk {
 
   /** The same for a repository of the site, as gitolite's shell does it: made where that is allowed, one question. */
   async #admitToSite(request: GitRequest, { principal, visit, findings }: SiteAsked): Promise<Admitted> {
+    const forPush = operationOf(request) === 'write' ? ({ forPush: true } as const) : {};
     const ask = (operation: Operation): Decision =>
-      this.#decide(request, { principal, operation, repository: visit.facts });
+      this.#decide(request, { principal, operation, repository: visit.facts, ...forPush });
     findings.repository = visit.name;
     if (visit.repository === undefined && ask('create-repository').kind === 'allowed') {
       if (this.#parts.journal.failure !== undefined) throw this.#parts.journal.failure;
@@ -205,7 +209,7 @@ class OneWalk implements Walk {
     if (repository === undefined || (visit !== undefined && repository.id !== id))
       return refuse(`${name} was destroyed meanwhile`);
     for (const operation of conf === undefined ? (['read', 'write'] as const) : (['write'] as const)) {
-      const decision = this.#decide(request, { principal, operation, repository });
+      const decision = this.#decide(request, { principal, operation, repository, forPush: true });
       if (decision.kind === 'refused') return refuse(decision.reason);
     }
     return ok({ principal, repository });
@@ -305,6 +309,11 @@ interface SiteAsked {
   readonly principal: Principal;
   readonly visit: WalkVisit;
   readonly findings: Findings;
+}
+
+/** What a pass is not about is not looked for. */
+function outside({ requestedPath }: GitRequest): Outcome {
+  return { kind: 'missing', reason: missingReason(requestedPath, parseRequestedName(requestedPath), false) };
 }
 
 function operationOf({ service }: GitRequest): 'read' | 'write' {

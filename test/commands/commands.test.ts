@@ -8,7 +8,7 @@ import { BOUNDS } from '../../src/base/bounds.ts';
 import { scopeRefusal } from '../../src/access/scope.ts';
 import { COMMANDS } from '../../src/commands/all.ts';
 import { parseTime } from '../../src/commands/audit.ts';
-import { matchesGlob } from '../../src/commands/glob.ts';
+import { matchesGlob } from '../../src/base/glob.ts';
 import type { Credential, TokenScope } from '../../src/identity/principal.ts';
 import { ADMIN_REPOSITORY } from '../../src/repository/lifecycle.ts';
 import { parseRepositoryName } from '../../src/repository/name.ts';
