@@ -10,7 +10,7 @@ import { Fault } from '../base/fault.ts';
 import type { RefSnapshot } from '../git/ref-cache.ts';
 import type { Repository } from '../repository/repository.ts';
 import { Turns } from '../repository/turns.ts';
-import type { Kind, Store, Stored, TransactResult } from '../store/store.ts';
+import type { Check, Kind, Store, Stored, TransactResult, Write } from '../store/store.ts';
 import { Applied } from './applied.ts';
 import { Attempt } from './attempt.ts';
 import type { Durable } from './durable.ts';
@@ -72,6 +72,8 @@ export interface CommitRequest {
    * disposed at the end of the turn, however that comes.
    */
   readonly forward?: () => Promise<AsyncDisposable | undefined>;
+  /** Is true, and becomes so, with the commit point and not without it. Asked for when the updates are known. */
+  readonly alongside?: () => { readonly checks: readonly Check[]; readonly writes: readonly Write[] };
   /** Runs when the refs are in place, within the repository's turn. */
   readonly onApplied?: (updates: readonly LoggedUpdate[]) => Promise<void>;
 }
@@ -126,7 +128,7 @@ export class Committer {
     if (prepared === undefined) return undefined;
     const { entry, refs } = prepared;
     await onStep?.('prepared');
-    const version = await this.#commitPoint({ repository, stored, entry, attempt });
+    const version = await this.#commitPoint({ repository, stored, entry, attempt, alongside: request.alongside?.() });
     await onStep?.('committed');
     await this.#apply(repository, entry, refs);
     await onStep?.('applied');
@@ -210,7 +212,7 @@ export class Committer {
   }
 
   /** THE commit point. Returns the version of the `pending` object. */
-  async #commitPoint({ repository, stored, entry, attempt }: CommitPoint): Promise<number> {
+  async #commitPoint({ repository, stored, entry, attempt, alongside }: CommitPoint): Promise<number> {
     const { id } = repository;
     const value = { generation: entry.generation, txid: entry.txid };
     attempt.mayBeCommitted = true;
@@ -220,10 +222,12 @@ export class Committer {
         checks: [
           { kind: recordKind(repository), key: id, version: 'any' },
           { kind: 'repository-state', key: id, version: stored?.version ?? 0 },
+          ...(alongside?.checks ?? []),
         ],
         writes: [
           { kind: 'repository-state', key: id, put: value },
           { kind: 'pending', key: id, put: value },
+          ...(alongside?.writes ?? []),
         ],
       });
     } catch (cause) {
@@ -237,6 +241,10 @@ export class Committer {
     attempt.mayBeCommitted = false;
     if (result.check.kind === recordKind(repository)) {
       throw new Fault('missing', 'repository is gone', { publicMessage: 'the repository is gone' });
+    }
+    if (result.check.kind !== 'repository-state') {
+      const publicMessage = 'what this depends on changed meanwhile: look again';
+      throw new Fault('conflict', 'condition of a commit changed', { context: { ...result.check }, publicMessage });
     }
     throw new Fault('conflict', 'another gate commits to this repository', { context: { id } });
   }
@@ -285,6 +293,7 @@ interface CommitPoint {
   readonly stored: Stored | undefined;
   readonly entry: LogEntry;
   readonly attempt: Attempt;
+  readonly alongside: ReturnType<NonNullable<CommitRequest['alongside']>> | undefined;
 }
 
 function entryOf(

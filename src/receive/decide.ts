@@ -37,7 +37,7 @@ export interface DecideOptions {
   readonly place: ObjectPlace;
 }
 
-/** Refuses every living update that the policy refuses, with the policy's reason. @throws Fault where facts are not to be had. */
+/** Refuses, or holds, every open update that the policy does not allow, with the policy's reason. @throws Fault where facts are not to be had. */
 export async function decideUpdates(updates: readonly Update[], options: DecideOptions): Promise<void> {
   const { policy, principal, repository, origin } = options;
   // A push may update tens of thousands of refs, and its rules may be dear: others get their turn in between, and what
@@ -47,13 +47,17 @@ export async function decideUpdates(updates: readonly Update[], options: DecideO
   const variables = { source: origin.transport };
   for (const update of updates) {
     if (stint.isOver) await stint.rest();
-    if (!update.isAlive || update.kind === undefined) continue;
+    if (!update.isOpen || update.kind === undefined) continue;
     const operation = OPERATION_OF[update.kind];
     const ref = await factsOf(update, options);
     const decision = policy.decide({ principal, operation, repository, ref, variables, together });
     const { reason, rule, native } = decision;
     update.native = native;
     if (decision.kind === 'allowed') continue;
+    if (decision.hold === true) {
+      update.hold({ reason, ...(rule === undefined ? {} : { rule }) });
+      continue;
+    }
     const report = native === undefined ? {} : { report: hookDeclined(reason) };
     update.refuse(reason, { ...(rule === undefined ? {} : { rule }), ...report });
   }

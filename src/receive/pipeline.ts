@@ -23,7 +23,15 @@ import type { PushRequest } from './push-request.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { Standing } from './receive.ts';
 import type { Push, PushContents, RefUpdate, Step, Verdict } from './step.ts';
-import { applyVerdicts, failTogether, refUpdate, refUpdates, refuseAll, type Update } from './update.ts';
+import {
+  applyVerdicts,
+  failTogether,
+  openRefUpdates,
+  refUpdate,
+  refUpdates,
+  refuseAll,
+  type Update,
+} from './update.ts';
 
 export interface PipelineParts {
   readonly processes: GitProcesses;
@@ -53,6 +61,8 @@ export interface Judged {
   readonly unpack: string;
   /** Where the new objects are; undefined where the push brings none. */
   readonly objectDirectory: string | undefined;
+  /** What came over the wire; undefined likewise. */
+  readonly pack?: { readonly name: string; readonly sent: number; readonly bytes: number } | undefined;
 }
 
 export class Pipeline {
@@ -60,6 +70,7 @@ export class Pipeline {
   readonly #candidate: Candidate;
   #packBytes = 0;
   #objectDirectory: string | undefined;
+  #pack: { readonly name: string; readonly sent: number } | undefined;
   /** What the decisions were made on. */
   #decidedOn = '';
   #forwardedTo: string | undefined;
@@ -74,14 +85,25 @@ export class Pipeline {
 
   /** @throws Fault where a question could not be answered: nothing of the push may be committed. */
   async judge(input: PackInput, quarantine: Quarantine | undefined): Promise<Judged> {
-    const { updates, request } = this.#candidate;
     if (quarantine !== undefined) {
       const refused = await this.#takeIn(input, quarantine);
       if (refused !== undefined) return { unpack: refused, objectDirectory: undefined };
     }
-    const place = this.#place();
     this.#packBytes = input.bytes;
-    await classifyUpdates(updates, place);
+    return this.#judgeObjects();
+  }
+
+  /** The same of a push that was held: its objects were taken in then, and everything else is asked once more. */
+  async judgeHeld(objectDirectory: string | undefined, pack: Judged['pack']): Promise<Judged> {
+    if (objectDirectory !== undefined && pack !== undefined) await this.#see(objectDirectory, pack);
+    this.#packBytes = pack?.bytes ?? 0;
+    await this.#connect(pack === undefined ? { kind: 'empty' } : { kind: 'indexed', pack: pack.name, sent: pack.sent });
+    return this.#judgeObjects();
+  }
+
+  async #judgeObjects(): Promise<Judged> {
+    const { updates, request } = this.#candidate;
+    await classifyUpdates(updates, this.#place());
     await this.#runSteps((step, push) => step.before?.(push));
     this.#decidedOn = this.#groundsOf(this.#candidate);
     await this.#decide(this.#candidate);
@@ -89,8 +111,10 @@ export class Pipeline {
       this.#pushes.set(step, push);
       return step.check(push);
     });
-    if (request.abilities.atomic) failTogether(updates);
-    return { unpack: 'ok', objectDirectory: this.#objectDirectory };
+    // Held ones do not refuse the others: what becomes of all of them is decided together.
+    if (request.abilities.atomic && !updates.every(({ isOpen }) => isOpen)) failTogether(updates);
+    const pack = this.#pack === undefined ? undefined : { ...this.#pack, bytes: this.#packBytes };
+    return { unpack: 'ok', objectDirectory: this.#objectDirectory, pack };
   }
 
   /**
@@ -105,10 +129,10 @@ export class Pipeline {
   /** Asks the policy about what is alive; the client hears at once what a gitolite conf refuses, in gitolite's words. */
   async #decide(standing: Standing): Promise<void> {
     const { updates, tell } = this.#candidate;
-    const asked = updates.filter((update) => update.isAlive);
+    const asked = updates.filter((update) => update.isOpen);
     await decideUpdates(updates, { ...this.#parts, ...this.#candidate, ...standing, place: this.#place() });
     for (const update of asked) {
-      const seen = update.isAlive ? undefined : refUpdate(update);
+      const seen = update.isOpen ? undefined : refUpdate(update);
       if (seen?.native === undefined) continue;
       const push = this.#pushOf([]);
       for (const step of this.#parts.steps) await step.refused?.(push, { ...seen, native: seen.native });
@@ -131,13 +155,18 @@ export class Pipeline {
       return ingested.reason;
     }
     if (ingested.kind === 'indexed') {
-      this.#objectDirectory = quarantine.objectDirectory;
-      const { pack } = ingested;
-      const options = { ...this.#question(), pack, objectDirectory: quarantine.objectDirectory };
-      this.#contents = { ...NO_CONTENTS, ...(await inspectPack(options)) };
+      await this.#see(quarantine.objectDirectory, { name: ingested.pack, sent: ingested.sent });
     }
     await this.#connect(ingested);
     return undefined;
+  }
+
+  /** From here on the new objects are seen, and their sizes known. */
+  async #see(objectDirectory: string, pack: { readonly name: string; readonly sent: number }): Promise<void> {
+    this.#objectDirectory = objectDirectory;
+    this.#pack = { name: pack.name, sent: pack.sent };
+    const options = { ...this.#question(), pack: pack.name, objectDirectory };
+    this.#contents = { ...NO_CONTENTS, ...(await inspectPack(options)) };
   }
 
   /** Refuses the updates whose history is not complete. */
@@ -177,7 +206,7 @@ export class Pipeline {
     const { steps, log } = this.#parts;
     const { updates, requestId } = this.#candidate;
     for (const step of steps) {
-      const alive = refUpdates(updates);
+      const alive = openRefUpdates(updates);
       if (alive.length === 0) return;
       const verdicts = (await ask(step, this.#pushOf(alive))) ?? [];
       applyVerdicts(updates, verdicts);

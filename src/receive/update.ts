@@ -2,7 +2,8 @@
 import type { NativeAnswer } from '../access/decision.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Refname } from '../git/refname.ts';
-import type { RefFate } from './report.ts';
+import { reasonKey, type HoldReason } from './hold-record.ts';
+import { oneLine, type RefFate } from './report.ts';
 import type { RefUpdate, UpdateKind, Verdict } from './step.ts';
 
 export interface Refused {
@@ -29,13 +30,21 @@ export class Update {
   /** Where it was taken already, before it is committed here. */
   forwardedTo: string | undefined;
   #refusal: Refused | undefined;
+  readonly #holds = new Map<string, HoldReason>();
+  /** Reasons to hold it that somebody answered for. */
+  readonly #answered: ReadonlySet<string>;
+  /** What became of it in the holding area. */
+  #aside: { readonly words: string; readonly isDone: boolean } | undefined;
 
   constructor(command: {
     readonly name: string;
     readonly refname: Refname | undefined;
     readonly oldOid: Oid;
     readonly newOid: Oid;
+    /** Keys (`reasonKey`) of reasons that an approval answers. */
+    readonly answered?: ReadonlySet<string>;
   }) {
+    this.#answered = command.answered ?? new Set();
     this.name = command.name;
     this.refname = command.refname;
     this.oldOid = command.oldOid;
@@ -62,27 +71,52 @@ export class Update {
     this.#refusal ??= { reason: this.#truth(`atomic push: ${culprit.name} was refused`), isDragged: true };
   }
 
-  get refusal(): Refused | undefined {
-    return this.#refusal;
+  /** It waits for somebody's word: not alive, and not refused either. An answered reason holds nothing. */
+  hold({ reason, rule }: HoldReason): void {
+    const why = { reason: oneLine(reason), ...(rule === undefined ? {} : { rule }) };
+    if (!this.#answered.has(reasonKey(why))) this.#holds.set(reasonKey(why), why);
   }
 
+  /** It is in the holding area: what to say of it from now on, and whether it was carried out there. */
+  keepAside(words: string, { isDone = false }: { readonly isDone?: boolean } = {}): void {
+    this.#aside = { words, isDone };
+  }
+
+  get holds(): readonly HoldReason[] {
+    return [...this.#holds.values()];
+  }
+
+  get refusal(): Refused | undefined {
+    if (this.#refusal !== undefined) return this.#refusal;
+    const [first] = this.#holds.values();
+    if (this.#aside?.isDone === true || (this.#aside === undefined && first === undefined)) return undefined;
+    const rule = first?.rule === undefined ? {} : { rule: first.rule };
+    return { reason: this.#aside?.words ?? first?.reason ?? '', ...rule, hold: true };
+  }
+
+  /** Nobody refused it, nobody holds it: it may be committed. */
   get isAlive(): boolean {
-    return this.#refusal === undefined;
+    return this.isOpen && this.#holds.size === 0;
+  }
+
+  /** Nobody refused it for good: it is still asked about. */
+  get isOpen(): boolean {
+    return this.#refusal === undefined && this.#aside === undefined;
   }
 
   get fate(): RefFate {
-    return { name: this.name, reason: this.#refusal?.report ?? this.#refusal?.reason };
+    return { name: this.name, reason: this.refusal?.report ?? this.refusal?.reason };
   }
 }
 
-/** What a step sees: updates that nobody has refused and whose kind is known. */
+/** What may be committed: updates that nobody has refused or holds, and whose kind is known. */
 export function refUpdates(updates: readonly Update[]): readonly RefUpdate[] {
-  const alive: RefUpdate[] = [];
-  for (const update of updates) {
-    const seen = update.isAlive ? refUpdate(update) : undefined;
-    if (seen !== undefined) alive.push(seen);
-  }
-  return alive;
+  return updates.filter(({ isAlive }) => isAlive).flatMap((update) => refUpdate(update) ?? []);
+}
+
+/** What a step is asked about: held ones too, for whoever approves them wants to know everything. */
+export function openRefUpdates(updates: readonly Update[]): readonly RefUpdate[] {
+  return updates.filter(({ isOpen }) => isOpen).flatMap((update) => refUpdate(update) ?? []);
 }
 
 /** Undefined for what is no ref, or was never classified. */
@@ -93,12 +127,15 @@ export function refUpdate({ refname, kind, oldOid, newOid, native }: Update): Re
 
 export function applyVerdicts(updates: readonly Update[], verdicts: readonly Verdict[]): void {
   const byName = new Map(updates.map((update) => [update.name, update]));
-  for (const { refname, reason, ...more } of verdicts) byName.get(refname)?.refuse(reason, more);
+  for (const { refname, hold, ...verdict } of verdicts) {
+    if (hold === true) byName.get(refname)?.hold(verdict);
+    else byName.get(refname)?.refuse(verdict.reason, verdict);
+  }
 }
 
 /** An atomic push with one refused ref is refused as a whole; each of the others says because of which. */
 export function failTogether(updates: readonly Update[]): void {
-  const culprit = updates.find((update) => !update.isAlive);
+  const culprit = updates.find((update) => !update.isOpen) ?? updates.find((update) => !update.isAlive);
   if (culprit === undefined) return;
   for (const update of updates) update.refuseWith(culprit);
 }

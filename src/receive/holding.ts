@@ -1,0 +1,339 @@
+/**
+ * The holding area: which pushes wait for somebody's word, how much of the disk they may take, and how long. Objects are
+ * on disk before the record is, the record before the client hears of it; an area without a record is nothing, and start-up
+ * removes it. Every change of a record is a compare-and-set: of two decisions the second finds the first.
+ */
+import { BOUNDS } from '../base/bounds.ts';
+import type { Clock } from '../base/clock.ts';
+import { refuse, type Parsed } from '../base/fault.ts';
+import { formatBytes, formatDuration } from '../base/units.ts';
+import { describeCredential, principalLabel, type Principal } from '../identity/principal.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { Store, Write } from '../store/store.ts';
+import type { ReceiveLog } from './commit.ts';
+import type { Durable } from './durable.ts';
+import { HoldWaits } from './hold-waits.ts';
+import {
+  isKept,
+  namesBehind,
+  readHeld,
+  writeHeld,
+  type HeldPush,
+  type HeldRef,
+  type HoldDecision,
+  type HoldState,
+} from './hold-record.ts';
+import { areasOf, bytesIn, fillArea, hasArea, removeArea } from './holding-area.ts';
+
+export interface HoldLimits {
+  /** Objects of all held pushes together, and of one repository's. */
+  readonly bytesMax: number;
+  readonly repositoryBytesMax: number;
+  /** Pushes of one principal that wait at the same time. */
+  readonly perPrincipalMax: number;
+  /** How long a push waits for a decision; also how long the record of a decided one is kept. */
+  readonly expiresMs: number;
+  /** How long a client may wait with `-o wait=`, and how many do at the same time. */
+  readonly waitMs: number;
+  readonly waitingMax: number;
+}
+
+export interface HoldMetrics {
+  /** Pushes that wait now. */
+  heldWaiting?(count: number): void;
+  /** A push was held, or what became of a held one. */
+  held?(outcome: HoldState): void;
+}
+
+export interface HoldingParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly durable: Durable;
+  readonly log: ReceiveLog;
+  readonly metrics: HoldMetrics;
+  readonly limits: HoldLimits;
+  /** The repository as it is now; undefined: it is gone. */
+  readonly repository: (id: string) => Promise<Repository | undefined>;
+}
+
+export interface HoldRequest {
+  readonly repository: Repository;
+  readonly principal: Principal;
+  readonly origin: HeldPush['origin'];
+  readonly refs: readonly HeldRef[];
+  readonly options: readonly string[];
+  readonly pack: HeldPush['pack'] | undefined;
+  readonly objectDirectory: string | undefined;
+}
+
+/** Records read at once. */
+const PAGE = 50;
+
+/** What is remembered of each record. */
+interface Summary {
+  readonly state: HoldState;
+  readonly repositoryId: string;
+  readonly principal: string;
+  readonly bytes: number;
+  readonly hasObjects: boolean;
+  readonly expiresAt: number;
+  /** Made, or decided. */
+  readonly since: number;
+}
+
+function summaryOf({ state, repository, principal, bytes, pack, expiresAt, createdAt, decision }: HeldPush): Summary {
+  return {
+    state,
+    repositoryId: repository.id,
+    principal: principalLabel(principal),
+    bytes,
+    hasObjects: pack !== undefined,
+    expiresAt,
+    since: decision?.at ?? createdAt,
+  };
+}
+
+/** No letters that are taken for others: ids are read out and typed. */
+const ID_LETTERS = 'abcdefghjkmnpqrstuvwxyz23456789';
+const ID_LENGTH = 8;
+
+export class Holding {
+  readonly #parts: HoldingParts;
+  readonly waits: HoldWaits;
+  /** One after another, so that two pushes do not both take the last free byte. */
+  #admitting: Promise<unknown> = Promise.resolve();
+  /** What bounds are counted on, of every record. */
+  #index: Promise<Map<string, Summary>> | undefined;
+
+  constructor(parts: HoldingParts) {
+    this.#parts = parts;
+    this.waits = new HoldWaits(parts.clock, parts.limits);
+  }
+
+  /** The push is kept, whole and durably, when it resolves; or why it cannot be. */
+  hold(request: HoldRequest): Promise<Parsed<HeldPush>> {
+    const held = this.#admitting.then(() => this.#admit(request));
+    this.#admitting = held.catch(() => {});
+    return held;
+  }
+
+  async find(id: string): Promise<HeldPush | undefined> {
+    const stored = await this.#parts.store.get('held', id);
+    return stored === undefined ? undefined : readHeld(stored);
+  }
+
+  /** All records, in the order of ids: one at a time, for one may be large. */
+  async *list(): AsyncGenerator<HeldPush> {
+    let after: string | undefined;
+    for (;;) {
+      const page = await this.#parts.store.list('held', { limit: PAGE, ...(after === undefined ? {} : { after }) });
+      for (const stored of page) yield readHeld(stored);
+      after = page.at(-1)?.key;
+      if (after === undefined) return;
+    }
+  }
+
+  /** Another state, or another round. Undefined: somebody else changed it first. */
+  async change(held: HeldPush, to: Partial<Pick<HeldPush, 'refs' | 'round'>>): Promise<HeldPush | undefined> {
+    return this.#put(held, { ...held, ...to });
+  }
+
+  /** Ends the waiting; whoever waits hears. Undefined: somebody else decided first. */
+  async decide(held: HeldPush, state: HoldState, decision: Omit<HoldDecision, 'at'>): Promise<HeldPush | undefined> {
+    const next = await this.#put(held, this.decided(held, state, decision));
+    if (next !== undefined) await this.follow(next);
+    return next;
+  }
+
+  async #put(held: HeldPush, next: HeldPush): Promise<HeldPush | undefined> {
+    const { id: key, version } = held;
+    const done = await this.#parts.store.transact({
+      checks: [{ kind: 'held', key, version }],
+      writes: [{ kind: 'held', key, put: writeHeld(next) }],
+    });
+    return done.kind === 'committed' ? { ...next, version: done.version } : undefined;
+  }
+
+  /** The record as it will be, for a transaction of somebody else's; `follow` comes after it. */
+  decided(held: HeldPush, state: HoldState, decision: Omit<HoldDecision, 'at'>): HeldPush {
+    return { ...held, state, decision: { ...decision, at: this.#parts.clock.now() } };
+  }
+
+  /** What a decision that is on disk entails: objects that nobody needs any more go, who waits hears. Never throws. */
+  async follow(held: HeldPush): Promise<void> {
+    this.waits.tell(held);
+    this.#parts.metrics.held?.(held.state);
+    try {
+      (await this.#summaries()).set(held.id, summaryOf(held));
+      await this.#count();
+      if (!isKept(held)) await this.#removeObjects(held);
+    } catch (error) {
+      this.#parts.log.warn({ held: held.id, error }, 'fail to tidy up behind a held push');
+    }
+  }
+
+  /**
+   * What is over ends: pushes that waited too long, records that were decided long ago. Returns those that expired.
+   * @param most bounds the work of one call.
+   */
+  async sweep(most: number): Promise<readonly HeldPush[]> {
+    const { clock, limits, store } = this.#parts;
+    const now = clock.now();
+    const index = await this.#summaries();
+    const over = [...index].filter(
+      ([, about]) => (isKept(about) ? about.expiresAt : about.since + limits.expiresMs) <= now,
+    );
+    const expired: HeldPush[] = [];
+    for (const [id] of over.slice(0, most)) {
+      const held = await this.find(id);
+      if (held !== undefined && isKept(held)) {
+        if (held.expiresAt > now) continue;
+        const next = await this.decide(held, 'expired', { by: 'gatehouse', reason: 'nobody decided in time' });
+        if (next !== undefined) expired.push(next);
+        continue;
+      }
+      await store.transact({ writes: [{ kind: 'held', key: id, delete: true }] });
+      index.delete(id);
+    }
+    return expired;
+  }
+
+  /** At start: areas that no record speaks of go, and records whose objects are gone say so. */
+  async recover(
+    repositories: AsyncIterable<Repository>,
+  ): Promise<{ readonly areas: number; readonly records: number }> {
+    this.#index = undefined;
+    const kept = new Map([...(await this.#summaries())].filter(([, about]) => isKept(about)));
+    let areas = 0;
+    let records = 0;
+    for await (const repository of repositories) {
+      for (const id of await areasOf(repository.path)) {
+        if (kept.get(id)?.repositoryId === repository.id) continue;
+        await removeArea(repository.path, id);
+        areas += 1;
+      }
+    }
+    for (const [id, { hasObjects, repositoryId }] of kept) {
+      const repository = hasObjects ? await this.#parts.repository(repositoryId) : undefined;
+      // A destroyed repository may come back, and its held pushes with it.
+      if (repository === undefined || (await hasArea(repository.path, id))) continue;
+      const held = await this.find(id);
+      if (held === undefined) continue;
+      await this.decide(held, 'expired', { by: 'gatehouse', reason: 'its objects are gone' });
+      records += 1;
+    }
+    await this.#count();
+    return { areas, records };
+  }
+
+  async #admit(request: HoldRequest): Promise<Parsed<HeldPush>> {
+    const { clock, durable, limits, store, metrics } = this.#parts;
+    const { repository, principal, origin, refs, options, pack, objectDirectory } = request;
+    const bytes = objectDirectory === undefined ? 0 : await bytesIn(objectDirectory);
+    const full = await this.#fullness(request, bytes);
+    if (full !== undefined) return refuse(full);
+    const id = this.#newId();
+    const now = clock.now();
+    const held: HeldPush = {
+      id,
+      round: 1,
+      state: 'waiting',
+      repository: { id: repository.id, name: repository.name },
+      refs,
+      principal,
+      credential: principal.kind === 'anonymous' ? 'anonymous' : describeCredential(principal.credential),
+      behind: namesBehind(principal),
+      origin,
+      options,
+      ...(pack === undefined ? {} : { pack }),
+      bytes,
+      createdAt: now,
+      expiresAt: now + limits.expiresMs,
+      version: 0,
+    };
+    try {
+      if (objectDirectory !== undefined) {
+        await fillArea(durable, { repositoryPath: repository.path, id, objectDirectory });
+      }
+      const done = await store.transact({
+        checks: [{ kind: 'held', key: id, version: 0 }],
+        writes: [{ kind: 'held', key: id, put: writeHeld(held) }],
+      });
+      if (done.kind !== 'committed') return refuse('the push could not be held: try again');
+      metrics.held?.('waiting');
+      (await this.#summaries()).set(id, summaryOf(held));
+      await this.#count();
+      return { kind: 'ok', value: { ...held, version: done.version } };
+    } catch (error) {
+      // The record may be there all the same: then start-up finds both, else it removes the area.
+      if ((await this.find(id).catch(() => held)) === undefined) await removeArea(repository.path, id);
+      throw error;
+    }
+  }
+
+  /** Why there is no room; undefined: there is. */
+  async #fullness({ repository, principal, refs }: HoldRequest, bytes: number): Promise<string | undefined> {
+    const { limits } = this.#parts;
+    if (refs.length > BOUNDS.heldRefsMax) return `a held push has at most ${BOUNDS.heldRefsMax} refs: push fewer`;
+    const reasons = refs.reduce((total, ref) => total + ref.reasons.length, 0);
+    if (reasons > BOUNDS.heldReasonsMax)
+      return `the push is held for more than ${BOUNDS.heldReasonsMax} reasons: push less`;
+    const index = await this.#summaries();
+    const kept = [...index.values()].filter(isKept);
+    const sum = (of: readonly Summary[]): number => of.reduce((total, held) => total + held.bytes, bytes);
+    const own = kept.filter((held) => held.principal === principalLabel(principal));
+    if (own.length >= limits.perPrincipalMax) {
+      return `${own.length} pushes of yours are held already: cancel one (hold list, hold cancel ID)`;
+    }
+    if (sum(kept) > limits.bytesMax) return `the holding area is full (${formatBytes(limits.bytesMax)} in all)`;
+    const here = kept.filter((held) => held.repositoryId === repository.id);
+    if (sum(here) > limits.repositoryBytesMax) {
+      return `the holding area of this repository is full (${formatBytes(limits.repositoryBytesMax)})`;
+    }
+    return this.#makeRoom(index);
+  }
+
+  /** The oldest decided ones make room in the list. */
+  async #makeRoom(index: Map<string, Summary>): Promise<string | undefined> {
+    const surplus = index.size + 1 - BOUNDS.heldRecordsMax;
+    if (surplus <= 0) return undefined;
+    const decided = [...index].filter(([, about]) => !isKept(about)).sort(([, a], [, b]) => a.since - b.since);
+    const over = decided.slice(0, surplus).map(([id]) => id);
+    if (over.length < surplus) return 'too many pushes are held: approve, refuse or cancel some';
+    const writes = over.map((key): Write => ({ kind: 'held', key, delete: true }));
+    await this.#parts.store.transact({ writes });
+    for (const id of over) index.delete(id);
+    return undefined;
+  }
+
+  #summaries(): Promise<Map<string, Summary>> {
+    this.#index ??= this.#readIndex();
+    return this.#index;
+  }
+
+  async #readIndex(): Promise<Map<string, Summary>> {
+    const index = new Map<string, Summary>();
+    for await (const held of this.list()) index.set(held.id, summaryOf(held));
+    return index;
+  }
+
+  async #removeObjects({ id, repository: { id: repositoryId } }: HeldPush): Promise<void> {
+    const repository = await this.#parts.repository(repositoryId);
+    if (repository !== undefined) await removeArea(repository.path, id);
+  }
+
+  async #count(): Promise<void> {
+    const waiting = [...(await this.#summaries()).values()].filter(({ state }) => state === 'waiting');
+    this.#parts.metrics.heldWaiting?.(waiting.length);
+  }
+
+  #newId(): string {
+    const bytes = this.#parts.clock.randomBytes(ID_LENGTH);
+    return Array.from(bytes, (byte) => ID_LETTERS[byte % ID_LETTERS.length]).join('');
+  }
+}
+
+/** `7 d`: for words to the client. */
+export function lifeOf(held: HeldPush): string {
+  return formatDuration(held.expiresAt - held.createdAt);
+}
