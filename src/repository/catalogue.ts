@@ -11,7 +11,16 @@ import { copy, type CopyOptions } from './copy.ts';
 import { destroy, listBuried, purge, restore } from './graveyard.ts';
 import type { Ground, NameCheck, OwnerCheck } from './ground.ts';
 import { Layout } from './layout.ts';
-import { create, rename, setDescription, setOwner, setRules, setSettings, type NewRepository } from './lifecycle.ts';
+import {
+  create,
+  rename,
+  setDescription,
+  setOwner,
+  setRules,
+  setSettings,
+  type Along,
+  type NewRepository,
+} from './lifecycle.ts';
 import type { RepositoryName } from './name.ts';
 import { handOver, type HandOver } from './ownership.ts';
 import { readBuried, type Buried, type Registered } from './record.ts';
@@ -84,8 +93,9 @@ export class Catalogue {
     }
   }
 
-  async create(fresh: NewRepository): Promise<Parsed<Repository>> {
-    return this.#completed(await create(this.#ground, fresh));
+  /** `along`: what else is to be there from the same moment on, by the id of the new repository. */
+  async create(fresh: NewRepository, along?: (id: string) => Along): Promise<Parsed<Repository>> {
+    return this.#completed(await create(this.#ground, fresh, along));
   }
 
   async rename(repository: Pick<Repository, 'id'>, to: RepositoryName): Promise<Parsed<Repository>> {

@@ -29,7 +29,18 @@ export interface NewRepository {
   readonly settings?: Readonly<Record<string, SettingValue>>;
 }
 
-export async function create(ground: Ground, fresh: NewRepository): Promise<Parsed<Registered>> {
+/** What is written with a record, in the same transaction. */
+export interface Along {
+  readonly checks?: readonly Check[];
+  readonly writes?: readonly Write[];
+}
+
+/** @param along what else is there from the same moment on, by the id of the new repository. */
+export async function create(
+  ground: Ground,
+  fresh: NewRepository,
+  along: (id: string) => Along = () => ({}),
+): Promise<Parsed<Registered>> {
   const parsed = parseNew(ground, fresh);
   if (parsed.kind === 'refused') return parsed;
   const record = parsed.value;
@@ -42,7 +53,7 @@ export async function create(ground: Ground, fresh: NewRepository): Promise<Pars
       const path = ground.layout.home(id);
       await ground.layout.prepareParent(path);
       await makeBare({ path, objectFormat, head: headOf(record.settings), identity: { id, name, owner } });
-      return commitNew(ground, record);
+      return commitNew(ground, record, along(id));
     });
   });
 }
@@ -69,11 +80,7 @@ export function parseNew(ground: Ground, fresh: NewRepository): Parsed<Registere
 }
 
 /** The commit point of a creation, a copy or a restoration: from here on the name means this repository. */
-export function commitNew(
-  ground: Ground,
-  record: Registered,
-  along: { readonly checks?: readonly Check[]; readonly writes?: readonly Write[] } = {},
-): Promise<Parsed<Registered>> {
+export function commitNew(ground: Ground, record: Registered, along: Along = {}): Promise<Parsed<Registered>> {
   return attempt<Registered>(ground.store, async () => {
     const taken = await nameRefusal(ground, record.name);
     if (taken !== undefined) return taken;

@@ -107,20 +107,19 @@ export class Flights {
         party.isAsked = true;
       },
     };
+    void this.#carry(party, flight);
+  }
+
+  async #carry(party: Party, flight: Flight): Promise<void> {
     // In a turn of its own: callers of this very moment come along.
-    const flown = Promise.resolve().then(() => this.#fly(flight));
-    void flown
-      .then(
-        () => {
-          settle(party, (waiter) => waiter.resolve());
-        },
-        (error: unknown) => {
-          settle(party, (waiter) => waiter.reject(error));
-        },
-      )
-      .then(() => {
-        this.#advance();
-      });
+    await Promise.resolve();
+    try {
+      await this.#fly(flight);
+      settle(party, (waiter) => waiter.resolve());
+    } catch (error) {
+      settle(party, (waiter) => waiter.reject(error));
+    }
+    this.#advance();
   }
 
   #advance(): void {
@@ -134,7 +133,8 @@ export class Flights {
 }
 
 function settle(party: Party, how: (waiter: Waiter) => void): void {
-  for (const waiter of [...party.waiters]) how(waiter);
+  // A waiter that is told leaves: a set may lose members while it is walked.
+  for (const waiter of party.waiters) how(waiter);
 }
 
 function gone(cause: unknown): Fault {
