@@ -1,0 +1,208 @@
+/**
+ * The objects that tips bring over what is known already, with their bytes, for the secret scan: whatever a ref may lead
+ * to, each object once, a blob once more for each further path. Two git processes, however many objects there are.
+ */
+import { Fault } from '../base/fault.ts';
+import { oidHexLength, type Oid } from '../git/oid.ts';
+import type { GitProcess, GitProcesses, GitSpec } from '../git/processes.ts';
+import { writeAll } from '../git/stream.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { ScanItem } from '../scan/scanner.ts';
+import { eachLine, wholeLines } from './lines.ts';
+import { ObjectReader, type BatchObject } from './object-reader.ts';
+import { treeEntries } from './tree-bytes.ts';
+
+export interface NewObjectsOptions {
+  readonly processes: Pick<GitProcesses, 'start'>;
+  readonly repository: Pick<Repository, 'path' | 'objectFormat'>;
+  /** The quarantine; undefined: nothing new lies outside the repository. */
+  readonly objectDirectory: string | undefined;
+  readonly tips: readonly Oid[];
+  /** What is known already: every ref of the repository, or these. */
+  readonly known: 'refs' | readonly Oid[];
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+  readonly requestId: string;
+  /** More objects than this: `Fault` bad-input. */
+  readonly objectsMax: number;
+}
+
+/** Paths of one object beyond its first, over all objects. */
+const FURTHER_PATHS_MAX = 200_000;
+/** In trees, names are text of their own: a file may be empty and its name be the secret. */
+const DIRECTORY = 'tree';
+
+/** @throws Fault `process`, `timeout`, `aborted`; `bad-input` with a public message where there are too many objects. */
+export async function* newObjects(options: NewObjectsOptions): AsyncGenerator<ScanItem> {
+  if (options.tips.length === 0) return;
+  const seen = new SeenPaths(options.objectsMax);
+  yield* itemsOf(options, listLines(options), seen);
+  const further = seen.further;
+  if (further.length > 0)
+    yield* itemsOf(options, [Buffer.from(further.map((line) => `${line}\n`).join(''))], undefined);
+}
+
+/** `seen` undefined: blobs only, nothing is remembered. */
+async function* itemsOf(
+  options: NewObjectsOptions,
+  lines: AsyncIterable<Buffer> | Iterable<Buffer>,
+  seen: SeenPaths | undefined,
+): AsyncGenerator<ScanItem> {
+  await using git = await options.processes.start(
+    specOf(options, 'cat-file', ['--batch=%(objectname) %(objecttype) %(objectsize) %(rest)', '--buffer']),
+  );
+  const broken = new AbortController();
+  const asking = feed(git, lines, options.signal);
+  asking.catch((error: unknown) => broken.abort(error));
+  const reader = new ObjectReader(git.stdout, AbortSignal.any([options.signal, broken.signal]));
+  try {
+    for (;;) {
+      const object = await reader.next();
+      if (object === undefined) break;
+      yield* itemsOfObject(object, seen);
+    }
+  } catch (error) {
+    // What could not be asked is the reason why nothing was answered.
+    if (broken.signal.aborted && !options.signal.aborted) throw broken.signal.reason;
+    throw error;
+  }
+  await asking;
+  await assertEnded(git, 'cat-file');
+}
+
+async function* itemsOfObject(object: BatchObject, seen: SeenPaths | undefined): AsyncGenerator<ScanItem> {
+  const { oid, type, size, rest } = object;
+  const { commit, path } = placeOf(rest);
+  const about = { oid, size, ...(commit === '' ? {} : { commit }) };
+  switch (type) {
+    case 'commit':
+      yield { ...about, kind: 'commit', path: '', commit: oid, content: object.content };
+      return;
+    case 'tag':
+      yield { oid, size, kind: 'tag', path: '', content: object.content };
+      return;
+    case 'blob':
+      seen?.addBlob(oid, path);
+      yield { ...about, kind: 'blob', path, content: object.content };
+      return;
+    case DIRECTORY: {
+      const names: string[] = [];
+      const format = oid.length;
+      for (const entry of treeEntries(await object.whole(), format / 2)) {
+        const full = path === '' ? entry.name : `${path}/${entry.name}`;
+        names.push(entry.name);
+        if (entry.isBlob) seen?.addEntry({ oid: entry.oid, path: full, commit });
+      }
+      yield { ...about, kind: 'tree', path, content: Buffer.from(names.join('\n')) };
+      return;
+    }
+    default:
+      throw new Fault('corrupt', 'object has an unknown type', { context: { oid, type } });
+  }
+}
+
+/** `COMMIT PATH`, as `listLines` wrote it; the commit is `-` where none brought it. */
+function placeOf(rest: string): { readonly commit: string; readonly path: string } {
+  const space = rest.indexOf(' ');
+  const commit = space < 0 ? rest : rest.slice(0, space);
+  return { commit: commit === '-' ? '' : commit, path: space < 0 ? '' : rest.slice(space + 1) };
+}
+
+/** Which paths of blobs were given out: a copy of a file may lie where other rules look. */
+class SeenPaths {
+  readonly #objectsMax: number;
+  readonly #blobs = new Map<string, string>();
+  readonly #further = new Map<string, string>();
+
+  constructor(objectsMax: number) {
+    this.#objectsMax = objectsMax;
+  }
+
+  /** Lines for another round. */
+  get further(): readonly string[] {
+    return [...this.#further.values()];
+  }
+
+  addBlob(oid: string, path: string): void {
+    if (this.#blobs.size >= this.#objectsMax) throw tooMany(this.#objectsMax);
+    this.#blobs.set(oid, path);
+  }
+
+  /** git lists a tree before the blobs that it is the first to name: what it names and is known, was named before. */
+  addEntry({ oid, path, commit }: { readonly oid: string; readonly path: string; readonly commit: string }): void {
+    const first = this.#blobs.get(oid);
+    if (first === undefined || first === path) return;
+    if (this.#further.size >= FURTHER_PATHS_MAX) throw tooMany(FURTHER_PATHS_MAX);
+    this.#further.set(`${oid} ${path}`, `${oid} ${commit === '' ? '-' : commit} ${path.replaceAll('\n', '?')}`);
+  }
+}
+
+function tooMany(most: number): Fault {
+  return new Fault('bad-input', 'too many objects for the secret scan', {
+    publicMessage: `the secret scan looks at ${most} objects at once at most: push the history in parts`,
+  });
+}
+
+const LF = 0x0a;
+const SPACE = 0x20;
+
+/** Lines of `OID COMMIT PATH`, oldest commits first, each with what it is the first to bring. */
+async function* listLines(options: NewObjectsOptions): AsyncGenerator<Buffer> {
+  const { tips, known, signal } = options;
+  const digits = oidHexLength(options.repository.objectFormat);
+  const walk = ['--objects', '--in-commit-order', '--reverse', '--stdin'];
+  await using git = await options.processes.start(
+    specOf(options, 'rev-list', known === 'refs' ? [...walk, '--not', '--all'] : walk),
+  );
+  const negative = known === 'refs' ? [] : known.map((oid) => `^${oid}`);
+  const asking = feed(git, [Buffer.from([...tips, ...negative].map((line) => `${line}\n`).join(''))], signal);
+  asking.catch(() => {});
+  let commit = Buffer.from('-');
+  let objects = 0;
+  for await (const lines of wholeLines(git.stdout)) {
+    const pieces: Buffer[] = [];
+    eachLine(lines, (start, end) => {
+      objects += 1;
+      // An object that is no commit has a blank behind its name, even where no path follows.
+      const isCommit = end - start === digits;
+      if (isCommit) commit = Buffer.from(lines.subarray(start, end));
+      pieces.push(lines.subarray(start, start + digits), Buffer.of(SPACE), commit);
+      if (!isCommit) pieces.push(lines.subarray(start + digits, end));
+      pieces.push(Buffer.of(LF));
+    });
+    if (objects > options.objectsMax) throw tooMany(options.objectsMax);
+    yield Buffer.concat(pieces);
+  }
+  await assertEnded(git, 'rev-list');
+}
+
+async function feed(
+  git: GitProcess,
+  lines: AsyncIterable<Buffer> | Iterable<Buffer>,
+  signal: AbortSignal,
+): Promise<void> {
+  git.stdin.on('error', () => {}); // its exit code says what happened
+  for await (const chunk of lines) await writeAll(git.stdin, chunk, signal);
+  git.stdin.end();
+}
+
+async function assertEnded(git: GitProcess, subcommand: string): Promise<void> {
+  const exit = await git.exit;
+  if (exit.ended === 'deadline') throw new Fault('timeout', 'git took too long', { context: { subcommand } });
+  if (exit.ended === 'aborted') throw new Fault('aborted', 'git was aborted', { context: { subcommand } });
+  if (exit.code !== 0)
+    throw new Fault('process', 'git failed', { context: { subcommand, code: exit.code, stderr: exit.stderr } });
+}
+
+function specOf(options: NewObjectsOptions, subcommand: GitSpec['subcommand'], flags: readonly string[]): GitSpec {
+  const { repository, objectDirectory, deadlineMs, signal, requestId } = options;
+  return {
+    subcommand,
+    options: flags,
+    gitDir: repository.path,
+    ...(objectDirectory === undefined ? {} : { objectDirectory }),
+    deadlineMs,
+    signal,
+    requestId,
+  };
+}
