@@ -6,6 +6,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { Readable } from 'node:stream';
 import { newId, type Clock } from '../base/clock.ts';
 import { Fault, publicMessageOf } from '../base/fault.ts';
+import { passJson } from '../identity/pass-record.ts';
 import type { Principal } from '../identity/principal.ts';
 import { clientAddress } from '../request/address.ts';
 import { parseAuthorization } from '../request/authorization.ts';
@@ -16,7 +17,7 @@ import { COMMAND_ROUTE, describeApi, WHOAMI_ROUTE } from './routes.ts';
 
 export interface ApiOptions {
   readonly commands: CommandDoor;
-  readonly directory: { byToken(secret: string): Promise<Principal | undefined> };
+  readonly directory: { byToken(secret: string, address?: string): Promise<Principal | undefined> };
   readonly clock: Clock;
   /** The gate's version, for the description. */
   readonly version: string;
@@ -82,11 +83,11 @@ async function authenticate(
   { directory, clock, onTurnedAway }: ApiOptions,
 ): Promise<User | undefined> {
   const authorization = parseAuthorization(request.headers.authorization);
-  const found = authorization.kind === 'token' ? await directory.byToken(authorization.secret) : undefined;
+  const address = clientAddress(request.socket.remoteAddress);
+  const found = authorization.kind === 'token' ? await directory.byToken(authorization.secret, address) : undefined;
   if (found?.kind === 'user') return found;
   void reply.header('www-authenticate', 'Bearer realm="gatehouse"');
   const text = authorization.kind === 'none' ? 'a token is needed' : 'this token is wrong, expired or revoked';
-  const address = clientAddress(request.socket.remoteAddress);
   if (authorization.kind !== 'none') onTurnedAway?.({ id: newId(clock), transport: 'http', address }, text);
   await fail(reply, 401, text);
   return undefined;
@@ -102,8 +103,10 @@ function statusOf(error: unknown): number {
 
 function whoami(user: User): Readonly<Record<string, unknown>> {
   const { name, account, email, realName, groups, credential } = user;
+  const told = { name, account, email, realName, groups: [...groups].sort() };
+  if (credential.kind === 'pass') return { ...told, token: credential.name, scopes: [], pass: passJson(credential) };
   const token = credential.kind === 'token' ? credential : { name: '', scopes: [] };
-  return { name, account, email, realName, groups: [...groups].sort(), token: token.name, scopes: token.scopes };
+  return { ...told, token: token.name, scopes: token.scopes };
 }
 
 interface CommandCall {

@@ -52,11 +52,31 @@ export const COMMAND_ROUTE: ApiRoute = {
   },
 };
 
+const PASS_SCHEMA: JsonSchema = {
+  type: 'object',
+  description: 'Where a pass was shown: what it may do.',
+  required: ['id', 'name', 'purpose', 'expiresAt', 'repositories', 'read', 'push', 'from'],
+  properties: {
+    id: text,
+    name: text,
+    purpose: text,
+    expiresAt: { type: 'string', description: 'ISO 8601, UTC.' },
+    repositories: { type: 'array', items: text },
+    read: { type: 'boolean' },
+    push: { type: 'array', items: text },
+    createOnly: { type: 'boolean' },
+    rewind: { type: 'boolean' },
+    delete: { type: 'boolean' },
+    from: { type: 'array', items: text },
+    pushesMax: { type: 'integer' },
+  },
+};
+
 export const WHOAMI_ROUTE: ApiRoute = {
   method: 'GET',
   path: '/api/v1/whoami',
   id: 'whoami',
-  summary: 'Whose token this is, and how far it reaches.',
+  summary: 'Whose token or pass this is, and how far it reaches.',
   needsToken: true,
   answer: {
     type: 'object',
@@ -68,8 +88,9 @@ export const WHOAMI_ROUTE: ApiRoute = {
       email: text,
       realName: text,
       groups: { type: 'array', items: text, description: 'With those reached through nesting.' },
-      token: { type: 'string', description: "The token's name." },
-      scopes: { type: 'array', items: text },
+      token: { type: 'string', description: 'The name of the token or pass.' },
+      scopes: { type: 'array', items: text, description: 'Of a token; a pass has none.' },
+      pass: PASS_SCHEMA,
     },
   },
 };

@@ -13,7 +13,7 @@ export interface JournalRef {
 
 /** What a caller gives; the journal adds `seq`, `time`, `prev` and `hash`. */
 export interface JournalEntry {
-  /** `fetch`, `push`, `refresh` (of a mirror), `archive`, `ls-refs`, `command`, `connect` and `login` (turned away at a door), `start`, `stop`, `recover`, `policy`. */
+  /** `fetch`, `push`, `refresh` (of a mirror), `archive`, `ls-refs`, `command`, `connect` and `login` (turned away at a door), `exchange` (of a CI identity for a pass), `start`, `stop`, `recover`, `policy`. */
   readonly event: string;
   readonly outcome: JournalOutcome;
   readonly request: string;
@@ -24,6 +24,9 @@ export interface JournalEntry {
   readonly asking?: string;
   /** `key SHA256:... (laptop)`, `token ci-1`, `local`. Never a secret. */
   readonly credential?: string;
+  /** Of a pass: its id, and what it was issued for. */
+  readonly pass?: string;
+  readonly purpose?: string;
   readonly repository?: string;
   readonly refs?: readonly JournalRef[];
   /** Of a push to a mirror: the upstream that was asked to take it. `refs` say what that took. */

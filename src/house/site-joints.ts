@@ -33,17 +33,17 @@ export function composeLogin(
 ): SshLogin {
   return {
     isKnownKey: async (blob) => (await keys.holder(fingerprintOfBlob(blob))) !== undefined || house.isKnownKey(blob),
-    async byKey(blob) {
+    async byKey(blob, address) {
       const fingerprint = fingerprintOfBlob(blob);
       const held = await keys.holder(fingerprint);
-      return held === undefined ? house.byKey(blob) : users.principal(held.user, fingerprint);
+      return held === undefined ? house.byKey(blob, address) : users.principal(held.user, fingerprint);
     },
   };
 }
 
 export interface SshLogin {
   isKnownKey(blob: Buffer): Promise<boolean>;
-  byKey(blob: Buffer): Promise<Principal | undefined>;
+  byKey(blob: Buffer, address: string): Promise<Principal | undefined>;
 }
 
 /** For recovery: the house's repositories, and those of the site that were ever pushed to. */

@@ -1,6 +1,6 @@
 /**
  * A pass as it lies in the store: `pass/ID` is the pass, `pass/of/USER-ID/ID` lists those of a user, `pass/key/FINGERPRINT`
- * finds the one that a key is bound to. Users are named by their id too: a later user of the same name has none of them.
+ * finds the one that a key is bound to, `pass/pushes/ID` counts its pushes where they are counted. Users are named by their id too: a later user of the same name has none of them.
  */
 import { isJsonObject, type Json } from '../base/json.ts';
 import { readFields } from '../base/fields.ts';
@@ -18,8 +18,6 @@ export interface Pass {
   readonly scope: PassScope;
   /** Undefined: any number. */
   readonly pushesMax?: number;
-  /** Pushes that were committed; counted where there is a `pushesMax`. */
-  readonly pushes: number;
   /** Milliseconds since 1970, here and below. */
   readonly createdAt: number;
   readonly expiresAt: number;
@@ -47,6 +45,11 @@ export function listingKey(userId: string, id: string): { readonly kind: 'pass';
   return { kind: 'pass', key: `of/${userId}/${id}` };
 }
 
+/** How many pushes of the pass were committed. Written by the commit point of a push, and by nothing else. */
+export function pushesKey(id: string): { readonly kind: 'pass'; readonly key: string } {
+  return { kind: 'pass', key: `pushes/${id}` };
+}
+
 export function writePass(pass: Pass, hash: PassHash): Json {
   const { id: _, scope, ...fields } = pass;
   return { ...fields, scope: { ...scope }, ...(hash === undefined ? {} : { hash }) };
@@ -68,7 +71,6 @@ export function readPass(stored: Stored): { readonly pass: Pass; readonly hash: 
     purpose: fields.text('purpose'),
     scope: readScope(fields.raw('scope') ?? null, about),
     ...(pushesMax === undefined ? {} : { pushesMax }),
-    pushes: fields.number('pushes'),
     createdAt: fields.number('createdAt'),
     expiresAt: fields.number('expiresAt'),
     issuedBy: fields.text('issuedBy'),
@@ -112,6 +114,14 @@ export function credentialOf(pass: Pass, address: string | undefined): PassCrede
   };
 }
 
+/** For `whoami` and the API. */
+export function passJson({ id, name, purpose, scope, expiresAt, pushesMax }: PassCredential): {
+  readonly [key: string]: Json;
+} {
+  const limit = pushesMax === undefined ? {} : { pushesMax };
+  return { id, name, purpose, expiresAt: new Date(expiresAt).toISOString(), ...scope, ...limit };
+}
+
 /** One of a user's passes, as the listing has it. */
 export interface Listing {
   readonly id: string;
@@ -145,6 +155,7 @@ export async function removalOf(store: Store, userId: string, listing: Listing):
   const writes: Write[] = [
     { ...passKey(listing.id), delete: true },
     { ...listingKey(userId, listing.id), delete: true },
+    { ...pushesKey(listing.id), delete: true },
   ];
   const unbinding = await unbindingOf(store, listing);
   return unbinding === undefined ? writes : [...writes, unbinding];

@@ -22,6 +22,7 @@ import {
   type Listing,
   type Pass,
 } from './pass-record.ts';
+import { PassPushes } from './pass-pushes.ts';
 import { parsePurpose, parsePushesMax, parseScope, type AskedScope } from './pass-request.ts';
 import type { PassScope } from './pass-scope.ts';
 import { fingerprintOf, parsePublicKey } from './public-key.ts';
@@ -67,10 +68,12 @@ interface Parts {
 export class Passes {
   readonly #roster: Roster;
   readonly lifeMsMax: number;
+  readonly pushing: PassPushes;
 
   constructor(roster: Roster, lifeMsMax: number) {
     this.#roster = roster;
     this.lifeMsMax = lifeMsMax;
+    this.pushing = new PassPushes(roster.store);
   }
 
   /** Whoever asks has decided that the pass may be issued. */
@@ -114,7 +117,6 @@ export class Passes {
       purpose,
       scope,
       ...(pushesMax === undefined ? {} : { pushesMax }),
-      pushes: 0,
       createdAt,
       expiresAt: createdAt + lifeMs,
       issuedBy,
@@ -221,6 +223,11 @@ export class Passes {
     if (stored === undefined) return undefined;
     const { pass } = readPass(stored);
     return this.#used(stored, { pass, user: await this.#roster.user(pass.user) });
+  }
+
+  /** How many pushes of it were committed; counted where there is a most. */
+  pushes(id: string): Promise<number> {
+    return this.pushing.count(id);
   }
 
   /** Whether a good pass is bound to this key. Leaves no note. */

@@ -1,7 +1,7 @@
 /** The journal's line about a push. */
 import { BOUNDS } from '../base/bounds.ts';
 import type { JournalEntry, JournalOutcome, JournalRef } from '../audit/entry.ts';
-import { describeCredential, principalLabel, type Principal } from '../identity/principal.ts';
+import { credentialFields, principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import { oneLine } from './report.ts';
 import { mainRefusal, type Update } from './update.ts';
@@ -51,7 +51,7 @@ export function journalLine({
     transport: origin.transport,
     address: origin.address,
     principal: principal === undefined ? GATE_LABEL : principalLabel(principal),
-    ...(principal === undefined ? {} : credentialOf(principal)),
+    ...(principal === undefined ? {} : credentialFields(principal)),
     repository: repository.name,
     refs: journalRefs(updates),
     ...(forwardedTo === undefined ? {} : { forwardedTo }),
@@ -78,10 +78,4 @@ export function journalRefs(updates: readonly Update[]): readonly JournalRef[] {
   }));
   const more = updates.length - refs.length;
   return more === 0 ? refs : [...refs, { name: `and ${more} more`, old: '', new: '', result: 'see the log entry' }];
-}
-
-function credentialOf(principal: Principal): { readonly credential?: string; readonly asking?: string } {
-  if (principal.kind === 'anonymous') return {};
-  const asking = principal.asking === undefined ? {} : { asking: principal.asking.name };
-  return { credential: describeCredential(principal.credential), ...asking };
 }

@@ -1,6 +1,6 @@
 /** The journal line and the log fields of a finished request: pure functions over what was found out. */
 import type { JournalEntry, JournalOutcome, JournalRef } from '../audit/entry.ts';
-import { describeCredential, principalLabel, type Principal } from '../identity/principal.ts';
+import { credentialFields, principalLabel } from '../identity/principal.ts';
 import { withoutTokens } from '../identity/secret.ts';
 import { printable } from './refusal.ts';
 import type { GitRequest, Outcome, RequestOrigin } from './request.ts';
@@ -114,20 +114,16 @@ function hasLine(error: unknown): boolean {
 
 function originFields(
   origin: RequestOrigin,
-): Pick<JournalEntry, 'request' | 'transport' | 'address' | 'principal' | 'asking' | 'credential'> {
+): Pick<
+  JournalEntry,
+  'request' | 'transport' | 'address' | 'principal' | 'asking' | 'credential' | 'pass' | 'purpose'
+> {
   const { principal } = origin;
-  const asking = principal.kind === 'user' ? principal.asking : undefined;
-  const credential = credentialLabel(principal);
   return {
     request: origin.id,
     transport: origin.transport,
     address: origin.address,
     principal: principalLabel(principal),
-    ...(asking === undefined ? {} : { asking: asking.name }),
-    ...(credential === undefined ? {} : { credential }),
+    ...credentialFields(principal),
   };
-}
-
-function credentialLabel(principal: Principal): string | undefined {
-  return principal.kind === 'user' ? describeCredential(principal.credential) : undefined;
 }

@@ -14,7 +14,7 @@ import { decoderFor, discard, emptyBody, LazyAnswer, RequestBody, type BodyLimit
 
 export interface HttpGitParts {
   readonly walk: DoorWalk;
-  readonly directory: { byToken(secret: string): Promise<Principal | undefined> };
+  readonly directory: { byToken(secret: string, address?: string): Promise<Principal | undefined> };
   readonly clock: Clock;
   readonly metrics: Pick<DoorMetrics, 'login'>;
   readonly limits: BodyLimits;
@@ -62,7 +62,8 @@ export async function serveGit(exchange: Exchange, url: GitUrl): Promise<void> {
 async function serveService(exchange: Exchange, url: ServiceUrl): Promise<void> {
   const { request, response, walk, directory, clock, limits } = exchange;
   const authorization = parseAuthorization(request.headers.authorization);
-  const named = authorization.kind === 'token' ? await directory.byToken(authorization.secret) : undefined;
+  const address = clientAddress(request.socket.remoteAddress);
+  const named = authorization.kind === 'token' ? await directory.byToken(authorization.secret, address) : undefined;
   if (authorization.kind !== 'none') exchange.metrics.login('http', named === undefined ? 'refused' : 'served');
   if (authorization.kind !== 'none' && named === undefined) {
     const reason = 'this token is wrong, expired or revoked';
@@ -87,7 +88,7 @@ async function serveService(exchange: Exchange, url: ServiceUrl): Promise<void> 
   const outcome = await walk.handle({
     id: newId(clock),
     transport: 'http',
-    address: clientAddress(request.socket.remoteAddress),
+    address,
     principal,
     service: url.service,
     requestedPath: url.path,

@@ -17,7 +17,7 @@ export interface SshConnectionParts extends ExecutionParts {
     /** Leaves no note: for a key that is only asked about. */
     isKnownKey(blob: Buffer): Promise<boolean>;
     /** Notes the use: for a key whose possession was proved. */
-    byKey(blob: Buffer): Promise<Principal | undefined>;
+    byKey(blob: Buffer, address: string): Promise<Principal | undefined>;
   };
   readonly clock: Clock;
   readonly log: DoorLog;
@@ -179,7 +179,7 @@ export class SshConnection {
       return true;
     }
     if (!isProven(offer, proof)) return false;
-    const principal = await this.#parts.directory.byKey(key.data);
+    const principal = await this.#parts.directory.byKey(key.data, this.#address);
     if (principal === undefined) return false;
     this.#keyBlob = key.data;
     const fields = { connection: this.#id, address: this.#address, principal: principalLabel(principal) };
@@ -191,7 +191,7 @@ export class SshConnection {
     const { clock, directory } = this.#parts;
     const id = newId(clock);
     // Asked again for each session: a key that was taken away, or a suspended user, gets no further on an open connection.
-    const principal = this.#keyBlob === undefined ? undefined : await directory.byKey(this.#keyBlob);
+    const principal = this.#keyBlob === undefined ? undefined : await directory.byKey(this.#keyBlob, this.#address);
     if (principal === undefined) {
       const reason = 'your key is not accepted any more';
       this.#turnAway({ event: 'login', reason }, id);

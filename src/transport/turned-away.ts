@@ -1,6 +1,6 @@
 /** The journal line of a client that a door turned away: it never came as far as the walk, which journals the others. */
 import type { JournalEntry } from '../audit/entry.ts';
-import { describeCredential, principalLabel, type Principal } from '../identity/principal.ts';
+import { credentialFields, principalLabel, type Principal } from '../identity/principal.ts';
 import { printable } from '../request/refusal.ts';
 import type { RequestOrigin } from '../request/request.ts';
 
@@ -27,7 +27,7 @@ export function turnedAway(
     transport,
     address,
     principal: principalLabel(principal),
-    ...(principal.kind === 'user' ? { credential: describeCredential(principal.credential) } : {}),
+    ...credentialFields(principal),
     ...(requestedPath === undefined ? {} : { repository: printable(requestedPath) }),
     reason: printable(reason),
   };
