@@ -1,6 +1,6 @@
 /** A real sshd on a loopback port, as the user who runs the test, for that user alone. */
 import { spawn } from 'node:child_process';
-import { accessSync, chmodSync, constants, mkdirSync, writeFileSync } from 'node:fs';
+import { accessSync, chmodSync, constants, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { cleanEnvironment, expectRun, freePort, hasProgram, workspace, type Scope } from './workspace.ts';
@@ -23,10 +23,14 @@ export interface SshdOptions {
   readonly home: string;
   /** Further lines of sshd_config. */
   readonly lines: readonly string[];
+  /** Clients may ask for a version of Git's protocol. Default true. */
+  readonly takesProtocol?: boolean;
 }
 
 export interface Sshd {
   readonly port: number;
+  /** `TYPE BASE64`. */
+  readonly hostKey: string;
   /** `GIT_SSH_COMMAND` of a client with this key. */
   client(keyPath: string): string;
   /** What sshd has said. */
@@ -34,14 +38,18 @@ export interface Sshd {
 }
 
 /** Serves until the scope ends. */
-export async function startSshd(scope: Scope, { home, lines }: SshdOptions): Promise<Sshd> {
+export async function startSshd(scope: Scope, { home, lines, takesProtocol = true }: SshdOptions): Promise<Sshd> {
   const directory = workspace(scope, 'gatehouse-sshd-');
   const hostKey = join(directory, 'host-key');
   await expectRun('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', hostKey]);
   const port = await freePort();
   const config = join(directory, 'sshd_config');
   const { username } = userInfo();
-  writeFileSync(config, [...baseConfig({ port, hostKey, directory, home, username }), ...lines, ''].join('\n'));
+  const protocol = takesProtocol ? ['AcceptEnv GIT_PROTOCOL'] : [];
+  writeFileSync(
+    config,
+    [...baseConfig({ port, hostKey, directory, home, username }), ...protocol, ...lines, ''].join('\n'),
+  );
   // Where sshd runs as root it asks for this directory.
   if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
   const sshd = spawn(PROGRAM, ['-D', '-e', '-f', config], {
@@ -62,6 +70,7 @@ export async function startSshd(scope: Scope, { home, lines }: SshdOptions): Pro
   const known = join(directory, 'known_hosts');
   return {
     port,
+    hostKey: readFileSync(`${hostKey}.pub`, 'utf8').split(' ').slice(0, 2).join(' ').trim(),
     client: (keyPath) => clientCommand({ port, keyPath, known, username }),
     log: () => said,
   };
@@ -88,7 +97,6 @@ function baseConfig({ port, hostKey, directory, home, username }: Base): readonl
     'PermitRootLogin yes',
     `AllowUsers ${username}`,
     'MaxStartups 200',
-    'AcceptEnv GIT_PROTOCOL',
     `SetEnv HOME=${home}`,
   ];
 }
