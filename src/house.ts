@@ -23,6 +23,7 @@ import {
   watchOnDemand,
   type Place,
 } from './house/on-demand.ts';
+import type { KeySource } from './upstream/vault-keys.ts';
 import { siteDoor } from './house/site-door.ts';
 
 export interface House {
@@ -41,15 +42,17 @@ export interface House {
 
 export interface HouseOptions {
   readonly config: Config;
+  /** Keys of the vault, where they came with the environment. */
+  readonly vaultKeys?: KeySource | undefined;
   /** How a person calls the local command line. */
   readonly program: string;
 }
 
 /** Everything, ready to serve. @throws Fault with a public message where something cannot be opened. */
 export async function openHouse(options: HouseOptions): Promise<House> {
-  const { config, program } = options;
+  const { config, program, vaultKeys } = options;
   let urls: Urls = {};
-  const rooms = await openRooms(config, { urls: () => urls });
+  const rooms = await openRooms(config, { urls: () => urls, vaultKeys });
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rooms.close());
   const stopping = new AbortController();
@@ -206,12 +209,13 @@ export interface LocalRun {
   readonly stdout: Writable;
   readonly stderr: Writable;
   readonly signal: AbortSignal;
+  readonly vaultKeys?: KeySource | undefined;
 }
 
 /** One command without a running gate: the same parts and the same policy, without doors. */
-export async function runOnStore(config: Config, run: LocalRun): Promise<number> {
+export async function runOnStore(config: Config, { vaultKeys, ...run }: LocalRun): Promise<number> {
   const quiet: Config = { ...config, settings: { ...config.settings, logLevel: 'error' } };
-  const rooms = await openRooms(quiet, { urls: () => ({}) });
+  const rooms = await openRooms(quiet, { urls: () => ({}), vaultKeys });
   try {
     const principal = await localPrincipal(rooms);
     if (principal.kind === 'refused') {

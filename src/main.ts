@@ -7,6 +7,7 @@ import type { ControlCommand } from './api/control-client.ts';
 import { showConfig } from './base/config.ts';
 import { Fault, publicMessageOf } from './base/fault.ts';
 import { VERSION } from './base/version.ts';
+import { takeKeysFrom, type KeySource } from './upstream/vault-keys.ts';
 import { controlPath } from './house/control-path.ts';
 import {
   absoluteWords,
@@ -27,7 +28,10 @@ async function main(argv: readonly string[]): Promise<number> {
   // Whatever is made from here on, by us and by every git we start, is for this user alone: also in a data directory
   // that somebody made for everybody to enter.
   process.umask(0o077);
-  const surroundings = { env: process.env, cwd: process.cwd() };
+  // Taken out before anything is started that would inherit it.
+  const vaultKeys = takeKeysFrom(process.env);
+  if (vaultKeys.kind === 'refused') return usage(vaultKeys.reason);
+  const surroundings = { env: process.env, cwd: process.cwd(), vaultKeys: vaultKeys.value };
   const wish = readWish(argv);
   if (wish.kind === 'refused') return usage(wish.reason);
   try {
@@ -38,7 +42,11 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function fulfil(wish: Wish, surroundings: Surroundings): Promise<number> {
+interface Start extends Surroundings {
+  readonly vaultKeys: KeySource | undefined;
+}
+
+function fulfil(wish: Wish, surroundings: Start): Promise<number> {
   switch (wish.kind) {
     case 'version':
       process.stdout.write(`gatehouse ${VERSION}\n`);
@@ -85,11 +93,12 @@ function configShow(flags: LocalFlags, surroundings: Surroundings, json: boolean
   return 0;
 }
 
-async function serve(flags: LocalFlags, surroundings: Surroundings): Promise<number> {
+async function serve(flags: LocalFlags, surroundings: Start): Promise<number> {
   const config = configOf(flags, surroundings);
   if (config.kind === 'refused') return usage(config.reason);
   const { serveHouse } = await import('./house.ts');
-  return serveHouse({ config: config.value, program: programFor(flags, surroundings) });
+  const { vaultKeys } = surroundings;
+  return serveHouse({ config: config.value, program: programFor(flags, surroundings), vaultKeys });
 }
 
 /** How a person at this place calls this program for the same data directory, in words to copy. */
@@ -101,7 +110,7 @@ function programFor(flags: LocalFlags, { cwd }: Surroundings): string {
 }
 
 /** A command of the local command line, as the administrator or the user named by --as. */
-async function command(flags: LocalFlags, words: readonly string[], surroundings: Surroundings): Promise<number> {
+async function command(flags: LocalFlags, words: readonly string[], surroundings: Start): Promise<number> {
   const unfit = [...flags.keys()].find((flag) => !['--data', '--config', '--as'].includes(flag));
   if (unfit !== undefined) return usage(`${unfit} goes with serve, not with a command`);
   if (words[0] === 'gitolite' && words[1] === 'adopt') return adopt(words.slice(2), surroundings);
@@ -124,7 +133,7 @@ async function command(flags: LocalFlags, words: readonly string[], surroundings
   const config = configOf(flags, surroundings);
   if (config.kind === 'refused') return usage(config.reason);
   const { runOnStore } = await import('./house.ts');
-  return runOnStore(config.value, run);
+  return runOnStore(config.value, { ...run, vaultKeys: surroundings.vaultKeys });
 }
 
 /** Takes a gitolite site over: works on the account's files, where no gate ran yet. */

@@ -14,6 +14,8 @@ export interface Metrics {
   /** Bytes that went over the wire, seen from the gate. */
   bytes(direction: 'in' | 'out', transport: string, count: number): void;
   push(outcome: string, ms: number): void;
+  /** A mirror was wanted as its upstream is. `ms` is undefined where the upstream was not asked. */
+  mirrorRefresh(outcome: 'fresh' | 'unchanged' | 'updated' | 'failed', ms: number | undefined): void;
   journalSync(ms: number, lines: number): void;
   connectionOpened(transport: string): void;
   connectionClosed(transport: string): void;
@@ -44,6 +46,8 @@ class PromMetrics implements Metrics {
   readonly #packCache: Counter<'result'>;
   readonly #bytes: Counter<'direction' | 'transport'>;
   readonly #pushes: Histogram<'outcome'>;
+  readonly #refreshes: Counter<'outcome'>;
+  readonly #refreshSeconds: Histogram<'outcome'>;
   readonly #journalSyncs: Histogram;
   readonly #journalLines: Counter;
   readonly #connections: Gauge<'transport'>;
@@ -70,6 +74,15 @@ class PromMetrics implements Metrics {
       buckets: REQUEST_SECONDS,
     });
     this.#pushes = seconds('push_seconds', 'Pushes by outcome.', { labelNames: ['outcome'], buckets: REQUEST_SECONDS });
+    this.#refreshes = counter(
+      'mirror_refresh_total',
+      'Looks at a mirror: fresh within its bound, or the upstream was asked.',
+      ['outcome'],
+    );
+    this.#refreshSeconds = seconds('mirror_refresh_seconds', 'Questions to upstreams, with what had to be fetched.', {
+      labelNames: ['outcome'],
+      buckets: REQUEST_SECONDS,
+    });
     this.#journalSyncs = seconds('journal_sync_seconds', 'Syncs of the audit journal.', {
       labelNames: [],
       buckets: SYNC_SECONDS,
@@ -119,6 +132,11 @@ class PromMetrics implements Metrics {
 
   push(outcome: string, ms: number): void {
     this.#pushes.observe({ outcome }, ms / 1000);
+  }
+
+  mirrorRefresh(outcome: 'fresh' | 'unchanged' | 'updated' | 'failed', ms: number | undefined): void {
+    this.#refreshes.inc({ outcome });
+    if (ms !== undefined) this.#refreshSeconds.observe({ outcome }, ms / 1000);
   }
 
   journalSync(ms: number, lines: number): void {

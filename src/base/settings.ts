@@ -108,6 +108,12 @@ export const SETTINGS = {
     default: '',
     meaning: 'start of printed git:// clone URLs: git://git.example',
   },
+  passLifeMax: {
+    key: 'pass.life-max',
+    type: 'duration',
+    default: '30d',
+    meaning: 'how long a pass may live at most',
+  },
   admin: {
     key: 'first-start.admin',
     type: 'text',
@@ -217,6 +223,13 @@ export const SETTINGS = {
     default: '1h',
     min: 1000,
     meaning: 'how long a pack is kept that nobody asks for again',
+  },
+  upstreamKeyFile: {
+    key: 'upstream.key-file',
+    type: 'path',
+    default: '',
+    meaning:
+      'file with the key that seals credentials for upstreams; default: vault.key in the data directory, made when it is first needed. GATEHOUSE_VAULT_KEY in the environment goes before it',
   },
   isolation: {
     key: 'isolation.mode',

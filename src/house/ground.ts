@@ -10,6 +10,7 @@ import { startGitProcesses, type ConfinedGitProcesses } from '../git/spawner.ts'
 import { claimDataDirectory, type DataDirectory } from '../store/data-directory.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
 import type { Store } from '../store/store.ts';
+import type { KeySource } from '../upstream/vault-keys.ts';
 import { readSiteSettings, type SiteSettings } from './site-room.ts';
 
 export interface Ground {
@@ -20,10 +21,16 @@ export interface Ground {
   readonly journal: OpenJournal;
   readonly processes: ConfinedGitProcesses;
   readonly siteSettings: SiteSettings | undefined;
+  /** Keys of the vault that came with the environment. */
+  readonly vaultKeys: KeySource | undefined;
 }
 
 /** What it opens is closed with the stack. @throws Fault with a public message where something cannot be opened. */
-export async function layGround(config: Config, stack: AsyncDisposableStack): Promise<Ground> {
+export async function layGround(
+  config: Config,
+  stack: AsyncDisposableStack,
+  { vaultKeys }: { readonly vaultKeys?: KeySource | undefined } = {},
+): Promise<Ground> {
   const { dataDirectory, settings } = config;
   const log = createLog({ level: settings.logLevel as LogLevel });
   const metrics = createMetrics();
@@ -51,5 +58,5 @@ export async function layGround(config: Config, stack: AsyncDisposableStack): Pr
   });
   stack.defer(() => processes.close());
   log.info({ confinement: processes.confinement.describe() }, 'confine git');
-  return { data, log, metrics, store, journal, processes, siteSettings };
+  return { data, log, metrics, store, journal, processes, siteSettings, vaultKeys };
 }

@@ -23,12 +23,13 @@ import { parseRepositoryName } from '../repository/name.ts';
 import { createWalk, type Walk } from '../request/walk.ts';
 import type { SiteCommandWalk } from '../transport/site-door.ts';
 import { createUpload } from '../upload/upload.ts';
+import type { KeySource } from '../upstream/vault-keys.ts';
 import type { OpenDoors, Urls } from './banner.ts';
 import { layGround } from './ground.ts';
 import { siteAccessOf } from './site-access.ts';
 import { composeDirectory, siteCommandsOf, siteCommandWalk } from './site-joints.ts';
 import type { SiteRoom } from './site-room.ts';
-import { localAdministrator, raiseSpine } from './spine.ts';
+import { localAdministrator, raiseSpine, type Spine } from './spine.ts';
 
 export interface Rooms {
   readonly log: Log;
@@ -62,12 +63,14 @@ export interface Rooms {
 export interface RoomsOptions {
   /** Where repositories are served; asked when somebody wants to know. */
   readonly urls: () => Urls;
+  /** Keys of the vault, where they came with the environment. */
+  readonly vaultKeys?: KeySource | undefined;
 }
 
 /** @throws Fault with a public message where something cannot be opened; what was opened is closed again. */
 export async function openRooms(config: Config, options: RoomsOptions): Promise<Rooms> {
   await using stack = new AsyncDisposableStack();
-  const ground = await layGround(config, stack);
+  const ground = await layGround(config, stack, options);
   const spine = await raiseSpine(config, ground, stack);
   const { site: siteRoom, ...parts } = spine;
   const upload = createUpload({
@@ -142,7 +145,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
     administrator,
     isFirst,
     hasKey: (await directory.keys.list(administrator)).length > 0,
-    warnings: warningsOf(ground.processes, policy),
+    warnings: [...warningsOf(ground.processes, policy), ...(await vaultWarnings(spine))],
     async begin(doors) {
       await journal.append(
         houseEntry('start', `ssh=${doors.ssh ?? 'off'} http=${doors.http ?? 'off'} git=${doors.git ?? 'off'}`),
@@ -171,6 +174,11 @@ async function emptyDirectory(path: string): Promise<string> {
 function houseEntry(event: 'start' | 'stop', reason: string): JournalEntry {
   const request = newId(systemClock);
   return { event, outcome: 'served', request, transport: 'local', address: 'local', principal: 'gatehouse', reason };
+}
+
+async function vaultWarnings({ vault }: Spine): Promise<readonly string[]> {
+  const problem = await vault.problem();
+  return problem === undefined ? [] : [`mirrors whose credential does not open serve nothing: ${problem}`];
 }
 
 function warningsOf(processes: ConfinedGitProcesses, policy: PolicyHolder): readonly string[] {

@@ -28,8 +28,9 @@ import { ensureAdministrator } from './first-start.ts';
 import type { Ground } from './ground.ts';
 import { composeCatalogue, followUpAdmin, isAdminPending } from './site-joints.ts';
 import { openSiteRoom, siteSteps, type SiteRoom } from './site-room.ts';
+import { openUpstreamRoom, type UpstreamRoom } from './upstream-room.ts';
 
-export interface Spine {
+export interface Spine extends UpstreamRoom {
   /** Every start counted. */
   readonly processes: GitProcesses;
   readonly refs: RefCache;
@@ -62,17 +63,36 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     ...(site === undefined ? {} : { nameCheck: (name) => site.catalogue.nameRefusal(name) }),
     log: (text, fields) => log.info(fields, text),
   });
-  const directory: Directory = new Directory({ store, clock, ownership: catalogue });
+  const directory: Directory = new Directory({
+    store,
+    clock,
+    ownership: catalogue,
+    passLifeMsMax: config.settings.passLifeMax,
+  });
   const { administrator, made } = await ensureAdministrator(directory, config);
   await catalogue.recover();
   await directory.recover();
   const policy = new PolicyHolder({ store, processes, log, clock });
   const governed = site === undefined ? policy : new GovernedPolicy(policy, site.site);
-  const receive = createReceive({
+  const upstream = await openUpstreamRoom(
+    {
+      ...ground,
+      config,
+      processes,
+      refs,
+      catalogue,
+      clock,
+      limits: limitsOf(config),
+      receive: () => receive,
+    },
+    stack,
+  );
+  const receive: Receive = createReceive({
     processes,
     refs,
     store,
     policy: governed,
+    passes: directory.passes.pushing,
     steps: [
       ...stepsOf(config, policy),
       createUpdateStep({ processes, findGround: houseGround(policy) }),
@@ -103,7 +123,19 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     { administrator, principal, files: houseFiles() },
   );
   await policy.load(admin);
-  return { processes, refs, catalogue, directory, policy, governed, site, receive, administrator, isFirst: made };
+  return {
+    ...upstream,
+    processes,
+    refs,
+    catalogue,
+    directory,
+    policy,
+    governed,
+    site,
+    receive,
+    administrator,
+    isFirst: made,
+  };
 }
 
 function limitsOf({ settings }: Config): ReceiveLimits {

@@ -46,6 +46,15 @@ export interface MirrorsParts extends RefreshParts {
   readonly metrics: MirrorMetrics;
   readonly vault: Vault;
   readonly createRemote: (options: RemoteOptions) => Remote;
+  /**
+   * Runs a refresh, with what a crash or a lost connection left of a push on its way upstream looked after before and
+   * cleared behind it (`reconcile.ts`). @throws Fault `upstream` where that cannot be.
+   */
+  readonly around?: <T>(
+    repository: Repository,
+    call: { readonly requestId: string; readonly signal: AbortSignal },
+    refresh: () => Promise<T>,
+  ) => Promise<T>;
   readonly catalogue: {
     byId(id: string): Promise<Repository | undefined>;
     buried(id: string): Promise<{ readonly name: RepositoryName } | undefined>;
@@ -288,7 +297,10 @@ export class Mirrors {
     try {
       const remote = this.#remoteOf(held);
       const isWanted = (): boolean => this.#held.get(record.repositoryId)?.record === record;
-      const refreshed = await refreshOnce(this.#parts, { repository, upstream: record, remote, flight, isWanted });
+      const refresh = (): Promise<Refreshed> =>
+        refreshOnce(this.#parts, { repository, upstream: record, remote, flight, isWanted });
+      const { around } = this.#parts;
+      const refreshed = await (around === undefined ? refresh() : around(repository, flight, refresh));
       const tookMs = clock.monotonicMs() - beganMs;
       held.last = refreshed;
       if (held.epoch === epoch) held.askedMs = refreshed.askedMs;

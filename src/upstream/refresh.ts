@@ -27,8 +27,6 @@ export interface RefreshParts {
   /** Points HEAD at a branch, durably; the repository as it is then. */
   readonly pointHead: (repository: Repository, branch: string) => Promise<Refusal | { readonly kind: 'ok' }>;
   readonly limits: ReceiveLimits;
-  /** Settles what a crash or a lost connection left of a push that was on its way upstream; called before refs are compared. */
-  readonly settle?: (repository: Repository, about: Pick<Flight, 'requestId' | 'signal'>) => Promise<void>;
 }
 
 export interface RefreshAsked {
@@ -57,7 +55,6 @@ const BATCH_REFS = 20_000;
 /** @throws Fault `upstream` with the upstream's reason in public words, `aborted`. */
 export async function refreshOnce(parts: RefreshParts, asked: RefreshAsked): Promise<Refreshed> {
   const { repository, flight } = asked;
-  await parts.settle?.(repository, flight);
   for (let tries = 1; ; tries += 1) {
     const local = await parts.refs.snapshot(repository);
     flight.onAsk();

@@ -12,6 +12,8 @@ test('every count is in the text with its labels', async () => {
   metrics.refCache('miss');
   metrics.bytes('out', 'http', 1_000);
   metrics.push('refused', 12);
+  metrics.mirrorRefresh('unchanged', 8);
+  metrics.mirrorRefresh('fresh', undefined);
   metrics.journalSync(2, 7);
   metrics.connectionOpened('ssh');
   metrics.connectionOpened('ssh');
@@ -25,6 +27,9 @@ test('every count is in the text with its labels', async () => {
     'gatehouse_ref_cache_total{result="miss"} 1',
     'gatehouse_bytes_total{direction="out",transport="http"} 1000',
     'gatehouse_push_seconds_count{outcome="refused"} 1',
+    'gatehouse_mirror_refresh_total{outcome="unchanged"} 1',
+    'gatehouse_mirror_refresh_total{outcome="fresh"} 1',
+    'gatehouse_mirror_refresh_seconds_count{outcome="unchanged"} 1',
     'gatehouse_journal_sync_seconds_count 1',
     'gatehouse_journal_lines_total 7',
     'gatehouse_connections{transport="ssh"} 1',
