@@ -7,7 +7,7 @@ import { Writable, type Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { Connection, ServerChannel } from 'ssh2';
 import { Fault } from '../base/fault.ts';
-import { boundUnread, forgetSent, isRekeying } from './ssh-internals.ts';
+import { boundUnread, forgetSent, isRekeying } from '../base/ssh-internals.ts';
 import { PeerInput } from './peer-input.ts';
 import type { SshWire } from './ssh-wire.ts';
 

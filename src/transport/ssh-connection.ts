@@ -6,7 +6,7 @@ import { Fault } from '../base/fault.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
 import { spoken, type DoorLog, type DoorMetrics } from './door.ts';
 import { execute, type Execution, type ExecutionParts } from './ssh-exec.ts';
-import { clientPacketBytes, withdrawHostKeyAlgorithm } from './ssh-internals.ts';
+import { clientPacketBytes, withdrawHostKeyAlgorithm } from '../base/ssh-internals.ts';
 import { fingerprintOf, isModern, isProven, type KeyOffer } from './ssh-key.ts';
 import { SshSession } from './ssh-session.ts';
 import { turnedAway, type TurnedAwayAbout } from './turned-away.ts';

@@ -1,15 +1,14 @@
 /**
  * The few places where this house reaches below ssh2's documented surface, each because of something that the
  * surface cannot do (docs/decisions/0060). All in one file, read defensively: where ssh2 has changed inside, the
- * answer is the cautious one, and `test/transport/ssh-internals.test.ts` fails.
+ * answer is the cautious one, and `test/transport/ssh-internals.test.ts` fails. Server (`transport/`) and client
+ * (`upstream/wire/`) share it.
  */
-import type { Connection, ServerChannel, Session } from 'ssh2';
-
 /**
  * A key exchange is under way: ssh2 would keep everything written meanwhile in an unbounded list, and a client
  * can start one and never finish it.
  */
-export function isRekeying(client: Connection): boolean {
+export function isRekeying(client: object): boolean {
   const protocol = read(client, '_protocol');
   return read(protocol, '_kexinit') !== undefined;
 }
@@ -18,8 +17,14 @@ export function isRekeying(client: Connection): boolean {
  * The client's largest packet. ssh2 does not check it, loops for ever on 0 and sends packets of one byte on 1.
  * Undefined: cannot be told.
  */
-export function clientPacketBytes(session: Session): number | undefined {
+export function clientPacketBytes(session: object): number | undefined {
   const size = read(read(read(session, '_chanInfo'), 'outgoing'), 'packetSize');
+  return typeof size === 'number' ? size : undefined;
+}
+
+/** The same of a channel that we opened at a server. */
+export function serverPacketBytes(channel: object): number | undefined {
+  const size = read(read(channel, 'outgoing'), 'packetSize');
   return typeof size === 'number' ? size : undefined;
 }
 
@@ -27,14 +32,14 @@ export function clientPacketBytes(session: Session): number | undefined {
  * Forgets a chunk that waited for the client's window and is sent. ssh2 keeps it, and sends it again when the
  * other stream (standard error, say) next waits for the window.
  */
-export function forgetSent(channel: ServerChannel): void {
+export function forgetSent(channel: object): void {
   for (const slot of ['_chunk', '_chunkcb', '_chunkErr', '_chunkcbErr']) {
     if (read(channel, slot) !== undefined) Reflect.set(channel, slot, undefined);
   }
 }
 
-/** How much of what a client sends, and nobody reads, is taken in before its window stays shut. */
-export function boundUnread(channel: ServerChannel, bytes: number): void {
+/** How much of what a peer sends, and nobody reads, is taken in before its window stays shut. */
+export function boundUnread(channel: object, bytes: number): void {
   const state = read(channel, '_readableState');
   if (isObject(state)) Reflect.set(state, 'highWaterMark', bytes);
 }
@@ -43,7 +48,7 @@ export function boundUnread(channel: ServerChannel, bytes: number): void {
  * Takes a host key algorithm out of what this connection will offer; to be called before the key exchange, in the
  * 'connection' event. ssh2 offers `ssh-rsa` (SHA-1) with every RSA host key, however it is configured.
  */
-export function withdrawHostKeyAlgorithm(client: Connection, algorithm: string): void {
+export function withdrawHostKeyAlgorithm(client: object, algorithm: string): void {
   const protocol = read(client, '_protocol');
   const offer = read(protocol, '_offer');
   const lists = read(offer, 'lists');
