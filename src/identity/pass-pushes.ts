@@ -19,6 +19,9 @@ export interface PushTicket {
   mark(): { readonly checks: readonly Check[]; readonly writes: readonly Write[] };
 }
 
+/** What the push pipeline asks. */
+export type PushTickets = Pick<PassPushes, 'ticket'>;
+
 export class PassPushes {
   readonly #store: Pick<Store, 'get'>;
   readonly #turns = new Turns();

@@ -6,6 +6,7 @@ import type { JournalEntry } from '../audit/entry.ts';
 import { Fault, publicMessageOf } from '../base/fault.ts';
 import { PktReader, type Pkt } from '../git/pkt-line.ts';
 import type { Conversation } from '../git/service.ts';
+import type { PushTicket, PushTickets } from '../identity/pass-pushes.ts';
 import { principalLabel } from '../identity/principal.ts';
 import { encodeAdvertisement, serviceHeader } from './advertisement.ts';
 import { ClientChannel } from './client-channel.ts';
@@ -26,6 +27,7 @@ export interface SessionParts extends PipelineParts {
   readonly journal: { append(entry: JournalEntry): Promise<void> };
   readonly metrics: ReceiveMetrics;
   readonly committer: Committer;
+  readonly passes?: PushTickets | undefined;
   readonly agent: string;
   readonly onCommitted?: (event: CommittedEvent) => void | Promise<void>;
 }
@@ -46,6 +48,8 @@ export class PushSession {
   readonly #reader: PktReader;
   readonly #input: PackInput;
   readonly #startMs: number;
+  /** Where a pass may push so many times only. */
+  readonly #ticket: PushTicket | undefined;
   /** Why the commit failed: no deadline that passed meanwhile says more. */
   #truth: unknown;
 
@@ -55,6 +59,7 @@ export class PushSession {
     this.#conversation = conversation;
     this.#about = about;
     this.#startMs = clock.monotonicMs();
+    this.#ticket = parts.passes?.ticket(about.principal);
     this.#signal = AbortSignal.any([conversation.signal, this.#silent.signal]);
     this.#channel = new ClientChannel({ ...limits, clock, output: conversation.output, signal: conversation.signal });
     this.#reader = new PktReader(conversation.input, this.#signal);
@@ -127,6 +132,9 @@ export class PushSession {
     const updates = readUpdates(request, mayRead);
     judgeAgainst(await this.#parts.refs.snapshot(repository), updates, this.#parts.config);
     if (request.abilities.atomic) failTogether(updates);
+    // Told before the pack is taken in; asked again right before the commit.
+    const spent = await this.#ticket?.refusal();
+    if (spent !== undefined) refuseAll(updates, spent);
     if (updates.some((update) => update.isAlive)) return this.#carryOut(request, updates);
     return this.#refuseAll(request, updates, 'ok');
   }
@@ -166,6 +174,7 @@ export class PushSession {
         const traffic = { bytesIn: this.#bytesIn, ms: this.#elapsedMs };
         return journalLine({ repository, principal, origin, updates, forwardedTo, ...traffic });
       },
+      ...(this.#ticket === undefined ? {} : { alongside: this.#ticket.mark }),
       onApplied: (applied) => pipeline.follow(new Set(applied.map(({ refname }) => refname))),
     });
     if (committed === undefined) await this.#journalRefusal(updates, pipeline);
@@ -181,7 +190,8 @@ export class PushSession {
   /** @throws Fault as `Committer.commit`, in words that are true where the push was taken elsewhere before. */
   async #commit(pipeline: Pipeline, request: CommitRequest): Promise<Committed | undefined> {
     try {
-      return await this.#parts.committer.commit(request);
+      const commit = (): Promise<Committed | undefined> => this.#parts.committer.commit(request);
+      return this.#ticket === undefined ? await commit() : await this.#ticket.within(commit);
     } catch (error) {
       this.#truth = pipeline.faultOf(error);
       throw this.#truth;
@@ -191,8 +201,10 @@ export class PushSession {
   /** May the push still do what it was allowed to when it came? Refuses the updates that it may not. */
   async #confirm(pipeline: Pipeline, updates: readonly Update[]): Promise<void> {
     const confirmed = await this.#about.confirm();
-    if (confirmed.kind === 'ok') await pipeline.decideAgain(confirmed.value);
-    else refuseAll(updates, confirmed.reason);
+    const spent = await this.#ticket?.refusal();
+    if (confirmed.kind === 'refused') refuseAll(updates, confirmed.reason);
+    else if (spent === undefined) await pipeline.decideAgain(confirmed.value);
+    else refuseAll(updates, spent);
   }
 
   async #quarantine(request: PushRequest): Promise<Quarantine | undefined> {

@@ -9,6 +9,7 @@ import type { Oid } from '../git/oid.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import type { Refname } from '../git/refname.ts';
 import type { Conversation } from '../git/service.ts';
+import type { PushTickets } from '../identity/pass-pushes.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Store } from '../store/store.ts';
@@ -37,6 +38,8 @@ export interface ReceiveParts {
   readonly metrics: ReceiveMetrics;
   readonly clock: Clock;
   readonly catalogue: RepositorySource;
+  /** Passes that may push so many times; absent: nothing is counted. */
+  readonly passes?: PushTickets;
   readonly limits?: Partial<ReceiveLimits>;
   /** What the git configuration of a repository asks for; undefined where the house's settings say it all. */
   readonly configOf?: (repository: Repository, requestId: string) => Promise<ReceiveConfig | undefined>;
