@@ -175,4 +175,8 @@ export const BOUNDS = {
   /** Between two looks for held pushes that expired, and how many one look ends. */
   heldSweepMs: 60_000,
   heldSweepMax: 200,
+  /** Of one ref of a held push, as `hold show` prints it: commits, paths, bytes of its patch. */
+  heldCommitsShownMax: 100,
+  heldPathsShownMax: 500,
+  heldPatchBytesMax: 256 * KIB,
 } as const;

@@ -87,7 +87,7 @@ export const ALLOWED: Readonly<Record<Subcommand, Allowed>> = {
   },
   'diff-tree': {
     exact: words(
-      '--raw -z -r -t -m -s --root --no-commit-id --name-only --name-status --stdin --full-index',
+      '--raw -p -z -r -t -m -s --root --no-commit-id --name-only --name-status --stdin --full-index',
       '--no-abbrev --no-ext-diff --no-textconv --numstat --shortstat --no-renames -M -C --find-renames',
       '--find-copies --always --quiet --no-rename-empty',
     ),

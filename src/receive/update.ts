@@ -137,7 +137,7 @@ export function applyVerdicts(updates: readonly Update[], verdicts: readonly Ver
 export function failTogether(updates: readonly Update[]): void {
   const culprit = updates.find((update) => !update.isOpen) ?? updates.find((update) => !update.isAlive);
   if (culprit === undefined) return;
-  for (const update of updates) update.refuseWith(culprit);
+  for (const update of updates) if (update !== culprit) update.refuseWith(culprit);
 }
 
 /** The refusal to show for the whole push. */

@@ -1,0 +1,151 @@
+/** What people do with held pushes: list, look, approve, refuse, take back. Who may is asked by the commands; that nobody approves their own push is seen to here. */
+import type { JournalEntry } from '../audit/entry.ts';
+import { BOUNDS } from '../base/bounds.ts';
+import { refuse, type Parsed } from '../base/fault.ts';
+import { principalLabel, type Principal } from '../identity/principal.ts';
+import type { Repository } from '../repository/repository.ts';
+import { applyHeld, type Approval, type ApplyParts } from './apply-held.ts';
+import { decidedWords } from './hold-push.ts';
+import { holdLabel, namesBehind, parseHoldLabel, type HeldPush, type HoldState } from './hold-record.ts';
+import type { RepositorySource } from './recovery.ts';
+
+export interface Decider {
+  readonly principal: Principal;
+  readonly reason: string;
+  readonly requestId: string;
+}
+
+export class HoldDesk {
+  readonly #parts: ApplyParts & { readonly catalogue: Pick<RepositorySource, 'byId'> };
+  /** Approvals that are under way: a second one is told so, rather than to do the work twice. */
+  readonly #busy = new Set<string>();
+  #cancelSweep: (() => void) | undefined;
+
+  constructor(parts: ApplyParts & { readonly catalogue: Pick<RepositorySource, 'byId'> }) {
+    this.#parts = parts;
+  }
+
+  list(): AsyncGenerator<HeldPush> {
+    return this.#parts.holding.list();
+  }
+
+  /** By what a person typed; `isLatest` is false where its reasons are others by now. */
+  async find(text: string): Promise<{ readonly held: HeldPush; readonly isLatest: boolean } | undefined> {
+    const label = parseHoldLabel(text);
+    const held = label === undefined ? undefined : await this.#parts.holding.find(label.id);
+    if (label === undefined || held === undefined || label.round > held.round) return undefined;
+    return { held, isLatest: label.round === held.round };
+  }
+
+  /** Where it was pushed to; undefined: that is gone. */
+  repositoryOf(held: HeldPush): Promise<Repository | undefined> {
+    return this.#parts.catalogue.byId(held.repository.id);
+  }
+
+  /**
+   * Carries it out, if it still can be. The record in the state that came of it, or why it was not even tried.
+   * @throws Fault where it cannot be told, or the upstream of a mirror is out of reach: it still waits then.
+   */
+  async approve(
+    held: HeldPush,
+    decider: Decider & Pick<Approval, 'signal' | 'tell' | 'confirm'>,
+  ): Promise<Parsed<HeldPush>> {
+    const { principal, reason, requestId, signal, tell, confirm } = decider;
+    const not = this.#whyNot(held) ?? whyNotBy(held, principal);
+    if (not !== undefined) return refuse(not);
+    if (this.#busy.has(held.id)) return refuse(`${holdLabel(held)} is being decided just now`);
+    this.#busy.add(held.id);
+    try {
+      // As it is now: what was looked at before may be decided by now.
+      const now = await this.#parts.holding.find(held.id);
+      if (now === undefined || now.version !== held.version) return refuse(`${holdLabel(held)} changed: look again`);
+      const by = principalLabel(principal);
+      return { kind: 'ok', value: await applyHeld(this.#parts, now, { by, reason, requestId, signal, tell, confirm }) };
+    } finally {
+      this.#busy.delete(held.id);
+    }
+  }
+
+  refuse(held: HeldPush, decider: Decider): Promise<Parsed<HeldPush>> {
+    return this.#decide(held, decider, 'refused');
+  }
+
+  /** Only who stands behind it takes it back. */
+  async cancel(held: HeldPush, decider: Decider): Promise<Parsed<HeldPush>> {
+    if (!isBehind(held, decider.principal))
+      return refuse('only who pushed it takes it back; hold refuse is for others');
+    return this.#decide(held, decider, 'cancelled');
+  }
+
+  /** Ends what is over, now and then, until `close`. */
+  begin(): void {
+    this.#cancelSweep = this.#parts.clock.after(BOUNDS.heldSweepMs, () => {
+      this.sweep()
+        .catch((error: unknown) => {
+          this.#parts.log.error({ error }, 'fail to sweep held pushes');
+        })
+        .finally(() => {
+          if (this.#cancelSweep !== undefined) this.begin();
+        });
+    });
+  }
+
+  close(): void {
+    this.#cancelSweep?.();
+    this.#cancelSweep = undefined;
+  }
+
+  async sweep(): Promise<void> {
+    for (const held of await this.#parts.holding.sweep(BOUNDS.heldSweepMax)) {
+      await this.#journal(held, { by: 'gatehouse', requestId: held.origin.id, what: 'ends' });
+    }
+  }
+
+  async #decide(held: HeldPush, decider: Decider, state: HoldState): Promise<Parsed<HeldPush>> {
+    const not = this.#whyNot(held);
+    if (not !== undefined) return refuse(not);
+    const { principal, reason, requestId } = decider;
+    const by = principalLabel(principal);
+    const decided = await this.#parts.holding.decide(held, state, { by, reason });
+    if (decided === undefined) return refuse(`${holdLabel(held)} changed: look again`);
+    await this.#journal(decided, { by, requestId, what: state === 'refused' ? 'refuses' : 'takes back' });
+    return { kind: 'ok', value: decided };
+  }
+
+  /** Why it is too late for a decision. */
+  #whyNot(held: HeldPush): string | undefined {
+    if (held.state !== 'waiting') return decidedWords(held);
+    return held.expiresAt <= this.#parts.clock.now() ? `hold ${holdLabel(held)} has expired` : undefined;
+  }
+
+  async #journal(
+    held: HeldPush,
+    { by, requestId, what }: { readonly by: string; readonly requestId: string; readonly what: string },
+  ): Promise<void> {
+    const entry: JournalEntry = {
+      event: 'hold',
+      outcome: 'served',
+      request: requestId,
+      transport: 'local',
+      address: 'local',
+      principal: by,
+      repository: held.repository.name,
+      refs: held.refs.slice(0, BOUNDS.journalRefsMax).map(({ refname, oldOid, newOid }) => {
+        return { name: refname, old: oldOid, new: newOid, result: held.state };
+      }),
+      reason: `${what} ${holdLabel(held)} of ${principalLabel(held.principal)}: ${held.decision?.reason ?? ''}`,
+    };
+    await this.#parts.journal.append(entry);
+  }
+}
+
+/** Nobody approves what they stand behind: not as themselves, not as somebody else, not by a pass. */
+function whyNotBy(held: HeldPush, principal: Principal): string | undefined {
+  if (principal.kind === 'anonymous') return 'log in first';
+  if (isBehind(held, principal)) return 'nobody approves their own push: somebody else has to look at it';
+  return undefined;
+}
+
+function isBehind(held: HeldPush, principal: Principal): boolean {
+  return namesBehind(principal).some((name) => held.behind.includes(name));
+}
