@@ -226,6 +226,7 @@ export class Mirrors {
       writes: [
         { kind: 'mirror', key: repositoryId, delete: true },
         { kind: 'mirror', key: stateKey(repositoryId), delete: true },
+        { kind: 'forward', key: repositoryId, delete: true },
         ...(credentialId === undefined ? [] : [{ kind: 'sealed', key: credentialId, delete: true } as const]),
       ],
     });
