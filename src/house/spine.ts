@@ -23,6 +23,7 @@ import { createPolicyStep } from '../receive/steps/policy-candidate.ts';
 import { createSizeStep } from '../receive/steps/size-limits.ts';
 import { Catalogue } from '../repository/catalogue.ts';
 import { ADMIN_REPOSITORY } from '../repository/lifecycle.ts';
+import { createForwarding, type Forwarding } from '../upstream/forwarding.ts';
 import { ensureAdminRepository, headBranch } from './admin-repository.ts';
 import { ensureAdministrator } from './first-start.ts';
 import type { Ground } from './ground.ts';
@@ -84,9 +85,12 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
       clock,
       limits: limitsOf(config),
       receive: () => receive,
+      around: (repository, call, refresh) => forwarding.around(repository, call, refresh),
     },
     stack,
   );
+  const { mirrors } = upstream;
+  const forwarding = createForwarding({ ...ground, processes, refs, clock, mirrors, catalogue });
   const receive: Receive = createReceive({
     processes,
     refs,
@@ -97,6 +101,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
       ...stepsOf(config, policy),
       createUpdateStep({ processes, findGround: houseGround(policy) }),
       ...(site === undefined ? [] : siteSteps(site, { processes, ...config.settings })),
+      forwarding.step,
     ],
     journal: ground.journal,
     log,
@@ -117,6 +122,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   await receive.recover();
   if (isAdminLate) await followUpAdmin(site);
   await catalogue.recover();
+  await askUpstreams(forwarding, log, stack);
   const principal = await localAdministrator(directory);
   const admin = await ensureAdminRepository(
     { catalogue, receive, refs, processes, clock },
@@ -146,6 +152,16 @@ function limitsOf({ settings }: Config): ReceiveLimits {
     pathBytesMax: settings.pathBytesMax,
     deadlineMs: settings.pushDeadline,
   };
+}
+
+/** What became of pushes that were on their way upstream. One that is silent keeps its mirror closed, not the gate. */
+async function askUpstreams(forwarding: Forwarding, log: Ground['log'], stack: AsyncDisposableStack): Promise<void> {
+  const closing = new AbortController();
+  stack.defer(() => {
+    closing.abort();
+  });
+  const { found, settled, waiting } = await forwarding.reconcile({ signal: closing.signal });
+  if (found > 0) log.warn({ found, settled, waiting }, 'find forwarded pushes that nobody was told of');
 }
 
 /** The checks of a push, in order, after the policy has decided about refs and paths. */
