@@ -16,6 +16,9 @@ export interface Metrics {
   push(outcome: string, ms: number): void;
   /** A mirror was wanted as its upstream is. `ms` is undefined where the upstream was not asked. */
   mirrorRefresh(outcome: 'fresh' | 'unchanged' | 'updated' | 'failed', ms: number | undefined): void;
+  /** Findings of the secret scan, and bytes that it looked at. */
+  scanFindings(outcome: 'refused' | 'held' | 'waived' | 'reported' | 'known', count: number): void;
+  scanBytes(count: number): void;
   journalSync(ms: number, lines: number): void;
   connectionOpened(transport: string): void;
   connectionClosed(transport: string): void;
@@ -48,6 +51,8 @@ class PromMetrics implements Metrics {
   readonly #pushes: Histogram<'outcome'>;
   readonly #refreshes: Counter<'outcome'>;
   readonly #refreshSeconds: Histogram<'outcome'>;
+  readonly #scanFindings: Counter<'outcome'>;
+  readonly #scanBytes: Counter;
   readonly #journalSyncs: Histogram;
   readonly #journalLines: Counter;
   readonly #connections: Gauge<'transport'>;
@@ -83,6 +88,8 @@ class PromMetrics implements Metrics {
       labelNames: ['outcome'],
       buckets: REQUEST_SECONDS,
     });
+    this.#scanFindings = counter('scan_findings_total', 'Findings of the secret scan of pushes.', ['outcome']);
+    this.#scanBytes = counter('scan_bytes_total', 'Bytes that the secret scan of pushes looked at.', []);
     this.#journalSyncs = seconds('journal_sync_seconds', 'Syncs of the audit journal.', {
       labelNames: [],
       buckets: SYNC_SECONDS,
@@ -137,6 +144,14 @@ class PromMetrics implements Metrics {
   mirrorRefresh(outcome: 'fresh' | 'unchanged' | 'updated' | 'failed', ms: number | undefined): void {
     this.#refreshes.inc({ outcome });
     if (ms !== undefined) this.#refreshSeconds.observe({ outcome }, ms / 1000);
+  }
+
+  scanFindings(outcome: 'refused' | 'held' | 'waived' | 'reported' | 'known', count: number): void {
+    this.#scanFindings.inc({ outcome }, count);
+  }
+
+  scanBytes(count: number): void {
+    this.#scanBytes.inc(count);
   }
 
   journalSync(ms: number, lines: number): void {

@@ -175,6 +175,14 @@ export const BOUNDS = {
   /** Between two looks for held pushes that expired, and how many one look ends. */
   heldSweepMs: 60_000,
   heldSweepMax: 200,
+  /** Objects that the secret scan looks at in one push. */
+  scanObjectsMax: 1_000_000,
+  /** Findings of one push that are written out: to the client, and in its journal line. */
+  scanFindingsShownMax: 20,
+  /** A waiver's life, where nothing is said, and at most. */
+  waiverMs: 90 * 86_400_000,
+  waiverMsMax: 2 * 366 * 86_400_000,
+  waiverReasonBytesMax: 1 * KIB,
   /** Of one ref of a held push, as `hold show` prints it: commits, paths, bytes of its patch. */
   heldCommitsShownMax: 100,
   heldPathsShownMax: 500,

@@ -224,6 +224,29 @@ export const SETTINGS = {
     min: 1000,
     meaning: 'how long a pack is kept that nobody asks for again',
   },
+  scanDefault: {
+    key: 'secret-scan.default',
+    type: 'choice',
+    default: 'off',
+    choices: ['on', 'off', 'report'],
+    meaning:
+      'whether pushes to repositories that say nothing themselves are scanned for secrets: refused, not looked at, or only told of; mirrors are scanned in any case',
+  },
+  scanDeadline: {
+    key: 'secret-scan.deadline',
+    type: 'duration',
+    default: '10m',
+    min: 1000,
+    meaning: 'what the secret scan of one push may take; a push that takes longer is refused',
+  },
+  scanItemBytesMax: {
+    key: 'secret-scan.item-bytes-max',
+    type: 'bytes',
+    default: '64 MiB',
+    min: 1024,
+    meaning:
+      'size of one object that the secret scan looks at; a push with a larger one is refused where it is scanned',
+  },
   upstreamKeyFile: {
     key: 'upstream.key-file',
     type: 'path',

@@ -22,7 +22,7 @@ export const CONFIG_COMMANDS: readonly RepositoryCommand[] = [
     form: 'config REPO set KEY VALUE…',
     summary: "Change one of a repository's settings",
     details: [
-      `Keys with a meaning of their own: ${KNOWN_SETTINGS.join(', ')}. readers, writers and guests are names of groups, protected names of branches: several, with spaces or commas between them. public is yes or no. Other keys are free for a site's own rules and hold one text.`,
+      `Keys with a meaning of their own: ${KNOWN_SETTINGS.join(', ')}. readers, writers and guests are names of groups, protected names of branches: several, with spaces or commas between them. public is yes or no, scan is on, off or report. Other keys are free for a site's own rules and hold one text.`,
       '`readers.*` adds to the list; so it does to a list of any other key.',
     ],
     examples: [

@@ -216,9 +216,10 @@ export class Pipeline {
   }
 
   #pushOf(updates: readonly RefUpdate[]): Push {
-    const { repository, principal, request, requestId, signal, tell } = this.#candidate;
+    const { repository, principal, origin, request, requestId, signal, tell } = this.#candidate;
     return {
       requestId,
+      origin,
       principal,
       repository,
       updates,

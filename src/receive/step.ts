@@ -7,6 +7,7 @@ import type { Oid } from '../git/oid.ts';
 import type { Refname } from '../git/refname.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
+import type { Origin } from './journal-line.ts';
 
 export const UPDATE_KINDS = ['create', 'fast-forward', 'rewind', 'delete'] as const;
 export type UpdateKind = (typeof UPDATE_KINDS)[number];
@@ -40,6 +41,8 @@ export interface PushContents {
 /** The push as a step sees it. New objects are readable through `objectDirectory`. */
 export interface Push {
   readonly requestId: string;
+  /** Where it came from, for journal lines of a step's own. */
+  readonly origin?: Origin;
   readonly principal: Principal;
   readonly repository: Repository;
   /** Only updates nobody has refused so far. */

@@ -26,6 +26,7 @@ const KNOWN: ReadonlyMap<string, Reading> = new Map<string, Reading>([
   ['owner', (value) => parseOne(value, (text) => ok(text))],
   ['limits.pack-bytes', parseSize],
   ['limits.object-bytes', parseSize],
+  ['scan', parseScan],
 ]);
 
 /** Keys with a meaning of their own, for help and completion. */
@@ -167,6 +168,14 @@ function parseSwitch(value: SettingValue): Parsed<SettingValue> {
     const word = text.toLowerCase();
     if (['yes', 'true', 'on', '1'].includes(word)) return ok('yes');
     return ['no', 'false', 'off', '0'].includes(word) ? ok('no') : refuse('yes or no');
+  });
+}
+
+/** Whether pushes are scanned for secrets; `report` tells and refuses nothing. */
+function parseScan(value: SettingValue): Parsed<SettingValue> {
+  return parseOne(value, (text) => {
+    const word = text.toLowerCase();
+    return ['on', 'off', 'report'].includes(word) ? ok(word) : refuse('on, off or report');
   });
 }
 
