@@ -1,13 +1,15 @@
 /** `whoami`, `help`, `ls`, `info`: who one is, what one may read, what there is to say. */
 import { refuse } from '../base/fault.ts';
 import type { Json } from '../base/json.ts';
-import { describeCredential, type Principal } from '../identity/principal.ts';
+import { passJson } from '../identity/pass-record.ts';
+import { describeScope } from '../identity/pass-scope.ts';
+import { describeCredential, type Credential, type Principal } from '../identity/principal.ts';
 import { done, type Answer, type Call, type Command } from './command.ts';
 import { shown, synopsis, type Entry } from './find.ts';
 import { matchesGlob } from '../base/glob.ts';
 import { helpAll, helpFamily, helpOne, reference } from './help.ts';
 import { readableRepositories, type Listed } from './listing.ts';
-import { fields, table } from './table.ts';
+import { fields, shortTime, table } from './table.ts';
 
 export const SELF_COMMANDS: readonly Command[] = [
   {
@@ -87,6 +89,7 @@ function principalJson(principal: Principal): Json {
     groups: [...groups].toSorted(),
     credential: describeCredential(credential),
     ...(credential.kind === 'token' ? { scopes: credential.scopes } : {}),
+    ...(credential.kind === 'pass' ? { pass: passJson(credential) } : {}),
     ...(asking === undefined ? {} : { asking: asking.name }),
   };
 }
@@ -100,8 +103,16 @@ function principalText(principal: Principal): string {
     ['e-mail', email],
     ['groups', [...groups].toSorted().join(' ')],
     ['logged in with', describeCredential(credential)],
+    ...passRows(credential),
     ...(asking === undefined ? [] : [['asking', asking.name] as const]),
   ]);
+}
+
+function passRows(credential: Credential): readonly (readonly [string, string])[] {
+  if (credential.kind !== 'pass') return [];
+  const { scope, expiresAt } = credential;
+  const from = scope.from.length === 0 ? [] : [['only from', scope.from.join(', ')] as const];
+  return [['may', describeScope(scope)], ['until', shortTime(expiresAt)], ...from];
 }
 
 function help(call: Call): Answer {

@@ -151,9 +151,14 @@ export function configOf(flags: LocalFlags, surroundings: Surroundings): Parsed<
   });
 }
 
-/** `policy check DIR` runs in the gate, which has another working directory. */
+/** `policy check DIR` and `pass issue --key FILE` run in the gate, which has another working directory. */
 export function absoluteWords(argv: readonly string[], cwd: string): readonly string[] {
   const start = argv[0] === 'as' ? 2 : 0;
+  if (argv[start] === 'pass' && argv[start + 1] === 'issue')
+    return argv.map((word, index) => {
+      if (word.startsWith('--key=') && word !== '--key=-') return `--key=${resolve(cwd, word.slice('--key='.length))}`;
+      return argv[index - 1] === '--key' && word !== '-' ? resolve(cwd, word) : word;
+    });
   const directory = argv[start + 2];
   if (argv[start] !== 'policy' || argv[start + 1] !== 'check') return argv;
   if (directory === undefined || directory.startsWith('-')) return argv;

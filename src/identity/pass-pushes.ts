@@ -16,7 +16,7 @@ export interface PushTicket {
   /** Why the pass pushes no more; undefined: it may once more. What it saw is what `mark` stands on. */
   refusal(): Promise<string | undefined>;
   /** To be written by the commit point, after a `refusal` within the turn that found none. */
-  mark(): { readonly checks: readonly Check[]; readonly writes: readonly Write[] };
+  readonly mark: () => { readonly checks: readonly Check[]; readonly writes: readonly Write[] };
 }
 
 /** What the push pipeline asks. */

@@ -13,6 +13,9 @@ import { ClientChannel } from './client-channel.ts';
 import type { CommitRequest, Committed, Committer } from './commit.ts';
 import { journalLine, journalRefs, outcomeOf, type PushLine } from './journal-line.ts';
 import { askAhead } from './decide.ts';
+import { awaitDecision, holdUpdates } from './hold-push.ts';
+import type { HeldPush } from './hold-record.ts';
+import type { Holding } from './holding.ts';
 import { judgeAgainst } from './old-values.ts';
 import { PackInput } from './pack-input.ts';
 import { Pipeline, type Judged, type PipelineParts } from './pipeline.ts';
@@ -30,6 +33,15 @@ export interface SessionParts extends PipelineParts {
   readonly passes?: PushTickets | undefined;
   readonly agent: string;
   readonly onCommitted?: (event: CommittedEvent) => void | Promise<void>;
+  /** Absent: what would be held is refused. */
+  readonly holding?: Holding | undefined;
+}
+
+interface ToCommit {
+  readonly pipeline: Pipeline;
+  readonly updates: readonly Update[];
+  readonly request: PushRequest;
+  readonly judged: Judged;
 }
 
 /** How long a client that got its answer may take to hang up. */
@@ -50,6 +62,8 @@ export class PushSession {
   readonly #startMs: number;
   /** Where a pass may push so many times only. */
   readonly #ticket: PushTicket | undefined;
+  readonly #tell: (text: string) => void;
+  #cancelDeadline: (() => void) | undefined;
   /** Why the commit failed: no deadline that passed meanwhile says more. */
   #truth: unknown;
 
@@ -62,13 +76,14 @@ export class PushSession {
     this.#ticket = parts.passes?.ticket(about.principal);
     this.#signal = AbortSignal.any([conversation.signal, this.#silent.signal]);
     this.#channel = new ClientChannel({ ...limits, clock, output: conversation.output, signal: conversation.signal });
+    this.#tell = this.#channel.tell.bind(this.#channel);
     this.#reader = new PktReader(conversation.input, this.#signal);
     this.#input = new PackInput({ chunks: this.#reader.rest(), clock, idleMs: limits.idleMs });
   }
 
   async run(): Promise<ReceiveReport> {
     const { clock, limits } = this.#parts;
-    const cancel = clock.after(limits.deadlineMs, () => {
+    this.#cancelDeadline = clock.after(limits.deadlineMs, () => {
       this.#silent.abort(new Fault('timeout', 'push took too long', { publicMessage: 'the push took too long' }));
     });
     using channel = this.#channel;
@@ -83,7 +98,7 @@ export class PushSession {
       await this.#fail(channel, fault);
       throw fault;
     } finally {
-      cancel();
+      this.#cancelDeadline();
     }
   }
 
@@ -140,32 +155,64 @@ export class PushSession {
   }
 
   async #carryOut(request: PushRequest, updates: readonly Update[]): Promise<ReceiveReport> {
-    const { repository, principal, origin } = this.#about;
     const { requestId } = this.#conversation;
-    const tell = this.#channel.tell.bind(this.#channel);
-    const pipeline = new Pipeline(this.#parts, {
-      ...this.#about,
-      request,
-      updates,
-      requestId,
-      signal: this.#signal,
-      tell,
-    });
+    const about = { ...this.#about, request, updates, requestId, signal: this.#signal, tell: this.#tell };
+    const pipeline = new Pipeline(this.#parts, about);
     await using quarantine = await this.#quarantine(request);
     const judged: Judged = await pipeline.judge(this.#input, quarantine);
-    if (!updates.some((update) => update.isAlive)) {
+    const held = await this.#hold(request, updates, judged);
+    const isAnyAlive = updates.some((update) => update.isAlive);
+    if (held === undefined && !isAnyAlive) {
       await quarantine?.[Symbol.asyncDispose]();
       return this.#refuseAll(request, updates, judged.unpack);
     }
     // The last moment at which a client that has gone away takes its push with it.
+    if (held === undefined) this.#assertThere();
+    const committed = isAnyAlive
+      ? await this.#commit(pipeline, this.#commitOf({ pipeline, updates, request, judged }), held)
+      : undefined;
+    if (committed === undefined) await this.#journalRefusal(updates, pipeline);
+    else await this.#announce(committed, request);
+    // Nothing is left by the time the client hears.
+    await quarantine?.[Symbol.asyncDispose]();
+    if (committed !== undefined) await pipeline.finish(new Set(committed.updates.map(({ refname }) => refname)));
+    if (this.#conversation.mode === 'rpc') await this.#input.drain({ bytesMax: TAIL_BYTES_MAX, ms: TAIL_MS });
+    if (held !== undefined) await this.#awaitDecision(held, request, updates);
+    await this.#sendReport(judged.unpack, updates);
+    return this.#report(updates, true);
+  }
+
+  /** Puts what is held aside, before anything else of the push is carried out; undefined where nothing is. */
+  async #hold(request: PushRequest, updates: readonly Update[], judged: Judged): Promise<HeldPush | undefined> {
+    const { holding } = this.#parts;
+    if (holding === undefined || !updates.some(({ isOpen, holds }) => isOpen && holds.length > 0)) return undefined;
+    this.#assertThere();
+    return holdUpdates(holding, { ...this.#about, request, updates, judged, tell: this.#tell });
+  }
+
+  async #awaitDecision(held: HeldPush, request: PushRequest, updates: readonly Update[]): Promise<void> {
+    const { holding } = this.#parts;
+    const { signal } = this.#conversation;
+    // The time that a push may take is not the time that people may take.
+    const begin = (): void => this.#cancelDeadline?.();
+    if (holding !== undefined)
+      await awaitDecision(holding, held, { request, updates, signal, tell: this.#tell, begin });
+  }
+
+  #assertThere(): void {
     if (this.#signal.aborted) throw new Fault('aborted', 'client is gone', { cause: this.#signal.reason });
-    const committed = await this.#commit(pipeline, {
+  }
+
+  #commitOf({ pipeline, updates, request, judged }: ToCommit): CommitRequest {
+    const { repository, principal, origin } = this.#about;
+    const ticket = this.#ticket;
+    return {
       repository,
       updates,
       atomic: request.abilities.atomic,
       config: this.#parts.config,
       objectDirectory: judged.objectDirectory,
-      requestId,
+      requestId: this.#conversation.requestId,
       principal: principalLabel(principal),
       confirm: () => this.#confirm(pipeline, updates),
       forward: () => pipeline.forward(),
@@ -174,25 +221,24 @@ export class PushSession {
         const traffic = { bytesIn: this.#bytesIn, ms: this.#elapsedMs };
         return journalLine({ repository, principal, origin, updates, forwardedTo, ...traffic });
       },
-      ...(this.#ticket === undefined ? {} : { alongside: this.#ticket.mark }),
+      ...(ticket === undefined ? {} : { alongside: () => ticket.mark() }),
       onApplied: (applied) => pipeline.follow(new Set(applied.map(({ refname }) => refname))),
-    });
-    if (committed === undefined) await this.#journalRefusal(updates, pipeline);
-    else await this.#announce(committed, request);
-    // Nothing is left by the time the client hears.
-    await quarantine?.[Symbol.asyncDispose]();
-    if (committed !== undefined) await pipeline.finish(new Set(committed.updates.map(({ refname }) => refname)));
-    if (this.#conversation.mode === 'rpc') await this.#input.drain({ bytesMax: TAIL_BYTES_MAX, ms: TAIL_MS });
-    await this.#sendReport(judged.unpack, updates);
-    return this.#report(updates, true);
+    };
   }
 
   /** @throws Fault as `Committer.commit`, in words that are true where the push was taken elsewhere before. */
-  async #commit(pipeline: Pipeline, request: CommitRequest): Promise<Committed | undefined> {
+  async #commit(
+    pipeline: Pipeline,
+    request: CommitRequest,
+    held: HeldPush | undefined,
+  ): Promise<Committed | undefined> {
     try {
       const commit = (): Promise<Committed | undefined> => this.#parts.committer.commit(request);
       return this.#ticket === undefined ? await commit() : await this.#ticket.within(commit);
     } catch (error) {
+      // The client hears that the push failed: nothing of it is to wait for anybody.
+      const decision = { by: 'gatehouse', reason: 'the rest of the push failed' };
+      if (held !== undefined) await this.#parts.holding?.decide(held, 'cancelled', decision).catch(() => {});
       this.#truth = pipeline.faultOf(error);
       throw this.#truth;
     }

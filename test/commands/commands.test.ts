@@ -154,6 +154,8 @@ describe('help', () => {
       'help',
       'info',
       'ls',
+      'pass list',
+      'pass show',
       'policy check',
       'policy scenarios',
       'rules',

@@ -64,6 +64,9 @@ test('policy check DIR is made absolute, nothing else', () => {
     'check',
     '/w/d',
   ]);
+  assert.deepEqual(absoluteWords(['pass', 'issue', '--key', 'a.pub'], '/w'), ['pass', 'issue', '--key', '/w/a.pub']);
+  assert.deepEqual(absoluteWords(['pass', 'issue', '--key', '-'], '/w'), ['pass', 'issue', '--key', '-']);
+  assert.deepEqual(absoluteWords(['pass', 'issue', '--key=a.pub'], '/w'), ['pass', 'issue', '--key=/w/a.pub']);
   assert.deepEqual(absoluteWords(['policy', 'check', '--json'], '/w'), ['policy', 'check', '--json']);
   assert.deepEqual(absoluteWords(['create', 'check', 'd'], '/w'), ['create', 'check', 'd']);
 });
