@@ -6,9 +6,10 @@
  */
 import type { JournalEntry } from '../audit/entry.ts';
 import { Fault, type Parsed } from '../base/fault.ts';
+import type { PushTicket, PushTickets } from '../identity/pass-pushes.ts';
 import { principalLabel } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
-import type { Committed, Committer } from './commit.ts';
+import type { Committed, Committer, CommitRequest } from './commit.ts';
 import { holdLabel, reasonKey, writeHeld, type HeldPush, type HeldRef } from './hold-record.ts';
 import type { Holding } from './holding.ts';
 import { hasArea, heldObjects, linkObjects } from './holding-area.ts';
@@ -33,6 +34,8 @@ export interface ApplyParts extends PipelineParts {
   readonly committer: Committer;
   readonly holding: Holding;
   readonly configOf?: ((repository: Repository, requestId: string) => Promise<ReceiveConfig | undefined>) | undefined;
+  /** Passes whose pushes are counted. */
+  readonly passes?: PushTickets | undefined;
   readonly onCommitted?: ((event: CommittedEvent) => void | Promise<void>) | undefined;
   /** Who pushed, and where, as they are now; or why that push may no longer be carried out. */
   readonly standing: (
@@ -85,11 +88,13 @@ class Application {
   readonly #parts: ApplyParts & { readonly config?: ReceiveConfig | undefined };
   readonly #about: ToApply;
   readonly #pipeline: Pipeline;
+  readonly #ticket: PushTicket | undefined;
 
   constructor(parts: ApplyParts & { readonly config?: ReceiveConfig | undefined }, about: ToApply) {
     this.#parts = parts;
     this.#about = about;
     this.#pipeline = new Pipeline(parts, candidateOf(about));
+    this.#ticket = parts.passes?.ticket(about.standing.principal);
   }
 
   async run(): Promise<HeldPush> {
@@ -120,28 +125,34 @@ class Application {
     const { committer, holding, config } = this.#parts;
     const { repository, principal } = standing;
     const why = `held as ${holdLabel(held)}, approved by ${approval.by}: ${approval.reason}`;
+    const ticket = this.#ticket;
+    const request: CommitRequest = {
+      repository,
+      updates,
+      atomic: true,
+      config,
+      objectDirectory,
+      requestId: held.origin.id,
+      principal: principalLabel(principal),
+      confirm: () => this.#confirm(),
+      forward: () => this.#pipeline.forward(),
+      alongside: () => {
+        const counted = ticket?.mark();
+        return {
+          checks: [{ kind: 'held', key: held.id, version: held.version }, ...(counted?.checks ?? [])],
+          writes: [{ kind: 'held', key: held.id, put: writeHeld(next) }, ...(counted?.writes ?? [])],
+        };
+      },
+      entry: () => {
+        const { forwardedTo } = this.#pipeline;
+        const line = { repository, principal, origin: held.origin, updates, forwardedTo, bytesIn: 0 };
+        return { reason: why, ...journalLine(line) };
+      },
+      onApplied: (applied) => this.#pipeline.follow(new Set(applied.map(({ refname }) => refname))),
+    };
     try {
-      return await committer.commit({
-        repository,
-        updates,
-        atomic: true,
-        config,
-        objectDirectory,
-        requestId: held.origin.id,
-        principal: principalLabel(principal),
-        confirm: () => this.#confirm(),
-        forward: () => this.#pipeline.forward(),
-        alongside: () => ({
-          checks: [{ kind: 'held', key: held.id, version: held.version }],
-          writes: [{ kind: 'held', key: held.id, put: writeHeld(next) }],
-        }),
-        entry: () => {
-          const { forwardedTo } = this.#pipeline;
-          const line = { repository, principal, origin: held.origin, updates, forwardedTo, bytesIn: 0 };
-          return { reason: why, ...journalLine(line) };
-        },
-        onApplied: (applied) => this.#pipeline.follow(new Set(applied.map(({ refname }) => refname))),
-      });
+      const commit = (): Promise<Committed | undefined> => committer.commit(request);
+      return ticket === undefined ? await commit() : await ticket.within(commit);
     } catch (error) {
       // Behind the commit point it is done, whatever failed since: who waits hears that.
       const now = await holding.find(held.id).catch(() => undefined);
@@ -157,7 +168,9 @@ class Application {
     const mayApprove = await approval.confirm();
     if (mayApprove.kind === 'refused') throw notAnyMore(mayApprove.reason);
     const standing = await this.#parts.standing(held, { requestId, signal });
+    const spent = await this.#ticket?.refusal();
     if (standing.kind === 'refused') refuseAll(updates, standing.reason);
+    else if (spent !== undefined) refuseAll(updates, spent);
     else await this.#pipeline.decideAgain(standing.value);
   }
 

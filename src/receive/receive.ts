@@ -13,14 +13,17 @@ import type { PushTickets } from '../identity/pass-pushes.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Store } from '../store/store.ts';
+import type { ApplyParts } from './apply-held.ts';
 import { Committer, type CommitParts, type CommitStep, type ReceiveLog, type RefSource } from './commit.ts';
 import type { ReceivePolicy } from './decide.ts';
 import { realDurable, type Durable } from './durable.ts';
 import { GATE_LABEL, journalLine, type Origin } from './journal-line.ts';
+import { HoldDesk } from './hold-desk.ts';
+import { Holding, type HoldLimits, type HoldMetrics } from './holding.ts';
 import { DEFAULT_RECEIVE_LIMITS, limitsFor, type ReceiveConfig, type ReceiveLimits } from './limits.ts';
 import type { LoggedUpdate } from './log-entry.ts';
 import { PushSession } from './push-session.ts';
-import { recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
+import { everyRepository, recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
 import { createRefWriter, type RefWriter } from './ref-writer.ts';
 import type { Step } from './step.ts';
 import { mainRefusal, Update } from './update.ts';
@@ -43,6 +46,11 @@ export interface ReceiveParts {
   readonly limits?: Partial<ReceiveLimits>;
   /** What the git configuration of a repository asks for; undefined where the house's settings say it all. */
   readonly configOf?: (repository: Repository, requestId: string) => Promise<ReceiveConfig | undefined>;
+  /** Where held pushes wait; absent: what would be held is refused. */
+  readonly holding?: {
+    readonly limits: HoldLimits;
+    readonly standing: ApplyParts['standing'];
+  };
   /** The `agent` capability; default `gatehouse`. */
   readonly agent?: string;
   /** Called after the refs and the journal are on disk, before the client hears. Cannot refuse; what it throws is logged. */
@@ -55,7 +63,7 @@ export interface ReceiveParts {
   readonly onCommitStep?: (step: CommitStep) => void | Promise<void>;
 }
 
-export interface ReceiveMetrics {
+export interface ReceiveMetrics extends HoldMetrics {
   push(outcome: string, ms: number): void;
 }
 
@@ -124,6 +132,8 @@ export interface Receive {
   commit(
     own: OwnCommit,
   ): Promise<{ readonly kind: 'committed'; readonly generation: number; readonly txid: string } | Refusal>;
+  /** What people do with held pushes; absent where nothing is held. */
+  readonly holds: HoldDesk | undefined;
   /** At start, before anything is served. */
   recover(): Promise<RecoveryReport>;
   /** Runs `task` while no push to this repository commits: for renaming, destroying, repacking. */
@@ -146,18 +156,39 @@ export function createReceive(parts: ReceiveParts): Receive {
     onSettled: parts.onSettled,
   };
   const committer = new Committer(commitParts);
-  const sessionParts = { ...parts, limits, committer, agent: parts.agent ?? 'gatehouse' };
+  const holding = holdingOf(parts);
+  const { standing } = parts.holding ?? {};
+  const sessionParts = { ...parts, limits, committer, holding, agent: parts.agent ?? 'gatehouse' };
+  const holds =
+    holding === undefined || standing === undefined ? undefined : new HoldDesk({ ...sessionParts, holding, standing });
   return {
+    holds,
     serve: async (conversation, about) => {
       const config = await parts.configOf?.(about.repository, conversation.requestId);
       const own = { ...sessionParts, limits: limitsFor(limits, about.repository, config), config };
       return new PushSession(own, conversation, about).run();
     },
     commit: (own) => commitOwn(committer, parts.clock, own),
-    recover: () => recover(commitParts, parts.catalogue),
+    async recover() {
+      const report = await recover(commitParts, parts.catalogue);
+      const tidied = await holding?.recover(everyRepository(parts.catalogue));
+      if (tidied !== undefined && tidied.areas + tidied.records > 0) parts.log.info(tidied, 'tidy the holding area');
+      holds?.begin();
+      return report;
+    },
     exclusively: (id, task) => committer.inTurn(id, task),
-    close: () => committer.close(),
+    async close() {
+      holds?.close();
+      await committer.close();
+    },
   };
+}
+
+function holdingOf(parts: ReceiveParts): Holding | undefined {
+  if (parts.holding === undefined) return undefined;
+  const { store, clock, log, metrics, catalogue, holding, durable = realDurable } = parts;
+  const { limits } = holding;
+  return new Holding({ store, clock, durable, log, metrics, limits, repository: (id) => catalogue.byId(id) });
 }
 
 async function commitOwn(

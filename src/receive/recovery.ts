@@ -129,7 +129,7 @@ async function tidy(
 
 const PAGE = 500;
 
-async function* everyRepository(repositories: RepositorySource): AsyncGenerator<Repository> {
+export async function* everyRepository(repositories: RepositorySource): AsyncGenerator<Repository> {
   let after: string | undefined;
   for (;;) {
     const page = await repositories.list({ limit: PAGE, ...(after === undefined ? {} : { after }) });

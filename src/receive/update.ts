@@ -51,8 +51,9 @@ export class Update {
     this.newOid = command.newOid;
   }
 
-  /** The first refusal stands. */
+  /** The first refusal stands; what lies in the holding area is decided there. */
   refuse(reason: string, { rule, report }: Pick<Refused, 'rule' | 'report'> = {}): void {
+    if (this.#aside !== undefined) return;
     this.#refusal ??= {
       reason: this.#truth(reason),
       ...(rule === undefined ? {} : { rule }),
@@ -68,6 +69,7 @@ export class Update {
 
   /** Refuses it because of another update of its atomic push. */
   refuseWith(culprit: Update): void {
+    if (this.#aside !== undefined) return;
     this.#refusal ??= { reason: this.#truth(`atomic push: ${culprit.name} was refused`), isDragged: true };
   }
 
