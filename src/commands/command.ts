@@ -38,7 +38,7 @@ interface CommandBase {
   readonly scope: TokenScope;
   /** It only looks. Whatever else is in the journal, on disk, before the client hears of it. */
   readonly isReadOnly?: true;
-  /** Arguments that must not stand in the journal. */
+  /** Arguments, and flags by name, whose text must not stand in the journal. */
   readonly secrets?: readonly string[];
   /** What it reads from standard input, in words. */
   readonly stdin?: string;

@@ -89,19 +89,32 @@ export function synopsis(entry: Entry): string {
   return [entry.command.form, ...flags].join(' ');
 }
 
-/** What the journal may keep of the words: secrets are replaced. */
+/** What the journal may keep of the words: secrets are replaced, and so are passwords in addresses. */
 export function withoutSecrets(entry: Entry, argv: readonly string[]): readonly string[] {
   const secrets = entry.command.secrets ?? [];
-  if (secrets.length === 0) return argv;
+  const words = argv.map(withoutPassword);
+  if (secrets.length === 0) return words;
   const split = splitFlags(argv, entry.flags);
   if (split.kind === 'refused') return argv.slice(0, 1);
+  const { positional, flags } = split.value;
   const hidden = new Set(
     entry.places.flatMap((place, index) => {
-      const word = split.value.positional[index];
+      const word = positional[index];
       return place.kind === 'argument' && secrets.includes(place.name) && word !== undefined ? [word] : [];
     }),
   );
-  return argv.map((word) => (hidden.has(word) ? '(secret)' : word));
+  for (const flag of secrets) {
+    // `-` stands for standard input.
+    for (const value of flags.get(flag) ?? []) if (value !== '-') hidden.add(value).add(`${flag}=${value}`);
+  }
+  return words.map((word, index) => (hidden.has(argv[index] ?? '') ? '(secret)' : word));
+}
+
+/** `https://name:password@host/`: what stands there is refused, and the journal does not keep it. */
+function withoutPassword(word: string): string {
+  return word.replace(/^([A-Za-z][A-Za-z0-9+.-]*:\/\/)([^/@]*)@/, (whole, scheme: string, user: string) =>
+    user.includes(':') || /^https?:/i.test(scheme) ? `${scheme}(secret)@` : whole,
+  );
 }
 
 /** Text of the asker's that goes back to a terminal. */

@@ -1,4 +1,417 @@
-/** Commands about mirrors. */
-import type { Command } from './command.ts';
+/** `mirror ...`: repositories that show what another host has, and take pushes to it. */
+import { ok, refuse, type Parsed } from '../base/fault.ts';
+import type { Json } from '../base/json.ts';
+import { formatDuration } from '../base/units.ts';
+import { parseUserName } from '../identity/principal.ts';
+import { parseRequestedName } from '../repository/name.ts';
+import type { Repository, RepositoryFacts } from '../repository/repository.ts';
+import type { MirrorChange, MirrorCheck, NewMirror } from '../upstream/declare.ts';
+import { gitconfigOf } from '../upstream/gitconfig.ts';
+import type { RefreshState } from '../upstream/mirror-record.ts';
+import type { Doing, MirrorView, RefreshReport } from '../upstream/mirrors.ts';
+import { DEFAULT_REFS } from '../upstream/ref-plan.ts';
+import { parseUpstreamUrl } from '../upstream/upstream-url.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import type { Rekeyed } from '../upstream/vault.ts';
+import { findReadable } from './answer.ts';
+import { done, type Answer, type Call, type Command } from './command.ts';
+import { shown } from './find.ts';
+import { PUSH_FLAGS, readUpstreamOptions, SECRET_FLAGS, UPSTREAM_FLAGS } from './mirror-options.ts';
+import { count, fields, shortTime, table } from './table.ts';
 
-export const MIRROR_COMMANDS: readonly Command[] = [];
+/** What the commands ask of the mirrors (`upstream/mirrors.ts`). */
+export interface MirrorIndex {
+  isMirror(repositoryId: string): boolean;
+  urlOf(repositoryId: string): string | undefined;
+  list(): Promise<readonly MirrorView[]>;
+  show(repositoryId: string): Promise<MirrorView | undefined>;
+  refresh(repository: Repository, doing: Doing & { readonly force?: boolean }): Promise<RefreshReport>;
+  /** Its repository was destroyed. */
+  rest(repositoryId: string): void;
+  forget(repositoryId: string): Promise<void>;
+}
+
+/** Where mirrors are declared (`upstream/declare.ts`). */
+export interface MirrorDeskParts {
+  add(fresh: NewMirror, doing: Doing): Promise<Parsed<MirrorView>>;
+  change(repository: Repository, change: MirrorChange): Promise<Parsed<MirrorView>>;
+  remove(repository: Repository): Promise<void>;
+  check(repository: Repository, doing: Doing): Promise<MirrorCheck>;
+}
+
+const INPUT = 'the private key, token or certificate, where its flag says `-`';
+
+export const MIRROR_COMMANDS: readonly Command[] = [
+  {
+    form: 'mirror add NAME URL',
+    summary: 'Make a repository that mirrors one at another host',
+    details: [
+      'URL is ssh://git@HOST/PATH, git@HOST:PATH, https://HOST/PATH or git://HOST/PATH. Each fetch asks the upstream first and gets what it has then, or the reason why not; pushes go upstream before they count here.',
+      'The credential is sealed on this machine and shown to nobody. Over SSH send it as standard input (`--key -`); on the local command line FILE may be a path. ssh needs --host-key as well: nobody is trusted because he answers first. Who adds a mirror decides which hosts this gate connects to.',
+    ],
+    flags: [
+      ...UPSTREAM_FLAGS,
+      ...PUSH_FLAGS,
+      { name: '--owner', value: 'USER', meaning: 'who owns the repository; default: you' },
+    ],
+    stdin: INPUT,
+    examples: [
+      "mirror add api git@git.example:org/api.git --key ~/api-key --host-key 'ssh-ed25519 AAAA...'",
+      'mirror add docs https://git.example/org/docs --token - --fresh 30s < token',
+      'mirror add public https://git.example/org/public --read-only',
+    ],
+    scope: 'admin',
+    secrets: SECRET_FLAGS,
+    permission: { kind: 'site', action: 'mirroradd' },
+    run: add,
+  },
+  {
+    form: 'mirror list',
+    summary: 'List the mirrors that you may read, and how fresh they are',
+    examples: ['mirror list', 'mirror list --json'],
+    isReadOnly: true,
+    scope: 'read',
+    permission: { kind: 'open' },
+    run: list,
+  },
+  {
+    form: 'mirror show REPO',
+    summary: 'Show what a mirror mirrors, and how its last refresh went',
+    examples: ['mirror show api'],
+    isReadOnly: true,
+    scope: 'read',
+    permission: { kind: 'repository', operation: 'read' },
+    async run(call, repository) {
+      const view = await viewOf(call, repository);
+      return view.kind === 'refused' ? view : done(viewJson(view.value), viewText(view.value));
+    },
+  },
+  {
+    form: 'mirror check REPO',
+    summary: 'Connect to the upstream, and say what it shows and whether it would take pushes',
+    details: ['Nothing is changed, here or there.'],
+    examples: ['mirror check api'],
+    isReadOnly: true,
+    scope: 'admin',
+    permission: { kind: 'repository', operation: 'configure', action: 'mirror_check' },
+    run: check,
+  },
+  {
+    form: 'mirror refresh REPO',
+    summary: 'Ask the upstream now, however fresh the mirror is',
+    examples: ['mirror refresh api'],
+    scope: 'admin',
+    permission: { kind: 'repository', operation: 'configure', action: 'mirror_refresh' },
+    run: refresh,
+  },
+  {
+    form: 'mirror set REPO',
+    summary: "Change a mirror's credential, host keys or bounds",
+    details: [
+      'What no flag names stays. --host-key and --refs replace what was there; the next fetch asks the upstream.',
+    ],
+    flags: [
+      ...UPSTREAM_FLAGS,
+      ...PUSH_FLAGS,
+      { name: '--read-write', meaning: 'take pushes again' },
+      { name: '--refuse-partial', meaning: 'the contrary of --allow-partial' },
+      { name: '--no-credential', meaning: 'show the upstream no credential any more' },
+      { name: '--no-ca', meaning: "trust the system's authorities again" },
+    ],
+    stdin: INPUT,
+    examples: ['mirror set api --key - < new-key', 'mirror set api --fresh 1m', 'mirror set api --read-only'],
+    scope: 'admin',
+    secrets: SECRET_FLAGS,
+    permission: { kind: 'repository', operation: 'configure', action: 'mirror_set' },
+    run: set,
+  },
+  {
+    form: 'mirror remove REPO',
+    summary: 'Make a mirror an ordinary repository, and forget its credential',
+    details: [
+      'What it had last stays, and pushes end here from now on. `destroy REPO` takes repository and mirror away.',
+    ],
+    examples: ['mirror remove api'],
+    scope: 'admin',
+    permission: { kind: 'repository', operation: 'configure', action: 'mirror_remove' },
+    run: remove,
+  },
+  {
+    form: 'mirror gitconfig [REPO]',
+    summary: "Print git configuration that sends a client's upstream URLs to this gate",
+    details: [
+      'Of one mirror, or of all that you may read. A client with it clones git@git.example:org/api, and talks to the gate.',
+      'git compares how a URL starts: what begins with the URL of a mirror goes to the gate as well.',
+    ],
+    flags: [
+      { name: '--via', value: 'ssh|http|git', meaning: 'how clients reach the gate; default: the first that is open' },
+    ],
+    examples: ['mirror gitconfig >> ~/.gitconfig', 'mirror gitconfig api --via http'],
+    isReadOnly: true,
+    scope: 'read',
+    permission: { kind: 'open' },
+    run: gitconfig,
+  },
+  {
+    form: 'mirror rekey',
+    summary: 'Seal every credential anew, under another key',
+    details: [
+      'Makes another vault key, seals every credential under it, then forgets the old key. It may be cut off at any moment and goes on at the next start. Where the key comes from GATEHOUSE_VAULT_KEY, start the gate with the new key there and the old one in GATEHOUSE_VAULT_OLD_KEY first.',
+    ],
+    examples: ['mirror rekey'],
+    scope: 'admin',
+    permission: { kind: 'site', action: 'mirrorrekey' },
+    run: rekey,
+  },
+];
+
+export interface VaultDesk {
+  rekey(): Promise<Rekeyed>;
+}
+
+const NO_MIRRORS = refuse('this gate has no mirrors');
+
+async function add(call: Call): Promise<Answer> {
+  const { args, parts, principal } = call;
+  if (parts.mirrorDesk === undefined) return NO_MIRRORS;
+  if (principal.kind !== 'user')
+    return { kind: 'forbidden', decision: { reason: 'anonymous owns nothing: log in first' } };
+  const name = parseRequestedName(args.text('NAME'));
+  if (name.kind === 'refused') return { kind: 'usage', reason: name.reason };
+  const url = parseUpstreamUrl(args.text('URL'));
+  if (url.kind === 'refused') return { kind: 'usage', reason: url.reason };
+  const owner = parseUserName(args.value('--owner') ?? principal.name);
+  if (owner.kind === 'refused') return { kind: 'usage', reason: owner.reason };
+  const facts: RepositoryFacts = { id: '', name: name.value, owner: owner.value, settings: {} };
+  const creating = call.ask({
+    operation: 'create-repository',
+    repository: facts,
+    variables: { targetuser: owner.value },
+  });
+  if (creating.kind === 'refused') return { kind: 'forbidden', decision: creating };
+  if ((await parts.directory.users.show(owner.value)) === undefined)
+    return refuse(`there is no user ${shown(owner.value)}`);
+  const options = await readUpstreamOptions(call, url.value);
+  if (options.kind === 'refused') return options;
+  const added = await parts.mirrorDesk.add(
+    {
+      name: name.value,
+      owner: owner.value,
+      url: url.value,
+      hostKeys: [],
+      authorities: undefined,
+      credential: undefined,
+      freshMs: 0,
+      refs: DEFAULT_REFS,
+      ...options.value,
+      takesPushes: !args.has('--read-only'),
+      allowsPartialPushes: args.has('--allow-partial'),
+    },
+    doingOf(call),
+  );
+  if (added.kind === 'refused') return added;
+  const { upstream, state } = added.value;
+  const text = `${name.value} mirrors ${upstream.url.text}: ${count(state.refs ?? 0, 'ref')}\nmirror gitconfig ${name.value} prints what clients need\n`;
+  return done(viewJson(added.value), text);
+}
+
+async function list(call: Call): Promise<Answer> {
+  const views = await readableViews(call);
+  const rows = views.map(({ name, upstream, state }) => [name, upstream.url.text, freshness(state)]);
+  return done(views.map(viewJson), table(rows));
+}
+
+async function check(call: Call, repository: Repository): Promise<Answer> {
+  const { mirrorDesk } = call.parts;
+  const view = await viewOf(call, repository);
+  if (view.kind === 'refused') return view;
+  if (mirrorDesk === undefined) return NO_MIRRORS;
+  const { url, takesPushes } = view.value.upstream;
+  const { refs, head, objectFormat, pushProblem, tookMs } = await mirrorDesk.check(repository, doingOf(call));
+  const pushes = takesPushes ? (pushProblem ?? 'possible') : 'not taken by this mirror';
+  const json = {
+    url: url.text,
+    refs,
+    head: head ?? null,
+    objectFormat,
+    tookMs,
+    takesPushes,
+    pushProblem: pushProblem ?? null,
+  };
+  const text = fields([
+    ['upstream', url.text],
+    ['answers', `in ${tookMs} ms`],
+    ['refs', String(refs)],
+    ['HEAD', head ?? 'not told'],
+    ['object format', objectFormat],
+    ['pushes', pushes],
+  ]);
+  return { kind: 'done', json, text, exit: pushProblem === undefined ? 0 : 1 };
+}
+
+async function refresh(call: Call, repository: Repository): Promise<Answer> {
+  const view = await viewOf(call, repository);
+  if (view.kind === 'refused') return view;
+  const { mirrors } = call.parts;
+  if (mirrors === undefined) return NO_MIRRORS;
+  const { outcome, state } = await mirrors.refresh(repository, { ...doingOf(call), force: true });
+  const changed = outcome === 'updated' ? `${count(state.changedRefs ?? 0, 'ref')} changed` : 'nothing changed';
+  return done({ outcome, ...stateJson(state) }, `${repository.name}: ${changed} (${state.tookMs ?? 0} ms)\n`);
+}
+
+async function set(call: Call, repository: Repository): Promise<Answer> {
+  const { args, parts } = call;
+  const view = await viewOf(call, repository);
+  if (view.kind === 'refused') return view;
+  if (parts.mirrorDesk === undefined) return NO_MIRRORS;
+  for (const [one, other] of CONTRARIES)
+    if (args.has(one) && args.has(other)) return { kind: 'usage', reason: `${one} and ${other} are contraries` };
+  const options = await readUpstreamOptions(call, view.value.upstream.url);
+  if (options.kind === 'refused') return options;
+  const change: MirrorChange = {
+    ...options.value,
+    ...(args.has('--no-credential') ? { credential: null } : {}),
+    ...(args.has('--no-ca') ? { authorities: null } : {}),
+    ...(args.has('--read-only') || args.has('--read-write') ? { takesPushes: args.has('--read-write') } : {}),
+    ...(args.has('--allow-partial') || args.has('--refuse-partial')
+      ? { allowsPartialPushes: args.has('--allow-partial') }
+      : {}),
+  };
+  if (Object.keys(change).length === 0) return { kind: 'usage', reason: 'no flag says what to change' };
+  const changed = await parts.mirrorDesk.change(repository, change);
+  return changed.kind === 'refused' ? changed : done(viewJson(changed.value), viewText(changed.value));
+}
+
+const CONTRARIES = [
+  ['--read-only', '--read-write'],
+  ['--allow-partial', '--refuse-partial'],
+  ['--no-credential', '--key'],
+  ['--no-credential', '--token'],
+  ['--no-credential', '--certificate'],
+  ['--no-ca', '--ca'],
+] as const;
+
+async function remove(call: Call, repository: Repository): Promise<Answer> {
+  const view = await viewOf(call, repository);
+  if (view.kind === 'refused') return view;
+  await call.parts.mirrorDesk?.remove(repository);
+  const text = `${repository.name} is an ordinary repository now; its credential for ${view.value.upstream.url.text} is gone from here\n`;
+  return done({ removed: repository.name }, text);
+}
+
+async function gitconfig(call: Call): Promise<Answer> {
+  const base = gateUrl(call);
+  if (base.kind === 'refused') return base;
+  const name = call.args.optional('REPO');
+  let views = await readableViews(call);
+  if (name !== undefined) {
+    const found = await findReadable(call, name);
+    if (found.kind !== 'found') return found;
+    views = views.filter(({ repository }) => repository.id === found.repository.id);
+    if (views.length === 0) return refuse(`${found.repository.name} is no mirror: mirror list shows them`);
+  }
+  const entries = views.map((view) => ({ gateUrl: `${base.value}/${view.name}`, upstream: view.upstream.url }));
+  const text = gitconfigOf(entries);
+  return done(
+    { gitconfig: text, urls: Object.fromEntries(entries.map((entry) => [entry.upstream.text, entry.gateUrl])) },
+    text,
+  );
+}
+
+/** Where clients find the gate, without a slash at the end. */
+function gateUrl(call: Call): Parsed<string> {
+  const urls = call.parts.urls();
+  const via = call.args.value('--via');
+  if (via === undefined) {
+    const first = urls.ssh ?? urls.http ?? urls.git;
+    return first === undefined ? refuse('no door of this gate is open: start it, or set urls.ssh') : ok(first);
+  }
+  if (via !== 'ssh' && via !== 'http' && via !== 'git') return refuse('--via is ssh, http or git');
+  const wanted = urls[via];
+  return wanted === undefined ? refuse(`the ${via} door of this gate is closed`) : ok(wanted);
+}
+
+async function rekey(call: Call): Promise<Answer> {
+  const { vault } = call.parts;
+  if (vault === undefined) return NO_MIRRORS;
+  const { keyId, resealed } = await vault.rekey();
+  const text = `${count(resealed, 'credential')} sealed anew; the vault key is ${keyId} now. Keep a copy of it where the data directory is not.\n`;
+  return done({ keyId, resealed }, text);
+}
+
+async function readableViews(call: Call): Promise<readonly MirrorView[]> {
+  const views = (await call.parts.mirrors?.list()) ?? [];
+  return views.filter(({ repository }) => call.ask({ operation: 'read', repository }).kind === 'allowed');
+}
+
+async function viewOf(call: Call, repository: Repository): Promise<Parsed<MirrorView>> {
+  const view = await call.parts.mirrors?.show(repository.id);
+  return view === undefined ? refuse(`${repository.name} is no mirror: mirror list shows them`) : ok(view);
+}
+
+/** Progress goes to standard error; a client that is gone is noticed elsewhere. */
+function doingOf(call: Call): Doing {
+  const tell = (text: string): void => {
+    call.warn(`${text.trimEnd()}\n`).catch(() => {});
+  };
+  return { requestId: call.origin.id, signal: call.signal, tell };
+}
+
+function freshness({ refreshedAt, failure }: RefreshState): string {
+  if (failure !== undefined) return `FAILS: ${failure.split('\n')[0] ?? ''}`;
+  return refreshedAt === undefined ? 'never refreshed' : `as of ${shortTime(refreshedAt)}`;
+}
+
+function viewJson({ name, upstream, state }: MirrorView): Json {
+  return { name, ...upstreamJson(upstream), credential: upstream.credentialKind ?? null, ...stateJson(state) };
+}
+
+function upstreamJson(upstream: Upstream): Readonly<Record<string, Json>> {
+  const { url, hostKeys, authorities, freshMs, refs, takesPushes, allowsPartialPushes } = upstream;
+  return {
+    url: url.text,
+    hostKeys,
+    ownAuthorities: authorities !== undefined,
+    freshMs,
+    patterns: refs,
+    takesPushes,
+    allowsPartialPushes,
+  };
+}
+
+function stateJson(state: RefreshState): Readonly<Record<string, Json>> {
+  const { refreshedAt, triedAt, failure, tookMs, refs, skippedRefs, changedRefs } = state;
+  return {
+    refreshedAt: isoOf(refreshedAt),
+    triedAt: isoOf(triedAt),
+    failure: failure ?? null,
+    tookMs: tookMs ?? null,
+    refs: refs ?? null,
+    skippedRefs: skippedRefs ?? null,
+    changedRefs: changedRefs ?? null,
+  };
+}
+
+function viewText({ name, upstream, state }: MirrorView): string {
+  const { url, credentialKind, hostKeys, freshMs, refs, takesPushes, allowsPartialPushes } = upstream;
+  const pushes = takesPushes
+    ? `go upstream${allowsPartialPushes ? ', several refs one by one where need be' : ''}`
+    : 'refused';
+  const skipped = (state.skippedRefs ?? 0) > 0 ? ` (${state.skippedRefs} more cannot be here)` : '';
+  return fields([
+    ['name', name],
+    ['upstream', url.text],
+    ['credential', credentialKind ?? 'none'],
+    ...hostKeys.map((key) => ['host key', key] as const),
+    ['refs', `${refs.join(' ')}${state.refs === undefined ? '' : `: ${state.refs}${skipped}`}`],
+    ['fresh', freshMs === 0 ? 'asked at each fetch' : `for ${formatDuration(freshMs)}`],
+    ['pushes', pushes],
+    ['refreshed', state.refreshedAt === undefined ? 'never' : shortTime(state.refreshedAt)],
+    ...(state.tookMs === undefined ? [] : [['took', `${state.tookMs} ms`] as const]),
+    ...(state.failure === undefined ? [] : [['failure', state.failure] as const]),
+  ]);
+}
+
+function isoOf(ms: number | undefined): string | null {
+  return ms === undefined ? null : new Date(ms).toISOString();
+}

@@ -8,6 +8,7 @@ import type { RepositoryFacts } from '../repository/repository.ts';
 import type { CommandRun } from '../request/request.ts';
 import type { Walk } from '../request/walk.ts';
 import type { AuditReader } from './audit.ts';
+import type { MirrorDeskParts, MirrorIndex, VaultDesk } from './mirror.ts';
 import type { PolicyDesk } from './policy.ts';
 
 export interface CommandParts {
@@ -32,6 +33,10 @@ export interface CommandParts {
     /** Gives one line for people, by name. */
     describer(): Promise<(name: string) => Promise<string>>;
   };
+  /** Mirrors of other hosts, where they are declared, and what seals their credentials. Absent: this house has none. */
+  readonly mirrors?: MirrorIndex;
+  readonly mirrorDesk?: MirrorDeskParts;
+  readonly vault?: VaultDesk;
   readonly clock: Clock;
   readonly version: string;
   /** Where repositories are served, without a slash at the end; a closed door is absent. */

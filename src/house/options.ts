@@ -151,18 +151,35 @@ export function configOf(flags: LocalFlags, surroundings: Surroundings): Parsed<
   });
 }
 
+/** Flags of commands that name a file of this machine, by the command's first word; `-` is standard input. */
+const FILE_FLAGS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['mirror', ['--key', '--token', '--certificate', '--ca']],
+  ['pass', ['--key']],
+]);
+
 /** `policy check DIR` and `pass issue --key FILE` run in the gate, which has another working directory. */
 export function absoluteWords(argv: readonly string[], cwd: string): readonly string[] {
   const start = argv[0] === 'as' ? 2 : 0;
-  if (argv[start] === 'pass' && argv[start + 1] === 'issue')
-    return argv.map((word, index) => {
-      if (word.startsWith('--key=') && word !== '--key=-') return `--key=${resolve(cwd, word.slice('--key='.length))}`;
-      return argv[index - 1] === '--key' && word !== '-' ? resolve(cwd, word) : word;
-    });
+  const flags = FILE_FLAGS.get(argv[start] ?? '');
+  if (flags !== undefined)
+    return argv.map((word, index) => absoluteValue({ word, before: argv[index - 1], flags, cwd }));
   const directory = argv[start + 2];
   if (argv[start] !== 'policy' || argv[start + 1] !== 'check') return argv;
   if (directory === undefined || directory.startsWith('-')) return argv;
   return argv.map((word, index) => (index === start + 2 ? resolve(cwd, word) : word));
+}
+
+function absoluteValue(about: {
+  readonly word: string;
+  readonly before: string | undefined;
+  readonly flags: readonly string[];
+  readonly cwd: string;
+}): string {
+  const { word, before, flags, cwd } = about;
+  if (before !== undefined && flags.includes(before)) return word === '-' ? word : resolve(cwd, word);
+  const flag = flags.find((name) => word.startsWith(`${name}=`));
+  if (flag === undefined || word === `${flag}=-`) return word;
+  return `${flag}=${resolve(cwd, word.slice(flag.length + 1))}`;
 }
 
 /** Whether a gate was ever started on this directory: a command does not make a site. */
