@@ -42,7 +42,32 @@ export async function* newObjects(options: NewObjectsOptions): AsyncGenerator<Sc
     yield* itemsOf(options, [Buffer.from(further.map((line) => `${line}\n`).join(''))], undefined);
 }
 
-/** `seen` undefined: blobs only, nothing is remembered. */
+/** These objects, at these paths. Each has to exist. @throws Fault as `newObjects`. */
+export function objectsNamed(
+  options: Omit<NewObjectsOptions, 'tips' | 'known'>,
+  named: readonly { readonly oid: Oid; readonly path: string }[],
+): AsyncIterable<ScanItem> {
+  const lines = named.map(({ oid, path }) => `${oid} - ${path}\n`).join('');
+  return itemsOf({ ...options, tips: [], known: [] }, [Buffer.from(lines)], undefined);
+}
+
+/** Of `oids`, those that the tips bring, each with the first commit that does, or an empty text. @throws Fault as `newObjects`. */
+export async function oidsBrought(
+  options: NewObjectsOptions,
+  oids: ReadonlySet<string>,
+): Promise<ReadonlyMap<string, string>> {
+  const digits = oidHexLength(options.repository.objectFormat);
+  const found = new Map<string, string>();
+  for await (const lines of listLines(options)) {
+    eachLine(lines, (start, end) => {
+      const oid = lines.toString('latin1', start, start + digits);
+      if (oids.has(oid)) found.set(oid, placeOf(lines.toString('utf8', start + digits + 1, end)).commit);
+    });
+  }
+  return found;
+}
+
+/** `seen` undefined: nothing is remembered. */
 async function* itemsOf(
   options: NewObjectsOptions,
   lines: AsyncIterable<Buffer> | Iterable<Buffer>,
