@@ -45,6 +45,22 @@ export function boundUnread(channel: object, bytes: number): void {
 }
 
 /**
+ * Calls `onOver` once where more than `bytes` wait unread in a channel: ssh2 takes what a peer sends beyond the window that it
+ * was given, and keeps all of it.
+ */
+export function watchUnread(channel: object, bytes: number, onOver: () => void): void {
+  const push = read(channel, 'push');
+  if (typeof push !== 'function') return;
+  const watched = (...words: readonly unknown[]): unknown => {
+    const result: unknown = Reflect.apply(push, channel, words);
+    const unread = read(channel, 'readableLength');
+    if (typeof unread === 'number' && unread > bytes) onOver();
+    return result;
+  };
+  Reflect.set(channel, 'push', watched);
+}
+
+/**
  * Takes a host key algorithm out of what this connection will offer; to be called before the key exchange, in the
  * 'connection' event. ssh2 offers `ssh-rsa` (SHA-1) with every RSA host key, however it is configured.
  */

@@ -28,7 +28,15 @@ export interface PushAsked extends RemoteCall {
   readonly atomic: boolean;
   readonly options: readonly string[];
   /** The pack of everything in `updates` that is not reachable from `known`, which the upstream has. Asked for once, where any update brings objects. */
-  readonly pack: (known: readonly Oid[]) => Promise<AsyncIterable<Uint8Array>>;
+  readonly pack: (known: readonly Oid[], form: PackForm) => Promise<AsyncIterable<Uint8Array>>;
+}
+
+/** What the upstream can read (gitprotocol-capabilities, "ofs-delta", "no-thin"). */
+export interface PackForm {
+  /** Deltas may name their base by its place in the pack. */
+  readonly ofsDelta: boolean;
+  /** Deltas may have bases that are not in the pack. */
+  readonly thin: boolean;
 }
 
 export type RemotePush =

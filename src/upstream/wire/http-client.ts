@@ -1,0 +1,358 @@
+/**
+ * Requests of Git's smart protocol over http(s). The credential goes with each of them and to nowhere else: no redirect is
+ * followed. Statuses become words; a body that is an error page is shown by its first line.
+ */
+import { Agent as HttpAgent, request as requestHttp, type ClientRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import type { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { Fault } from '../../base/fault.ts';
+import { AGENT } from '../../base/version.ts';
+import { readChunk, writeAll } from '../../git/stream.ts';
+import type { UpstreamCredential } from '../upstream.ts';
+import { bracketed, isLoopbackHost } from '../upstream-url.ts';
+import type { Call } from './call.ts';
+import type { HttpParts } from './http.ts';
+import { NothingDone } from './nothing-done.ts';
+import type { Body, WireService } from './session.ts';
+import { codeOf, connectionReason } from './socket.ts';
+
+export interface Answer {
+  readonly body: Readable;
+}
+
+interface Asked {
+  readonly service: WireService;
+  readonly call: Call;
+}
+
+interface Posted extends Asked {
+  readonly body: Body;
+  /** For the head of the answer. */
+  readonly answerMs: number;
+}
+
+interface Exchange {
+  readonly method: 'GET' | 'POST';
+  /** Behind the repository's path. */
+  readonly target: string;
+  readonly service: WireService;
+  readonly call: Call;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Body | undefined;
+  readonly answerMs: number;
+  /** The answer's type, without which it is not Git's. */
+  readonly type: string;
+}
+
+/** An error page is read this far. */
+const PAGE_BYTES_MAX = 8 * 1024;
+const FREE_SOCKETS_MAX = 4;
+
+export class HttpClient {
+  readonly #parts: HttpParts;
+  #agent: HttpAgent | HttpsAgent | undefined;
+  /** The certificate that `#agent` shows. */
+  #shown: string | undefined;
+
+  constructor(parts: HttpParts) {
+    this.#parts = parts;
+  }
+
+  greet({ service, call }: Asked): Promise<Answer> {
+    return this.#exchange({
+      method: 'GET',
+      target: `/info/refs?service=git-${service}`,
+      service,
+      call,
+      headers: { accept: `application/x-git-${service}-advertisement, */*`, 'accept-encoding': 'gzip' },
+      body: undefined,
+      answerMs: call.limits.silenceMs,
+      type: `application/x-git-${service}-advertisement`,
+    });
+  }
+
+  /** @throws also `NothingDone`, where the server took no notice of the body. */
+  post({ service, call, body, answerMs }: Posted): Promise<Answer> {
+    return this.#exchange({
+      method: 'POST',
+      target: `/git-${service}`,
+      service,
+      call,
+      headers: {
+        'content-type': `application/x-git-${service}-request`,
+        accept: `application/x-git-${service}-result`,
+        'accept-encoding': 'gzip',
+      },
+      body,
+      answerMs,
+      type: `application/x-git-${service}-result`,
+    });
+  }
+
+  close(): void {
+    this.#agent?.destroy();
+    this.#agent = undefined;
+  }
+
+  async #exchange(exchange: Exchange): Promise<Answer> {
+    const { call } = exchange;
+    const credential = await this.#credential();
+    try {
+      const response = await this.#respond(exchange, credential);
+      response.on('error', () => {});
+      await this.#check(response, exchange, credential);
+      return { body: unpacked(response) };
+    } catch (error) {
+      if (error instanceof NothingDone) throw error;
+      if (call.isOver || error instanceof Fault) throw call.translate(error);
+      const reason = connectionReason(error);
+      const fault = reason === undefined ? call.translate(error) : call.words.unreachable(reason, error);
+      throw UNCONNECTED.has(codeOf(error) ?? '') ? new NothingDone(fault) : fault;
+    }
+  }
+
+  async #credential(): Promise<UpstreamCredential | undefined> {
+    const { words, credential, upstream } = this.#parts;
+    const shown = await credential();
+    words.hide(shown);
+    if (shown?.kind === 'key') {
+      const publicMessage = `the upstream ${words.label} is reached over ${upstream.url.scheme}: a key is of no use there, it needs a token or a certificate`;
+      throw words.fault('credential does not fit', publicMessage);
+    }
+    if (shown?.kind === 'certificate' && upstream.url.scheme !== 'https') {
+      throw words.fault(
+        'credential does not fit',
+        `the upstream ${words.label} is reached without TLS: it can be shown no certificate`,
+      );
+    }
+    return shown;
+  }
+
+  /** The head of the answer; the body goes on being sent meanwhile. One more try where a kept connection was gone already. */
+  async #respond(exchange: Exchange, credential: UpstreamCredential | undefined): Promise<IncomingMessage> {
+    const { call, answerMs, body } = exchange;
+    // A body that can be made once only is not sent twice, and what changes something is never repeated.
+    const isRepeatable = body === undefined || (exchange.service === 'upload-pack' && Array.isArray(body));
+    for (let attempt = 0; ; attempt += 1) {
+      const request = this.#start(exchange, credential);
+      try {
+        return await call.within(answerMs, responded(request, exchange));
+      } catch (error) {
+        request.destroy();
+        const isStale = request.reusedSocket && ['ECONNRESET', 'EPIPE'].includes(codeOf(error) ?? '');
+        if (!isStale || !isRepeatable || attempt > FREE_SOCKETS_MAX || call.isOver) throw error;
+      }
+    }
+  }
+
+  #start(
+    { method, target, service, call, headers }: Exchange,
+    credential: UpstreamCredential | undefined,
+  ): ClientRequest {
+    const { url } = this.#parts.upstream;
+    const isTls = url.scheme === 'https';
+    const options = {
+      method,
+      host: url.host,
+      port: url.port,
+      path: `${url.path}${target}`,
+      agent: this.#agentFor(credential),
+      signal: call.signal,
+      headers: {
+        host: url.port === (isTls ? 443 : 80) ? bracketed(url.host) : `${bracketed(url.host)}:${url.port}`,
+        'user-agent': `git/2.40 ${AGENT}`,
+        pragma: 'no-cache',
+        ...headers,
+        ...(service === 'upload-pack' ? { 'git-protocol': 'version=2' } : {}),
+        ...authorization(credential),
+      },
+    };
+    return isTls ? requestHttps(options) : requestHttp(options);
+  }
+
+  #agentFor(credential: UpstreamCredential | undefined): HttpAgent | HttpsAgent {
+    const { upstream, limits } = this.#parts;
+    const certificate = credential?.kind === 'certificate' ? credential : undefined;
+    const shown = certificate === undefined ? undefined : `${certificate.certificate}\n${certificate.privateKey}`;
+    if (this.#agent !== undefined && this.#shown === shown) return this.#agent;
+    // Running requests keep their sockets; those at rest showed the old certificate.
+    this.#agent?.destroy();
+    this.#shown = shown;
+    const kept = {
+      keepAlive: true,
+      maxSockets: limits.connectionsMax * limits.channelsMax,
+      maxFreeSockets: FREE_SOCKETS_MAX,
+      timeout: limits.idleMs,
+      noDelay: true,
+    };
+    this.#agent =
+      upstream.url.scheme === 'http'
+        ? new HttpAgent(kept)
+        : new HttpsAgent({
+            ...kept,
+            // Said outright: a variable of the environment could say otherwise.
+            rejectUnauthorized: true,
+            minVersion: 'TLSv1.2',
+            ...(isLoopbackHost(upstream.url.host) || upstream.url.host.includes(':')
+              ? {}
+              : { servername: upstream.url.host }),
+            ...(upstream.authorities === undefined ? {} : { ca: upstream.authorities }),
+            ...(certificate === undefined ? {} : { cert: certificate.certificate, key: certificate.privateKey }),
+          });
+    return this.#agent;
+  }
+
+  /** @throws Fault for anything but a 200 of the right type; `NothingDone` where a body of a push was refused unread. */
+  async #check(
+    response: IncomingMessage,
+    exchange: Exchange,
+    credential: UpstreamCredential | undefined,
+  ): Promise<void> {
+    const { call, type } = exchange;
+    const status = response.statusCode ?? 0;
+    const given = (response.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase();
+    if (status === 200 && given === type) return;
+    const page = await firstLine(response, call);
+    response.destroy();
+    const fault =
+      status === 200 ? notGit(call, given ?? '') : statusFault({ status, response, page, call, credential });
+    throw UNREAD_STATUSES.has(status) && exchange.method === 'POST' ? new NothingDone(fault) : fault;
+  }
+}
+
+/** By their meaning the request was not acted upon (RFC 9110, 15.5). */
+const UNREAD_STATUSES: ReadonlySet<number> = new Set([
+  301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 407, 411, 413, 415, 429,
+]);
+
+/** Nothing left this machine. */
+const UNCONNECTED: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
+
+/** Starts the body and waits for the answer's head, whichever comes first. */
+function responded(request: ClientRequest, { body, call }: Exchange): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request.once('response', resolve);
+    request.on('error', reject);
+    if (body === undefined) {
+      request.end();
+      return;
+    }
+    sendBody(request, body, call).catch((error: unknown) => {
+      // The body itself failed: cut, so that half of it is not taken for the whole.
+      request.destroy(error instanceof Error ? error : undefined);
+      reject(error);
+    });
+  });
+}
+
+async function sendBody(request: ClientRequest, body: Body, call: Call): Promise<void> {
+  if (Array.isArray(body)) {
+    request.end(Buffer.concat(body as readonly Uint8Array[]));
+    return;
+  }
+  for await (const chunk of body) {
+    try {
+      await writeAll(request, chunk, call.signal);
+      call.progressed();
+    } catch {
+      return; // the server does not listen any more: its answer, or the connection's error, says why
+    }
+  }
+  request.end();
+}
+
+function unpacked(response: IncomingMessage): Readable {
+  const encoding = response.headers['content-encoding']?.trim().toLowerCase();
+  if (encoding !== 'gzip' && encoding !== 'x-gzip') return response;
+  const gunzip = createGunzip();
+  response.on('error', (error) => gunzip.destroy(error));
+  response.once('close', () => {
+    if (!response.complete) gunzip.destroy(new Fault('aborted', 'answer of upstream broke off'));
+  });
+  gunzip.on('error', () => {});
+  gunzip.once('close', () => response.destroy());
+  return response.pipe(gunzip);
+}
+
+function authorization(credential: UpstreamCredential | undefined): Readonly<Record<string, string>> {
+  if (credential?.kind !== 'token') return {};
+  const { username, secret, bearer } = credential;
+  if (bearer) return { authorization: `Bearer ${secret}` };
+  return { authorization: `Basic ${Buffer.from(`${username}:${secret}`).toString('base64')}` };
+}
+
+/** Of a page of plain text; of HTML nothing. */
+async function firstLine(response: IncomingMessage, call: Call): Promise<string> {
+  const type = response.headers['content-type'] ?? '';
+  if (!type.startsWith('text/plain') || response.headers['content-encoding'] !== undefined) return '';
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    while (bytes < PAGE_BYTES_MAX) {
+      const chunk = await call.within(call.limits.silenceMs, readChunk(response, call.signal));
+      if (chunk === undefined) break;
+      chunks.push(chunk);
+      bytes += chunk.length;
+    }
+  } catch {
+    // The status says enough.
+  }
+  const text = Buffer.concat(chunks).toString('utf8', 0, PAGE_BYTES_MAX);
+  return call.words.reason(text.split('\n').find((line) => line.trim() !== '') ?? '');
+}
+
+function notGit(call: Call, type: string): Fault {
+  const { words } = call;
+  const publicMessage = `what answers at ${words.label} is no Git server (it sends ${words.reason(type) || 'nothing'})`;
+  return words.fault('upstream is no git server', publicMessage);
+}
+
+interface Failed {
+  readonly status: number;
+  readonly response: IncomingMessage;
+  readonly page: string;
+  readonly call: Call;
+  readonly credential: UpstreamCredential | undefined;
+}
+
+function statusFault({ status, response, page, call, credential }: Failed): Fault {
+  const { words } = call;
+  const said = page === '' ? '' : `: ${page}`;
+  const answer = (text: string): Fault => words.fault('upstream refused', `the upstream ${words.label} ${text}${said}`);
+  if (status >= 300 && status < 400) {
+    const to = words.reason(withoutQuery(response.headers.location ?? 'nowhere'));
+    return answer(
+      `answers that it is elsewhere, at ${to}: no redirect is followed with a credential; declare that address instead`,
+    );
+  }
+  switch (status) {
+    case 401:
+      return answer(
+        credential === undefined ? 'asks for a credential, and has none (401)' : 'does not take the credential (401)',
+      );
+    case 403:
+      return answer('does not let the credential do this (403)');
+    case 404:
+      return answer('has no such repository, or does not show it to this credential (404)');
+    case 407:
+      return answer('stands behind a proxy that asks for a login (407)');
+    case 413:
+      return answer('does not take so large a push (413)');
+    case 429:
+      return answer('takes no more requests for now (429)');
+    default:
+      return answer(status >= 500 ? `has a fault of its own (${status})` : `answers with status ${status}`);
+  }
+}
+
+/** A secret may stand in the query of where a redirect leads. */
+function withoutQuery(location: string): string {
+  return location.replace(/[?#].*$/s, '').replace(/\/\/[^/@]*@/, '//');
+}

@@ -1,0 +1,28 @@
+/** One conversation with a service of the upstream, whatever carries it. */
+import type { Call } from './call.ts';
+import type { Greeting } from './greeting.ts';
+import type { Incoming } from './incoming.ts';
+
+export type WireService = 'upload-pack' | 'receive-pack';
+export type Body = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+export interface Session {
+  /** Each request stands for itself (HTTP): the server remembers none before. */
+  readonly isStateless: boolean;
+  /** The connection (or what is remembered of the server) is older than this call: that it failed may mean only that. */
+  readonly isKept: boolean;
+  /** What the server says first: its capabilities, in v0 with its refs. @throws Fault as `Remote` says. */
+  greeting(): Promise<Greeting>;
+  /**
+   * Sends `body` while the answer is already read. Where `body` itself throws, the answer's reader does, and the connection is cut.
+   * @param answerMs for the first sign of an answer.
+   */
+  request(body: Body, answerMs?: number): Promise<Incoming>;
+  /** Gives back what it holds. `isWell`: the conversation came to its proper end, so the connection can be used again. Never throws. */
+  close(isWell: boolean): Promise<void>;
+}
+
+/** How one upstream is reached. */
+export interface Link extends AsyncDisposable {
+  open(service: WireService, call: Call): Promise<Session>;
+}
