@@ -121,6 +121,8 @@ async function set(call: Call, repository: Repository): Promise<Answer> {
   const { args, parts } = call;
   const key = parseSettingKey(args.text('KEY'));
   if (key.kind === 'refused') return { kind: 'usage', reason: key.reason };
+  const followed = followedHead(call, repository, key.value.key);
+  if (followed !== undefined) return followed;
   const value = args.text('VALUE');
   if (key.value.key === 'owner' && (await parts.directory.users.show(value)) === undefined) {
     return refuse(`there is no user ${shown(value)}`);
@@ -130,6 +132,12 @@ async function set(call: Call, repository: Repository): Promise<Answer> {
   if (changed.warning !== undefined) await call.warn(`gatehouse: warning: ${changed.warning}\n`);
   if (GROUP_LISTS.has(key.value.key)) await warnOfUnknownGroups(call, value);
   return toldOf(changed.value, key.value.key);
+}
+
+/** What a mirror takes from its upstream is not set here: the next refresh would set it back. */
+function followedHead({ parts }: Call, { id, name }: Repository, key: string): Answer | undefined {
+  const url = key === 'default-branch' ? parts.mirrors?.urlOf(id) : undefined;
+  return url === undefined ? undefined : refuse(`${name} follows the default branch of its upstream ${url}`);
 }
 
 /** The setting stands all the same: a group may be made later. */
@@ -144,6 +152,8 @@ async function del(call: Call, repository: Repository): Promise<Answer> {
   const { args, parts } = call;
   const key = parseSettingKey(args.text('KEY'));
   if (key.kind === 'refused') return { kind: 'usage', reason: key.reason };
+  const followed = followedHead(call, repository, key.value.key);
+  if (followed !== undefined) return followed;
   const entry = args.optional('ENTRY');
   const changed =
     entry === undefined

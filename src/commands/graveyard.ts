@@ -89,5 +89,6 @@ async function purge(call: Call): Promise<Answer> {
   if (asked !== undefined) return asked;
   const purged = await call.parts.catalogue.purge(id);
   if (purged.kind === 'refused') return purged;
+  await call.parts.mirrors?.forget(id);
   return done({ purged: name, id }, `purged ${name}\n`);
 }

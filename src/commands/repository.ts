@@ -137,6 +137,7 @@ async function destroy(call: Call, repository: Repository): Promise<Answer> {
   );
   if (buried.kind === 'refused') return buried;
   call.parts.refs.forget(id);
+  call.parts.mirrors?.rest(id);
   return done({ destroyed: name, id }, `destroyed ${name}; in the graveyard it is ${id}\n`);
 }
 
@@ -158,6 +159,9 @@ async function copy(call: Call, repository: Repository): Promise<Answer> {
   if (to.kind === 'refused') return { kind: 'usage', reason: to.reason };
   const refused = refusedToCreate(call, to.value, principal.name);
   if (refused !== undefined) return refused;
+  // A copy of a mirror is one of what the upstream has now, or there is none.
+  if (parts.mirrors?.isMirror(repository.id) === true)
+    await parts.mirrors.refresh(repository, { requestId: call.origin.id, signal: call.signal });
   // Refs that its maker may not read here are not in the copy.
   const mayRead = parts.policy.readableRefs(principal, repository);
   const copied = await parts.catalogue.copy(repository, {

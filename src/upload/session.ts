@@ -44,6 +44,11 @@ export class Session {
     this.#options = options;
   }
 
+  /** Whether `freshView` asks somebody. */
+  get isMirror(): boolean {
+    return this.#options.freshen !== undefined;
+  }
+
   /** What the principal sees of the repository now. */
   async view(): Promise<View> {
     const { refs, repository, recentTips, mayRead, onView } = this.#options;

@@ -29,8 +29,13 @@ export async function serveV0(session: Session): Promise<Done> {
   if (mode === 'advertise') return NOTHING_FETCHED;
   const asked = await readWants(session);
   if (asked.wants.length === 0) return NOTHING_FETCHED;
-  const context = session.admissionContext(view);
-  const admitted = await session.admission.admit(asked, context);
+  let context = session.admissionContext(view);
+  let admitted = await session.admission.admit(asked, context);
+  if (admitted.kind === 'refused' && mode === 'rpc' && session.isMirror) {
+    // The advertisement was another request's: the upstream may have gone on.
+    context = session.admissionContext(await session.freshView());
+    admitted = await session.admission.admit(asked, context);
+  }
   if (admitted.kind === 'refused') throw new Fault('missing', 'fetch was refused', { publicMessage: admitted.reason });
   const negotiation = { session, admitted: admitted.value, context };
   if (mode === 'rpc') await negotiateOnce(negotiation);

@@ -4,10 +4,11 @@
  */
 import { createHash } from 'node:crypto';
 import { BOUNDS } from '../base/bounds.ts';
-import { Fault, badInput } from '../base/fault.ts';
+import { Fault, badInput, type Parsed } from '../base/fault.ts';
 import { type ObjectFormat, type Oid, zeroOid } from '../git/oid.ts';
 import { pktText } from '../git/pkt-line.ts';
 import type { Repository } from '../repository/repository.ts';
+import type { Admitted } from './admission.ts';
 import { advertisementV2, line } from './advertisement.ts';
 import type { Session } from './session.ts';
 import { exchange, type ToGit } from './exchange.ts';
@@ -130,12 +131,8 @@ async function fetch({ session, hasArguments, shown }: FetchCommand): Promise<nu
   const asked = reader.request();
   // As git: no want means that nothing was wanted, unless only the negotiation is.
   if (asked.wants.length === 0 && !asked.flags.has('wait-for-done')) return 0;
-  const view = await session.view();
-  const shownTips: ReadonlySet<string> = shown === undefined ? new Set() : tipsAmong(shown, new Set(asked.wants));
-  const context = session.admissionContext(view, (oid: Oid) => shownTips.has(oid));
-  const admitted = await session.admission.admit(asked, context);
-  if (admitted.kind === 'refused') throw new Fault('missing', 'fetch was refused', { publicMessage: admitted.reason });
-  const request = withSomeHave(asked, admitted.value.request, repository.objectFormat);
+  const { view, admitted } = await admitWants(session, asked, shown);
+  const request = withSomeHave(asked, admitted.request, repository.objectFormat);
   const making = {
     spec: session.gitSpec({ subcommand: 'upload-pack', options: ['--stateless-rpc', '--strict'], protocol: 2 }),
     feed: async (toGit: ToGit) => {
@@ -149,6 +146,32 @@ async function fetch({ session, hasArguments, shown }: FetchCommand): Promise<nu
   if (session.packs && words) await session.packs.serve(wire, { ...making, words });
   else await exchange({ processes: session.processes, wire, ...making });
   return asked.wants.length;
+}
+
+interface AdmittedWants {
+  readonly view: View;
+  readonly admitted: Admitted;
+}
+
+/**
+ * What may be had of the refs as they are here; where that is not all, of those of the upstream. A client that fetches
+ * without `ls-refs` in this conversation (each HTTP request is one) may know of what came upstream since.
+ */
+async function admitWants(session: Session, asked: FetchRequest, shown: View | undefined): Promise<AdmittedWants> {
+  const shownTips: ReadonlySet<string> = shown === undefined ? new Set() : tipsAmong(shown, new Set(asked.wants));
+  const admit = async (view: View): Promise<Parsed<Admitted>> =>
+    session.admission.admit(
+      asked,
+      session.admissionContext(view, (oid: Oid) => shownTips.has(oid)),
+    );
+  let view = await session.view();
+  let admitted = await admit(view);
+  if (admitted.kind === 'refused' && shown === undefined && session.isMirror) {
+    view = await session.freshView();
+    admitted = await admit(view);
+  }
+  if (admitted.kind === 'refused') throw new Fault('missing', 'fetch was refused', { publicMessage: admitted.reason });
+  return { view, admitted: admitted.value };
 }
 
 interface PackQuestion {
