@@ -135,6 +135,7 @@ const RESULTS = {
   'not-taken': 'the upstream did not take it',
   moved: 'something else is upstream',
 } as const;
+const OUTCOMES = { taken: 'served', 'not-taken': 'refused', moved: 'faulted' } as const;
 const REASONS = {
   taken: 'forwarded before the gate stopped, or its upstream fell silent: the upstream has it',
   'not-taken': 'never reached the upstream: it has the old refs',
@@ -145,7 +146,7 @@ function recoverLine(repository: Repository, intent: Intent, found: Finding): Jo
   const shown = intent.updates.slice(0, BOUNDS.journalRefsMax);
   return {
     event: 'recover',
-    outcome: found === 'taken' ? 'served' : 'refused',
+    outcome: OUTCOMES[found],
     request: intent.requestId,
     transport: 'local',
     address: 'local',

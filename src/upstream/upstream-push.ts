@@ -6,7 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import { isZeroOid, type Oid } from '../git/oid.ts';
-import type { Push, Verdict } from '../receive/step.ts';
+import type { Push } from '../receive/step.ts';
 import type { IntendedUpdate } from './forward-intent.ts';
 import {
   compareRefs,
@@ -56,8 +56,9 @@ interface Form {
 
 type Sent =
   | { readonly kind: 'outcome'; readonly outcome: ForwardOutcome }
-  | { readonly kind: 'unable'; readonly reason: string }
-  | { readonly kind: 'moved'; readonly refname: string };
+  | { readonly kind: 'unable'; readonly reason: string };
+
+type RemoteRefusal = Extract<RemotePush, { readonly kind: 'refused' }>;
 
 const BROKEN_OFF = 'the connection to the upstream broke off before everything was sent: nothing was changed';
 
@@ -72,7 +73,7 @@ export class UpstreamPush {
   async run(): Promise<ForwardOutcome> {
     let unable = '';
     for (const form of this.#forms()) {
-      const sent = await this.#inForm(form);
+      const sent = await this.#send(form);
       if (sent.kind === 'outcome') return sent.outcome;
       unable = sent.reason;
     }
@@ -93,31 +94,9 @@ export class UpstreamPush {
     for (const choice of choices) yield { atomic: false, options: choice };
   }
 
-  async #inForm(form: Form): Promise<Exclude<Sent, { readonly kind: 'moved' }>> {
-    let updates: readonly IntendedUpdate[] = this.#options.push.updates;
-    const verdicts: Verdict[] = [];
-    while (updates.length > 0) {
-      const sent = await this.#send(updates, form);
-      if (sent.kind === 'unable') return sent;
-      if (sent.kind === 'outcome') {
-        return { kind: 'outcome', outcome: { ...sent.outcome, verdicts: [...verdicts, ...sent.outcome.verdicts] } };
-      }
-      const { refname } = sent;
-      const reason = `fetch first: the upstream's ${refname} moved`;
-      const isOurs = updates.some((update) => update.refname === refname);
-      if (form.atomic || updates.length === 1 || !isOurs) {
-        const outcome = refuseFor(updates, { refname, reason });
-        return { kind: 'outcome', outcome: { ...outcome, verdicts: [...verdicts, ...outcome.verdicts] } };
-      }
-      // In parts: the others need not suffer.
-      verdicts.push(...refuseEach(updates, () => reason).verdicts.filter((verdict) => verdict.refname === refname));
-      updates = updates.filter((update) => update.refname !== refname);
-    }
-    return { kind: 'outcome', outcome: { taken: [], verdicts, isKnown: true } };
-  }
-
-  async #send(updates: readonly IntendedUpdate[], form: Form): Promise<Sent> {
+  async #send(form: Form): Promise<Sent> {
     const { remote, push } = this.#options;
+    const updates: readonly IntendedUpdate[] = push.updates;
     const told = new ToldLines(push.tell);
     using passage = new Passage(this.#options, updates);
     let result: RemotePush;
@@ -137,7 +116,7 @@ export class UpstreamPush {
     }
     switch (result.kind) {
       case 'refused':
-        if (result.why === 'lease') return { kind: 'moved', refname: result.refname ?? updates[0]?.refname ?? '' };
+        if (result.why === 'lease') return { kind: 'outcome', outcome: moved(updates, result) };
         return { kind: 'unable', reason: result.reason };
       case 'reported':
         return {
@@ -254,6 +233,12 @@ class Passage implements Disposable {
       this.#stop.abort(new Fault('timeout', 'upstream does not report'));
     });
   }
+}
+
+/** Whatever the form: what moved may be what the others were made on. */
+function moved(updates: readonly IntendedUpdate[], { refname, reason }: RemoteRefusal): ForwardOutcome {
+  if (refname === undefined) return refuseEach(updates, () => `fetch first: ${reason}`);
+  return refuseFor(updates, { refname, reason: `fetch first: the upstream's ${refname} moved` });
 }
 
 function elapsed(clock: Clock, ms: number): Promise<void> {
