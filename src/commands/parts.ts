@@ -9,7 +9,9 @@ import type { CommandRun } from '../request/request.ts';
 import type { Walk } from '../request/walk.ts';
 import type { AuditReader } from './audit.ts';
 import type { MirrorDeskParts, MirrorIndex, VaultDesk } from './mirror.ts';
+import type { HoldDeskParts } from './hold.ts';
 import type { PolicyDesk } from './policy.ts';
+import type { ScanDesk } from './scan.ts';
 
 export interface CommandParts {
   readonly directory: Directory;
@@ -37,6 +39,10 @@ export interface CommandParts {
   readonly mirrors?: MirrorIndex;
   readonly mirrorDesk?: MirrorDeskParts;
   readonly vault?: VaultDesk;
+  /** The secret scan. */
+  readonly scan?: ScanDesk;
+  /** Held pushes. Absent: nothing is held. */
+  readonly holds?: HoldDeskParts | undefined;
   readonly clock: Clock;
   readonly version: string;
   /** Where repositories are served, without a slash at the end; a closed door is absent. */

@@ -176,7 +176,7 @@ async function bringers(
 }
 
 /** Paths that are secrets themselves are not shown. */
-async function hiddenPaths(
+export async function hiddenPaths(
   findings: readonly Finding[],
   scanner: Pick<Scanner, 'scan'>,
   signal: AbortSignal,
