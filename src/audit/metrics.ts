@@ -14,6 +14,9 @@ export interface Metrics {
   /** Bytes that went over the wire, seen from the gate. */
   bytes(direction: 'in' | 'out', transport: string, count: number): void;
   push(outcome: string, ms: number): void;
+  /** Pushes that wait for an approval now; one was held (`waiting`), or what became of a held one. */
+  heldWaiting(count: number): void;
+  held(outcome: string): void;
   /** A mirror was wanted as its upstream is. `ms` is undefined where the upstream was not asked. */
   mirrorRefresh(outcome: 'fresh' | 'unchanged' | 'updated' | 'failed', ms: number | undefined): void;
   /** Findings of the secret scan, and bytes that it looked at. */
@@ -57,6 +60,8 @@ class PromMetrics implements Metrics {
   readonly #journalLines: Counter;
   readonly #connections: Gauge<'transport'>;
   readonly #logins: Counter<'transport' | 'outcome'>;
+  readonly #held: Counter<'outcome'>;
+  readonly #heldWaiting: Gauge;
 
   constructor(registry: Registry) {
     this.#registry = registry;
@@ -102,6 +107,14 @@ class PromMetrics implements Metrics {
     this.#bytes = counter('bytes_total', 'Bytes on the wire, seen from the gate.', ['direction', 'transport']);
     this.#journalLines = counter('journal_lines_total', 'Lines of the audit journal on disk.', []);
     this.#logins = counter('logins_total', 'Credentials shown.', ['transport', 'outcome']);
+    this.#held = counter('held_pushes_total', 'Pushes held for approval (waiting), and what became of them.', [
+      'outcome',
+    ]);
+    this.#heldWaiting = new Gauge({
+      name: `${PREFIX}held_pushes`,
+      help: 'Pushes that wait for an approval.',
+      registers: [registry],
+    });
     this.#connections = new Gauge({
       name: `${PREFIX}connections`,
       help: 'Open connections.',
@@ -135,6 +148,14 @@ class PromMetrics implements Metrics {
 
   bytes(direction: 'in' | 'out', transport: string, count: number): void {
     this.#bytes.inc({ direction, transport }, count);
+  }
+
+  heldWaiting(count: number): void {
+    this.#heldWaiting.set(count);
+  }
+
+  held(outcome: string): void {
+    this.#held.inc({ outcome });
   }
 
   push(outcome: string, ms: number): void {

@@ -183,7 +183,8 @@ export const BOUNDS = {
   waiverMs: 90 * 86_400_000,
   waiverMsMax: 2 * 366 * 86_400_000,
   waiverReasonBytesMax: 1 * KIB,
-  /** Of one ref of a held push, as `hold show` prints it: commits, paths, bytes of its patch. */
+  /** What `hold show` prints of a held push: refs; of each of them commits, paths, bytes of its patch. */
+  heldRefsShownMax: 50,
   heldCommitsShownMax: 100,
   heldPathsShownMax: 500,
   heldPatchBytesMax: 256 * KIB,

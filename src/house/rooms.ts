@@ -105,9 +105,11 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
   const commands = createCommands({
     ...spine,
     pushes: spine.receive,
+    holds: spine.receive.holds,
     policy: spine.governed,
     ...(siteRoom === undefined ? {} : { gitolite: siteCommandsOf(siteRoom), siteAccess: siteAccessOf(siteRoom) }),
     policyDesk: new PolicyDesk(spine.policy),
+    scan: spine.scan.desk,
     walk,
     journal: ground.journal,
     clock: systemClock,

@@ -27,8 +27,10 @@ import { createForwarding, type Forwarding } from '../upstream/forwarding.ts';
 import { ensureAdminRepository, headBranch } from './admin-repository.ts';
 import { ensureAdministrator } from './first-start.ts';
 import type { Ground } from './ground.ts';
-import { composeCatalogue, followUpAdmin, isAdminPending } from './site-joints.ts';
+import { heldStanding, holdLimitsOf } from './hold-room.ts';
+import { composeCatalogue, composeDirectory, followUpAdmin, isAdminPending } from './site-joints.ts';
 import { openSiteRoom, siteSteps, type SiteRoom } from './site-room.ts';
+import { openScanRoom, type ScanRoom } from './scan-room.ts';
 import { openUpstreamRoom, type UpstreamRoom } from './upstream-room.ts';
 
 export interface Spine extends UpstreamRoom {
@@ -41,6 +43,7 @@ export interface Spine extends UpstreamRoom {
   /** `policy`, and the conf of the site for what lies there. */
   readonly governed: PolicyHolder | GovernedPolicy;
   readonly site: SiteRoom | undefined;
+  readonly scan: ScanRoom;
   readonly receive: Receive;
   readonly administrator: UserName;
   readonly isFirst: boolean;
@@ -73,7 +76,11 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   const { administrator, made } = await ensureAdministrator(directory, config);
   await catalogue.recover();
   await directory.recover();
-  const policy = new PolicyHolder({ store, processes, log, clock });
+  const scan = openScanRoom(
+    { ...ground, ...config, processes, refs, clock, isMirror: (id) => upstream.mirrors.isMirror(id) },
+    stack,
+  );
+  const policy = new PolicyHolder({ store, processes, log, clock, annexes: [scan.annex] });
   const governed = site === undefined ? policy : new GovernedPolicy(policy, site.site);
   const upstream = await openUpstreamRoom(
     {
@@ -91,6 +98,9 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   );
   const { mirrors } = upstream;
   const forwarding = createForwarding({ ...ground, processes, refs, clock, mirrors, catalogue });
+  const everything = site === undefined ? catalogue : composeCatalogue(catalogue, site.catalogue);
+  const everybody = site === undefined ? directory : composeDirectory(directory, site);
+  const holdGround = { ...upstream, directory: everybody, catalogue: everything, policy: governed };
   const receive: Receive = createReceive({
     processes,
     refs,
@@ -99,6 +109,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     passes: directory.passes.pushing,
     steps: [
       ...stepsOf(config, policy),
+      scan.step,
       createUpdateStep({ processes, findGround: houseGround(policy) }),
       ...(site === undefined ? [] : siteSteps(site, { processes, ...config.settings })),
       forwarding.step,
@@ -107,8 +118,11 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     log,
     metrics,
     clock,
-    catalogue: site === undefined ? catalogue : composeCatalogue(catalogue, site.catalogue),
+    catalogue: everything,
     limits: limitsOf(config),
+    ...(config.settings.holdPerUserMax === 0
+      ? {}
+      : { holding: { limits: holdLimitsOf(config), standing: heldStanding(holdGround) } }),
     ...(site === undefined ? {} : { configOf: receiveConfigOf(site) }),
     agent: AGENT,
     // A policy that was pushed and could not be applied then is in force as soon as it is.
@@ -131,6 +145,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   await policy.load(admin);
   return {
     ...upstream,
+    scan,
     processes,
     refs,
     catalogue,

@@ -6,7 +6,9 @@ import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import { applyHeld, type Approval, type ApplyParts } from './apply-held.ts';
 import { decidedWords } from './hold-push.ts';
-import { holdLabel, namesBehind, parseHoldLabel, type HeldPush, type HoldState } from './hold-record.ts';
+import { hasArea, heldObjects } from './holding-area.ts';
+import { holdLabel, isKept, namesBehind, parseHoldLabel, type HeldPush, type HoldState } from './hold-record.ts';
+import { viewRef, type RefView } from './hold-view.ts';
 import type { RepositorySource } from './recovery.ts';
 
 export interface Decider {
@@ -40,6 +42,21 @@ export class HoldDesk {
   /** Where it was pushed to; undefined: that is gone. */
   repositoryOf(held: HeldPush): Promise<Repository | undefined> {
     return this.#parts.catalogue.byId(held.repository.id);
+  }
+
+  /** What each ref would bring; empty where its objects are gone. @throws Fault `process`, `timeout`, `aborted`. */
+  async view(
+    held: HeldPush,
+    repository: Repository,
+    options: { readonly patch: boolean; readonly requestId: string; readonly signal: AbortSignal },
+  ): Promise<readonly RefView[]> {
+    const { requestId, signal, patch } = options;
+    if (!isKept(held) || (held.pack !== undefined && !(await hasArea(repository.path, held.id)))) return [];
+    const objects = held.pack === undefined ? {} : { objectDirectory: heldObjects(repository.path, held.id) };
+    const place = { processes: this.#parts.processes, gitDir: repository.path, ...objects, requestId, signal };
+    const views: RefView[] = [];
+    for (const ref of held.refs.slice(0, BOUNDS.heldRefsShownMax)) views.push(await viewRef(place, ref, { patch }));
+    return views;
   }
 
   /**
