@@ -152,6 +152,8 @@ describe('help', () => {
       'group list',
       'group show',
       'help',
+      'hold list',
+      'hold show',
       'info',
       'ls',
       'mirror check',
