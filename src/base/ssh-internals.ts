@@ -4,6 +4,8 @@
  * answer is the cautious one, and `test/transport/ssh-internals.test.ts` fails. Server (`transport/`) and client
  * (`upstream/wire/`) share it.
  */
+import type { ClientChannel } from 'ssh2';
+
 /**
  * A key exchange is under way: ssh2 would keep everything written meanwhile in an unbounded list, and a client
  * can start one and never finish it.
@@ -43,6 +45,53 @@ export function boundUnread(channel: object, bytes: number): void {
   const state = read(channel, '_readableState');
   if (isObject(state)) Reflect.set(state, 'highWaterMark', bytes);
 }
+
+/**
+ * Opens a session at a server and runs nothing in it yet: ssh2 opens, and starts the command, in two round trips each time.
+ * False: cannot be done, nothing was sent, `done` is not called.
+ */
+export function openSession(client: object, done: (error: Error | undefined, channel: ClientChannel) => void): boolean {
+  const protocol = read(client, '_protocol');
+  const channels = read(client, '_chanMgr');
+  const [add, session] = [read(channels, 'add'), read(protocol, 'session')];
+  if (typeof add !== 'function' || typeof session !== 'function') return false;
+  const opened = Object.assign((error: Error | undefined, channel: ClientChannel) => done(error, channel), {
+    type: 'session',
+  });
+  const id: unknown = Reflect.apply(add, channels, [opened]);
+  if (typeof id !== 'number' || id < 0) return false;
+  Reflect.apply(session, protocol, [id, SESSION_WINDOW_BYTES, SESSION_PACKET_BYTES]);
+  return true;
+}
+
+/** Runs a command in an open session; what is written to it may follow at once. False: cannot be done, nothing was sent. */
+export function startCommand(
+  client: object,
+  channel: object,
+  about: {
+    readonly command: string;
+    readonly environment: Readonly<Record<string, string>>;
+    /** The server refused to run it. */
+    readonly onRefused: () => void;
+  },
+): boolean {
+  const protocol = read(client, '_protocol');
+  const id = read(read(channel, 'outgoing'), 'id');
+  const answers = read(channel, '_callbacks');
+  const [env, exec] = [read(protocol, 'env'), read(protocol, 'exec')];
+  if (typeof env !== 'function' || typeof exec !== 'function' || typeof id !== 'number' || !Array.isArray(answers))
+    return false;
+  for (const [name, value] of Object.entries(about.environment)) Reflect.apply(env, protocol, [id, name, value, false]);
+  answers.push((failed: unknown) => {
+    if (failed !== undefined && failed !== false) about.onRefused();
+  });
+  Reflect.apply(exec, protocol, [id, about.command, true]);
+  return true;
+}
+
+/** ssh2's own, which its windows count from. */
+const SESSION_WINDOW_BYTES = 2 * 1024 * 1024;
+const SESSION_PACKET_BYTES = 32 * 1024;
 
 /**
  * Calls `onOver` once where more than `bytes` wait unread in a channel: ssh2 takes what a peer sends beyond the window that it

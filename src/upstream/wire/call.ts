@@ -57,6 +57,11 @@ export class Call implements Disposable {
     }
   }
 
+  /** As the clock's. */
+  after(ms: number, callback: () => void): () => void {
+    return this.#clock.after(ms, callback);
+  }
+
   /** The server took something: it may be silent while a long pack is on its way to it. */
   progressed(): void {
     this.#progressAt = this.#clock.monotonicMs();

@@ -87,9 +87,9 @@ class WireRemote implements Remote {
   }
 
   /**
-   * What a conversation comes to, and its session, still open. It is begun once more where what was kept failed: a connection
-   * that does not even bring a greeting, or what is remembered of a server that answers something else by now. Until then
-   * nothing was asked for that could change anything: a push is never begun again behind its greeting.
+   * What a conversation comes to, and its session, still open. It is begun once more where what was kept may be to blame: a
+   * connection that does not even bring a greeting, or what is remembered of a server that is another by now. A push sends
+   * nothing before its greeting, and remembers nothing: it is never begun again once something was sent that changes anything.
    */
   async #converse<T>(
     service: WireService,
@@ -98,14 +98,12 @@ class WireRemote implements Remote {
   ): Promise<readonly [T, Session]> {
     for (let attempt = 0; ; attempt += 1) {
       const session = await this.#link.open(service, call);
-      let isGreeted = false;
       try {
-        await session.greeting();
-        isGreeted = !session.isStateless || service === 'receive-pack';
         return [await talk(session), session];
       } catch (error) {
+        const isStale = session.mayBeStale && attempt === 0 && !call.isOver;
         await session.close(false);
-        if (isGreeted || !session.isKept || attempt > 0 || call.isOver) throw call.translate(error);
+        if (!isStale) throw call.translate(error);
       }
     }
   }

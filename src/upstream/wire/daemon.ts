@@ -5,6 +5,8 @@ import { writeAll } from '../../git/stream.ts';
 import type { Upstream } from '../upstream.ts';
 import { bracketed } from '../upstream-url.ts';
 import type { Call } from './call.ts';
+import type { WireLimits } from './limits.ts';
+import { Memory } from './memory.ts';
 import type { Link, Session, WireService } from './session.ts';
 import { openSocket } from './socket.ts';
 import { StreamSession } from './stream-session.ts';
@@ -16,13 +18,16 @@ export interface DaemonParts {
   readonly upstream: Upstream;
   readonly words: Words;
   readonly clock: Clock;
+  readonly limits: WireLimits;
 }
 
 export class DaemonLink implements Link {
   readonly #parts: DaemonParts;
+  readonly #memory: Memory;
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
+    this.#memory = new Memory(parts.clock, parts.limits.capabilitiesMs);
   }
 
   async open(service: WireService, call: Call): Promise<Session> {
@@ -46,6 +51,7 @@ export class DaemonLink implements Link {
           },
         },
         call,
+        service === 'upload-pack' ? this.#memory : undefined,
       );
     } catch (error) {
       throw call.translate(error);

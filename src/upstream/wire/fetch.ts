@@ -29,24 +29,29 @@ export async function fetchPack(
   call: Call,
   asked: FetchAsked,
 ): Promise<AsyncGenerator<Buffer, void, undefined>> {
+  const { expected } = session;
+  // As with refs: asked before the greeting is heard, the pack is a round trip nearer.
+  const early = expected && (await askV2(session, call, { greeting: expected, ...asked }));
   const greeting = await session.greeting();
-  return greeting.kind === 'v2'
-    ? fetchV2(session, call, { greeting, ...asked })
-    : fetchV0(session, call, { greeting, ...asked });
+  if (greeting.kind === 'v0') {
+    if (early !== undefined) throw call.words.broke('it speaks another version than before');
+    return fetchV0(session, call, { greeting, ...asked });
+  }
+  const incoming = early ?? (await askV2(session, call, { greeting, ...asked }));
+  await skipToPack(incoming, call);
+  return begun(unbanded({ incoming, call }));
 }
 
-async function fetchV2(
+function askV2(
   session: Session,
   call: Call,
   { greeting, wants, haves }: FetchAsked & { readonly greeting: GreetingV2 },
-): Promise<AsyncGenerator<Buffer, void, undefined>> {
+): Promise<Incoming> {
   const head = [...v2Command('fetch', greeting, call), encodePkt('thin-pack\n'), encodePkt('ofs-delta\n')];
-  const incoming = await session.request(
+  return session.request(
     lines([head, wantLines(wants), haveLines(haves), [encodePkt('done\n'), FLUSH]]),
     call.limits.workMs,
   );
-  await skipToPack(incoming, call);
-  return begun(unbanded({ incoming, call }));
 }
 
 /** Behind `done` the pack comes at once; sections before it are named and end with a delim. */

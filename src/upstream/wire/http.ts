@@ -10,6 +10,7 @@ import { readGreeting, type Greeting, type GreetingV2 } from './greeting.ts';
 import { HttpClient, type Answer } from './http-client.ts';
 import { Incoming } from './incoming.ts';
 import type { WireLimits } from './limits.ts';
+import { Memory } from './memory.ts';
 import type { Body, Link, Session, WireService } from './session.ts';
 import type { Words } from './words.ts';
 
@@ -21,49 +22,23 @@ export interface HttpParts {
   readonly limits: WireLimits;
 }
 
-/** What stays true from one conversation to the next. */
-interface Remembered {
-  readonly greeting: GreetingV2;
-  /** Of the monotonic clock. */
-  readonly until: number;
-}
-
 export class HttpLink implements Link {
-  readonly #parts: HttpParts;
   readonly #client: HttpClient;
-  #remembered: Remembered | undefined;
+  readonly #memory: Memory;
 
   constructor(parts: HttpParts) {
-    this.#parts = parts;
     this.#client = new HttpClient(parts);
+    this.#memory = new Memory(parts.clock, parts.limits.capabilitiesMs);
   }
 
   open(service: WireService, call: Call): Promise<Session> {
-    const isFetch = service === 'upload-pack';
-    const remembered = isFetch ? this.#stillTrue() : undefined;
-    const session = new HttpSession({ client: this.#client, service, call, remembered });
-    session.onEnd = (isWell) => {
-      if (!isWell) this.#remembered = undefined;
-    };
-    session.onGreeting = (greeting) => {
-      if (!isFetch || greeting.kind !== 'v2') return;
-      const until = this.#parts.clock.monotonicMs() + this.#parts.limits.capabilitiesMs;
-      this.#remembered = { greeting, until };
-    };
-    return Promise.resolve(session);
+    const memory = service === 'upload-pack' ? this.#memory : undefined;
+    return Promise.resolve(new HttpSession({ client: this.#client, service, call, memory }));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     this.#client.close();
     return Promise.resolve();
-  }
-
-  #stillTrue(): GreetingV2 | undefined {
-    const remembered = this.#remembered;
-    if (remembered === undefined) return undefined;
-    if (this.#parts.clock.monotonicMs() < remembered.until) return remembered.greeting;
-    this.#remembered = undefined;
-    return undefined;
   }
 }
 
@@ -71,22 +46,28 @@ interface SessionParts {
   readonly client: HttpClient;
   readonly service: WireService;
   readonly call: Call;
-  readonly remembered: GreetingV2 | undefined;
+  /** Undefined for a push. */
+  readonly memory: Memory | undefined;
 }
 
 class HttpSession implements Session {
   readonly isStateless = true;
   readonly isKept: boolean;
-  onEnd: (isWell: boolean) => void = () => {};
-  onGreeting: (greeting: Greeting) => void = () => {};
+  readonly expected: GreetingV2 | undefined;
   readonly #parts: SessionParts;
   readonly #answers: Answer[] = [];
   #greeting: Promise<Greeting> | undefined;
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
-    this.isKept = parts.remembered !== undefined;
-    if (parts.remembered !== undefined) this.#greeting = Promise.resolve(parts.remembered);
+    this.expected = parts.memory?.recall();
+    this.isKept = this.expected !== undefined;
+    if (this.expected !== undefined) this.#greeting = Promise.resolve(this.expected);
+  }
+
+  /** Each request is made anew by itself; only what is remembered of the server can be old. */
+  get mayBeStale(): boolean {
+    return this.isKept;
   }
 
   greeting(): Promise<Greeting> {
@@ -106,7 +87,7 @@ class HttpSession implements Session {
   close(isWell: boolean): Promise<void> {
     // What was read to its end has given its connection back already.
     for (const answer of this.#answers) answer.body.destroy();
-    this.onEnd(isWell);
+    if (!isWell) this.#parts.memory?.forget();
     return Promise.resolve();
   }
 
@@ -118,7 +99,7 @@ class HttpSession implements Session {
     const greeting = await readGreeting(incoming, call);
     // Read to its end, the connection can be used again.
     await incoming.drain(FLUSH.length * 16);
-    this.onGreeting(greeting);
+    this.#parts.memory?.learn(greeting);
     return greeting;
   }
 }

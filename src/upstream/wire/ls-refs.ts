@@ -14,9 +14,12 @@ const SYMREF = 'symref-target:';
 
 /** Refs that start with one of `prefixes` (none: all), and HEAD. @throws Fault as `Remote` says. */
 export async function listRefs(session: Session, call: Call, prefixes: readonly string[]): Promise<RemoteRefs> {
+  const { expected } = session;
+  // Asked before the greeting is heard, the refs are a round trip nearer. A v0 server would only stumble over it.
+  const early = expected && (await session.request([lsRefsRequest(expected, prefixes, call)]));
   const greeting = await session.greeting();
   if (greeting.kind === 'v2') {
-    const incoming = await session.request([lsRefsRequest(greeting, prefixes, call)]);
+    const incoming = early ?? (await session.request([lsRefsRequest(greeting, prefixes, call)]));
     return readRefs({ incoming, call, greeting, prefixes });
   }
   const refs = new Map([...greeting.refs].filter(([name]) => isAsked(name, prefixes)));

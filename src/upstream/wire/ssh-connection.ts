@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import ssh2, { type Client, type ClientChannel, type ServerHostKeyAlgorithm } from 'ssh2';
 import type { Clock } from '../../base/clock.ts';
 import { Fault } from '../../base/fault.ts';
+import { openSession, startCommand } from '../../base/ssh-internals.ts';
 import { AGENT } from '../../base/version.ts';
 import { fingerprintOf } from '../../identity/public-key.ts';
 import type { Upstream, UpstreamCredential } from '../upstream.ts';
@@ -48,6 +49,7 @@ interface LoggedIn {
   readonly socket: Socket;
   readonly gone: AbortController;
   readonly stderrBytesMax: number;
+  readonly words: Words;
 }
 
 /** Connects and logs in, within `connectMs`. @throws Fault `upstream`, `timeout`, `usage` where the credential is no key. */
@@ -76,12 +78,16 @@ export class SshConnection {
   readonly #socket: Socket;
   readonly #gone: AbortController;
   readonly #stderrBytesMax: number;
+  readonly #words: Words;
+  /** Open, with nothing running in it. */
+  #spare: ClientChannel | undefined;
 
-  constructor({ client, socket, gone, stderrBytesMax }: LoggedIn) {
+  constructor({ client, socket, gone, stderrBytesMax, words }: LoggedIn) {
     this.#client = client;
     this.#socket = socket;
     this.#gone = gone;
     this.#stderrBytesMax = stderrBytesMax;
+    this.#words = words;
   }
 
   get isGone(): boolean {
@@ -93,30 +99,62 @@ export class SshConnection {
     return this.#gone.signal;
   }
 
-  /** Starts `command`. @throws Error of ssh2 where the server opens no channel; Fault where the connection breaks. */
+  /**
+   * Starts `command` in the session that stands ready, or in a new one; whether the server runs it shows in what it answers.
+   * @throws Error of ssh2 where the server opens no session; Fault where the connection breaks.
+   */
   async exec(command: string, environment: Readonly<Record<string, string>>): Promise<CommandChannel> {
-    const channel = await new Promise<ClientChannel>((resolve, reject) => {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    const session = spare ?? (await this.#opened());
+    const channel = openCommand({
+      client: this.#client,
+      socket: this.#socket,
+      channel: session,
+      gone: this.gone,
+      stderrBytesMax: this.#stderrBytesMax,
+    });
+    const onRefused = (): void => {
+      channel.cut(
+        this.#words.fault('upstream runs no git', `the upstream ${this.#words.label} does not let git be run`),
+      );
+    };
+    if (!startCommand(this.#client, session, { command, environment, onRefused })) {
+      throw new Fault('internal', 'ssh2 has changed inside');
+    }
+    void this.#prepare();
+    return channel;
+  }
+
+  /** The next command finds a session open: it costs the one round trip of its answer. No process runs for it upstream. */
+  async #prepare(): Promise<void> {
+    if (this.#spare !== undefined || this.isGone) return;
+    try {
+      const channel = await this.#opened();
+      channel.on('error', () => {});
+      channel.once('close', () => {
+        if (this.#spare === channel) this.#spare = undefined;
+      });
+      if (this.#spare === undefined) this.#spare = channel;
+      else channel.close();
+    } catch {
+      // It takes no more of them for now: then the next command opens its own.
+    }
+  }
+
+  #opened(): Promise<ClientChannel> {
+    return new Promise((resolve, reject) => {
       const onGone = (): void => {
         reject(new Fault('aborted', 'ssh connection to upstream is gone'));
       };
+      if (this.isGone) onGone();
       this.gone.addEventListener('abort', onGone, { once: true });
-      const done = (error: Error | undefined, opened: ClientChannel): void => {
+      const done = (error: Error | undefined, channel: ClientChannel): void => {
         this.gone.removeEventListener('abort', onGone);
         if (error) reject(error);
-        else resolve(opened);
+        else resolve(channel);
       };
-      try {
-        this.#client.exec(command, { env: { ...environment } }, done);
-      } catch (error) {
-        reject(error instanceof Error ? error : new Fault('aborted', 'ssh connection to upstream is gone'));
-      }
-    });
-    return openCommand({
-      client: this.#client,
-      socket: this.#socket,
-      channel,
-      gone: this.gone,
-      stderrBytesMax: this.#stderrBytesMax,
+      if (!this.isGone && !openSession(this.#client, done)) reject(new Fault('internal', 'ssh2 has changed inside'));
     });
   }
 
@@ -168,7 +206,7 @@ function login({ parts, socket, privateKey, signal }: LoginParts): Promise<SshCo
     });
     client.on('ready', () => {
       signal.removeEventListener('abort', onOverdue);
-      resolve(new SshConnection({ client, socket, gone, stderrBytesMax: limits.stderrBytesMax }));
+      resolve(new SshConnection({ client, socket, gone, stderrBytesMax: limits.stderrBytesMax, words }));
     });
     socket.on('data', () => {
       if (socket.writableLength > BACKLOG_BYTES_MAX) socket.destroy();

@@ -4,6 +4,7 @@
  */
 import { Fault } from '../../base/fault.ts';
 import type { Call } from './call.ts';
+import { Memory } from './memory.ts';
 import type { Link, Session, WireService } from './session.ts';
 import { unlessAborted } from './socket.ts';
 import type { CommandChannel } from './ssh-channel.ts';
@@ -32,10 +33,12 @@ export class SshLink implements Link {
   readonly #parts: SshConnectionParts;
   readonly #entries = new Set<Entry>();
   readonly #waiting = new Set<() => void>();
+  readonly #memory: Memory;
   #isClosed = false;
 
   constructor(parts: SshConnectionParts) {
     this.#parts = parts;
+    this.#memory = new Memory(parts.clock, parts.limits.capabilitiesMs);
   }
 
   async open(service: WireService, call: Call): Promise<Session> {
@@ -48,7 +51,8 @@ export class SshLink implements Link {
       try {
         const connection = await this.#connected(entry, call);
         const channel = await this.#exec({ connection, command, environment, call, isKept });
-        return new StreamSession(this.#carrier(entry, channel, isKept), call);
+        const memory = service === 'upload-pack' ? this.#memory : undefined;
+        return new StreamSession(this.#carrier(entry, channel, isKept), call, memory);
       } catch (error) {
         this.#release(entry, false);
         if (call.isOver) throw call.translate(error);

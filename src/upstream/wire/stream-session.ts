@@ -4,10 +4,14 @@ import { Fault } from '../../base/fault.ts';
 import { FLUSH } from '../../git/pkt-line.ts';
 import { writeAll } from '../../git/stream.ts';
 import type { Call } from './call.ts';
-import { readGreeting, type Greeting } from './greeting.ts';
+import { readGreeting, type Greeting, type GreetingV2 } from './greeting.ts';
 import { Incoming } from './incoming.ts';
+import type { Memory } from './memory.ts';
 import { NothingDone } from './nothing-done.ts';
 import type { Body, Session } from './session.ts';
+
+/** Less than `silenceMs`. */
+const KEPT_SILENCE_MS = 10_000;
 
 /** What carries a `StreamSession`. */
 export interface Carrier {
@@ -26,6 +30,8 @@ export interface Carrier {
 export class StreamSession implements Session {
   readonly isStateless = false;
   readonly isKept: boolean;
+  readonly expected: GreetingV2 | undefined;
+  readonly #memory: Memory | undefined;
   readonly #carrier: Carrier;
   readonly #call: Call;
   readonly #incoming: Incoming;
@@ -33,11 +39,15 @@ export class StreamSession implements Session {
   #greeting: Promise<Greeting> | undefined;
   #isV2 = false;
   #hasAsked = false;
+  #isGreeted = false;
 
-  constructor(carrier: Carrier, call: Call) {
+  /** @param memory of what the server can do; undefined for a push. */
+  constructor(carrier: Carrier, call: Call, memory: Memory | undefined) {
     this.#carrier = carrier;
     this.#call = call;
-    this.isKept = carrier.isKept;
+    this.#memory = memory;
+    this.expected = memory?.recall();
+    this.isKept = carrier.isKept || this.expected !== undefined;
     this.#incoming = new Incoming({ input: carrier.input, call, lastWords: () => carrier.lastWords() });
     this.#onAbort = () => {
       carrier.cut(new Fault('aborted', 'call to upstream is over'));
@@ -46,11 +56,12 @@ export class StreamSession implements Session {
   }
 
   greeting(): Promise<Greeting> {
-    this.#greeting ??= readGreeting(this.#incoming, this.#call).then((greeting) => {
-      this.#isV2 = greeting.kind === 'v2';
-      return greeting;
-    });
+    this.#greeting ??= this.#greet();
     return this.#greeting;
+  }
+
+  get mayBeStale(): boolean {
+    return this.isKept && (!this.#isGreeted || this.expected !== undefined);
   }
 
   request(body: Body): Promise<Incoming> {
@@ -65,11 +76,30 @@ export class StreamSession implements Session {
   }
 
   async close(isWell: boolean): Promise<void> {
+    if (!isWell) this.#memory?.forget();
     this.#call.signal.removeEventListener('abort', this.#onAbort);
     const { output } = this.#carrier;
     // A server that waits for the next command, or for wants, goes at a flush (gitprotocol-v2, "Command Request"; gitprotocol-pack).
     if (isWell && (this.#isV2 || !this.#hasAsked) && output.writable) output.write(FLUSH);
     await this.#carrier.release(isWell);
+  }
+
+  async #greet(): Promise<Greeting> {
+    // A kept connection may be dead without anybody knowing: then a new one is better than a long wait.
+    const cancel = this.#carrier.isKept
+      ? this.#call.after(KEPT_SILENCE_MS, () => {
+          this.#carrier.cut(new Fault('aborted', 'kept connection is silent'));
+        })
+      : (): void => {};
+    try {
+      const greeting = await readGreeting(this.#incoming, this.#call);
+      this.#isGreeted = true;
+      this.#isV2 = greeting.kind === 'v2';
+      this.#memory?.learn(greeting);
+      return greeting;
+    } finally {
+      cancel();
+    }
   }
 
   async #write(body: Body): Promise<void> {
