@@ -12,9 +12,11 @@ import { ScanDesk } from '../receive/scan-desk.ts';
 import type { Step } from '../receive/step.ts';
 import { createSecretScanStep, SCAN_MODES, scanModeOf, type ScanMode } from '../receive/steps/secret-scan.ts';
 import type { RepositoryFacts } from '../repository/repository.ts';
-import { createScanner, type RuledScanner } from '../scan/create-scanner.ts';
-import { createRuleAnnex } from '../scan/rule-annex.ts';
+import { createScanner, type RuledScanner, type ScanLimits } from '../scan/create-scanner.ts';
+import { createRuleAnnex, type RulesInForce } from '../scan/rule-annex.ts';
 import { loadDefaultRules } from '../scan/rules-in-force.ts';
+import type { RuleSet } from '../scan/rule-set.ts';
+import type { Scanner } from '../scan/scanner.ts';
 import { Waivers } from '../scan/waivers.ts';
 import type { Store } from '../store/store.ts';
 
@@ -30,7 +32,7 @@ export interface ScanGround {
 }
 
 export interface ScanRoom {
-  readonly scanner: RuledScanner;
+  readonly scanner: Scanner;
   readonly waivers: Waivers;
   readonly desk: ScanDesk;
   /** For the policy: `secrets/*.toml`. */
@@ -40,47 +42,73 @@ export interface ScanRoom {
   readonly modeOf: (repository: RepositoryFacts) => ScanMode;
 }
 
-/** No thread is started before there is something to scan. @throws Fault where the rules that ship do not load. */
+/** Nothing is read and no thread started before there is something to scan. */
 export function openScanRoom(ground: ScanGround, stack: AsyncDisposableStack): ScanRoom {
   const { settings, store, processes, refs, journal, metrics, clock, isMirror } = ground;
-  const defaults = loadDefaultRules();
-  if (defaults.kind === 'refused') {
-    throw new Fault('internal', 'default rules do not load', { context: { reason: defaults.reason } });
-  }
-  let inForce = { rules: defaults.value, files: [] as readonly string[] };
-  let revision = 1;
-  const scanner = createScanner({
-    rules: defaults.value,
-    revision,
-    limits: { itemBytesMax: settings.scanItemBytesMax },
-  });
-  stack.defer(() => scanner.close());
+  const keeper = new ScannerKeeper({ itemBytesMax: settings.scanItemBytesMax });
+  stack.defer(() => keeper.close());
   const waivers = new Waivers({ store, clock });
   const house = SCAN_MODES.find((mode) => mode === settings.scanDefault) ?? 'on';
   const modeOf = (repository: RepositoryFacts): ScanMode => scanModeOf(repository, { isMirror, house });
-  const annex = createRuleAnnex({
-    defaults: defaults.value,
-    adopt(rules, files) {
-      if (files.length === 0 && inForce.files.length === 0) return; // the default rules stay as they are
-      inForce = { rules, files };
-      revision += 1;
-      scanner.use(rules, revision);
-    },
-  });
-  const parts = {
-    processes,
-    scanner,
-    waivers,
-    clock,
-    deadlineMs: settings.scanDeadline,
-    objectsMax: BOUNDS.scanObjectsMax,
-  };
+  const annex = createRuleAnnex({ defaults: () => keeper.defaults, adopt: (inForce) => keeper.use(inForce) });
+  const { scanDeadline: deadlineMs } = settings;
+  const parts = { processes, scanner: keeper, waivers, clock, deadlineMs, objectsMax: BOUNDS.scanObjectsMax };
   return {
-    scanner,
+    scanner: keeper,
     waivers,
     annex,
     modeOf,
-    desk: new ScanDesk({ ...parts, refs, inForce: () => inForce }),
+    desk: new ScanDesk({ ...parts, refs, inForce: () => keeper.inForce }),
     step: createSecretScanStep({ ...parts, modeOf, journal, metrics }),
   };
+}
+
+/** The scanner, made when it is first used, with the rules that are in force then. */
+class ScannerKeeper implements Scanner {
+  readonly #limits: Partial<ScanLimits>;
+  #defaults: RuleSet | undefined;
+  /** Undefined: the default rules. */
+  #site: RulesInForce | undefined;
+  #revision = 1;
+  #scanner: RuledScanner | undefined;
+
+  constructor(limits: Partial<ScanLimits>) {
+    this.#limits = limits;
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** @throws Fault `internal` where what ships does not load. */
+  get defaults(): RuleSet {
+    if (this.#defaults !== undefined) return this.#defaults;
+    const loaded = loadDefaultRules();
+    if (loaded.kind === 'refused') {
+      throw new Fault('internal', 'default rules do not load', { context: { reason: loaded.reason } });
+    }
+    this.#defaults = loaded.value;
+    return loaded.value;
+  }
+
+  get inForce(): RulesInForce {
+    return this.#site ?? { rules: this.defaults, files: [] };
+  }
+
+  use(inForce: RulesInForce | undefined): void {
+    if (inForce === undefined && this.#site === undefined) return;
+    this.#site = inForce;
+    this.#revision += 1;
+    this.#scanner?.use(this.inForce.rules, this.#revision);
+  }
+
+  scan(...[items, options]: Parameters<Scanner['scan']>): ReturnType<Scanner['scan']> {
+    const parts = { rules: this.inForce.rules, revision: this.#revision, limits: this.#limits };
+    this.#scanner ??= createScanner(parts);
+    return this.#scanner.scan(items, options);
+  }
+
+  async close(): Promise<void> {
+    await this.#scanner?.close();
+  }
 }

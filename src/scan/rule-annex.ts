@@ -4,10 +4,17 @@ import { fileProblem, type Problem } from '../access/problem.ts';
 import { combineRules, isSecretRulePath } from './rules-in-force.ts';
 import type { RuleSet } from './rule-set.ts';
 
+/** `files`: the site's own, in the order in which they were read. */
+export interface RulesInForce {
+  readonly rules: RuleSet;
+  readonly files: readonly string[];
+}
+
 export interface RuleAnnexParts {
-  readonly defaults: RuleSet;
-  /** `files`: the site's own, in the order in which they were read. */
-  readonly adopt: (rules: RuleSet, files: readonly string[]) => void;
+  /** Asked for where the site has rules of its own. */
+  readonly defaults: () => RuleSet;
+  /** Undefined: the default rules, as they are. */
+  readonly adopt: (inForce: RulesInForce | undefined) => void;
 }
 
 export function createRuleAnnex({ defaults, adopt }: RuleAnnexParts): PolicyAnnex {
@@ -15,11 +22,12 @@ export function createRuleAnnex({ defaults, adopt }: RuleAnnexParts): PolicyAnne
     name: 'rules of the secret scan',
     owns: isSecretRulePath,
     compile(sources) {
-      const combined = combineRules(defaults, sources);
-      if (combined.kind === 'refused') return { kind: 'wrong', problems: combined.reason.split('\n').map(problemOf) };
-      const { value } = combined;
       const files = [...sources.keys()].filter(isSecretRulePath).sort();
-      return { kind: 'ok', adopt: () => adopt(value, files), warnings: value.warnings.map(problemOf) };
+      if (files.length === 0) return { kind: 'ok', adopt: () => adopt(undefined), warnings: [] };
+      const combined = combineRules(defaults(), sources);
+      if (combined.kind === 'refused') return { kind: 'wrong', problems: combined.reason.split('\n').map(problemOf) };
+      const rules = combined.value;
+      return { kind: 'ok', adopt: () => adopt({ rules, files }), warnings: rules.warnings.map(problemOf) };
     },
   };
 }
