@@ -42,7 +42,7 @@ function viewJson({ commits, paths, patch, type, ...view }: RefView): Json {
 }
 
 /** Everything that comes from a client is made plain: a terminal obeys none of it. */
-export function heldText(held: HeldPush, views: readonly RefView[]): string {
+export function heldText(held: HeldPush, views: readonly RefView[], name: string): string {
   const { decision, options, origin } = held;
   const about = fields([
     ['id', holdLabel(held)],
@@ -50,7 +50,7 @@ export function heldText(held: HeldPush, views: readonly RefView[]): string {
     ...(decision === undefined
       ? []
       : ([['decided', `${decision.by}, ${shortTime(decision.at)}: ${decision.reason}`]] as const)),
-    ['repository', held.repository.name],
+    ['repository', name === held.repository.name ? name : `${name} (${held.repository.name} when it was pushed)`],
     [
       'pusher',
       `${principalLabel(held.principal)} (${held.credential}), over ${origin.transport} from ${origin.address}`,

@@ -129,7 +129,7 @@ async function show(call: Call): Promise<Answer> {
   const { held, repository, desk } = found;
   const patch = call.args.has('--diff');
   const views = await desk.view(held, repository, { patch, requestId: call.origin.id, signal: call.signal });
-  return done(heldJson(held, views), heldText(held, views));
+  return done(heldJson(held, views), heldText(held, views, repository.name));
 }
 
 async function approve(call: Call): Promise<Answer> {

@@ -1,6 +1,7 @@
 /** What a held push would bring, for whoever has to decide: commits, changed paths, a patch; each bounded. */
 import type { Readable } from 'node:stream';
 import { BOUNDS } from '../base/bounds.ts';
+import { Fault } from '../base/fault.ts';
 import { changedPaths, factsOf, specOf, type ChangedPath, type ObjectPlace } from '../git/objects.ts';
 import { isZeroOid, type Oid } from '../git/oid.ts';
 import { runGitOk } from '../git/run.ts';
@@ -95,7 +96,11 @@ async function patchOf(
   );
   git.stdin.on('error', () => {});
   git.stdin.end();
-  return readSome(git.stdout, BOUNDS.heldPatchBytesMax);
+  const some = await readSome(git.stdout, BOUNDS.heldPatchBytesMax);
+  if (some.isCut) return some;
+  const { code, stderr } = await git.exit;
+  if (code !== 0) throw new Fault('process', 'git failed', { context: { subcommand: 'diff-tree', code, stderr } });
+  return some;
 }
 
 /** The start of a stream; what is behind it is not waited for. */
