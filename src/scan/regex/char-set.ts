@@ -77,6 +77,15 @@ export function sizeOf(set: CharSet): number {
 
 /** The set and all that differs from one of its members only in case (Unicode simple folding, as RE2 does). */
 export function fold(set: CharSet): CharSet {
+  if ((set.at(-1) ?? 0) <= 0x7f) return foldAscii(set);
+  const added = foldOrbits().flatMap((orbit) =>
+    orbit.some((codePoint) => contains(set, codePoint)) ? orbit.flatMap((one) => [one, one]) : [],
+  );
+  // Last, since an orbit may bring a letter: the Kelvin sign brings k, and k brings K.
+  return foldAscii(normalize([...set, ...added]));
+}
+
+function foldAscii(set: CharSet): CharSet {
   const added: number[] = [];
   for (let upper = 0x41; upper <= 0x5a; upper += 1) {
     const lower = upper + 32;
@@ -85,11 +94,6 @@ export function fold(set: CharSet): CharSet {
     // The Kelvin sign and the long s.
     if (upper === 0x4b) added.push(0x21_2a, 0x21_2a);
     if (upper === 0x53) added.push(0x1_7f, 0x1_7f);
-  }
-  if ((set.at(-1) ?? 0) > 0x7f) {
-    for (const orbit of foldOrbits()) {
-      if (orbit.some((codePoint) => contains(set, codePoint))) added.push(...orbit.flatMap((one) => [one, one]));
-    }
   }
   return added.length === 0 ? set : normalize([...set, ...added]);
 }

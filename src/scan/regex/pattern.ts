@@ -43,19 +43,24 @@ export function isNullable(pattern: Pattern): boolean {
   }
 }
 
-export function hasGroup(pattern: Pattern): boolean {
+/** How many groups it has. */
+export function groupsOf(pattern: Pattern): number {
   switch (pattern.kind) {
     case 'set':
     case 'assertion':
-      return false;
+      return 0;
     case 'sequence':
     case 'choice':
-      return pattern.parts.some(hasGroup);
+      return pattern.parts.map(groupsOf).reduce((one, other) => one + other, 0);
     case 'repeat':
-      return hasGroup(pattern.body);
+      return groupsOf(pattern.body);
     case 'group':
-      return true;
+      return 1 + groupsOf(pattern.body);
     default:
       return pattern satisfies never;
   }
+}
+
+export function hasGroup(pattern: Pattern): boolean {
+  return groupsOf(pattern) > 0;
 }

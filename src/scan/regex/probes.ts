@@ -5,7 +5,7 @@
 import { sizeOf, type CharSet } from './char-set.ts';
 import { emit } from './emit.ts';
 import { addReach, NO_REACH, reachOf, type Reach } from './reach.ts';
-import { EMPTY, type Pattern } from './pattern.ts';
+import { hasGroup, type Pattern } from './pattern.ts';
 
 export interface Probe {
   readonly literals: readonly string[];
@@ -15,6 +15,8 @@ export interface Probe {
   readonly after: Reach;
   /** The pattern from the literal's start on: where it does not match there, nothing is found around this literal. */
   readonly tail: Pattern | undefined;
+  /** The tail has all groups of the pattern, under their own numbers: what they catch in it they catch in the whole. */
+  readonly grouped: boolean;
 }
 
 /** A literal longer than this is looked up by its beginning. */
@@ -37,10 +39,9 @@ function best(atoms: readonly Pattern[]): readonly Probe[] | undefined {
   return found;
 }
 
-/** Groups and sequences opened, so that what stands side by side is side by side. */
+/** Sequences opened, so that what stands side by side is side by side. */
 function flatten(pattern: Pattern): readonly Pattern[] {
-  if (pattern.kind === 'sequence') return pattern.parts.flatMap(flatten);
-  return pattern.kind === 'group' ? flatten(pattern.body) : [pattern];
+  return pattern.kind === 'sequence' ? pattern.parts.flatMap(flatten) : [pattern];
 }
 
 /** Candidates from neighbours that have few spellings: `ghp_`, `(?:sk|rk)_live_`. */
@@ -68,19 +69,26 @@ function runs(atoms: readonly Pattern[]): readonly (readonly Probe[])[] {
 }
 
 function place(atoms: readonly Pattern[], at: { readonly start: number; readonly literals: readonly string[] }): Probe {
-  const tail: Pattern = { kind: 'sequence', parts: atoms.slice(at.start).map(withoutGroups) };
+  const tail: Pattern = { kind: 'sequence', parts: atoms.slice(at.start) };
   return {
     literals: at.literals,
     before: reachAll(atoms.slice(0, at.start)),
     after: reachOf(tail),
     tail: emit(tail).fidelity === 'different' ? undefined : tail,
+    grouped: !atoms.slice(0, at.start).some(hasGroup) && emit(tail).fidelity === 'same',
   };
 }
 
-/** Candidates from inside of choices and repetitions. */
+function inside(atom: Pattern): readonly Probe[] | undefined {
+  if (atom.kind === 'group') return best(flatten(atom.body));
+  if (atom.kind === 'choice') return ofChoice(atom.parts);
+  return atom.kind === 'repeat' ? ofRepeat(atom) : undefined;
+}
+
+/** Candidates from inside of groups, choices and repetitions. */
 function nested(atoms: readonly Pattern[]): readonly (readonly Probe[])[] {
   return atoms.flatMap((atom, index) => {
-    const inner = atom.kind === 'choice' ? ofChoice(atom.parts) : atom.kind === 'repeat' ? ofRepeat(atom) : undefined;
+    const inner = inside(atom);
     if (inner === undefined) return [];
     const before = reachAll(atoms.slice(0, index));
     const rest = atoms.slice(index + 1);
@@ -91,6 +99,7 @@ function nested(atoms: readonly Pattern[]): readonly (readonly Probe[])[] {
         before: addReach(before, probe.before),
         after: addReach(probe.after, after),
         tail: extend(probe.tail, rest),
+        grouped: false,
       })),
     ];
   });
@@ -110,12 +119,13 @@ function ofRepeat(repeat: Extract<Pattern, { kind: 'repeat' }>): readonly Probe[
     before: whole,
     after: whole,
     tail: undefined,
+    grouped: false,
   }));
 }
 
 function extend(tail: Pattern | undefined, rest: readonly Pattern[]): Pattern | undefined {
   if (tail === undefined) return undefined;
-  const extended: Pattern = { kind: 'sequence', parts: [tail, ...rest.map(withoutGroups)] };
+  const extended: Pattern = { kind: 'sequence', parts: [tail, ...rest] };
   return emit(extended).fidelity === 'different' ? undefined : extended;
 }
 
@@ -186,21 +196,4 @@ function product(one: readonly string[], other: readonly string[]): readonly str
 
 function reachAll(atoms: readonly Pattern[]): Reach {
   return atoms.map(reachOf).reduce(addReach, NO_REACH);
-}
-
-function withoutGroups(pattern: Pattern): Pattern {
-  switch (pattern.kind) {
-    case 'set':
-    case 'assertion':
-      return pattern;
-    case 'sequence':
-    case 'choice':
-      return { kind: pattern.kind, parts: pattern.parts.map(withoutGroups) };
-    case 'group':
-      return withoutGroups(pattern.body);
-    case 'repeat':
-      return { ...pattern, body: withoutGroups(pattern.body) };
-    default:
-      return (pattern satisfies never) ?? EMPTY;
-  }
 }

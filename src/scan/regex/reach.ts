@@ -7,16 +7,18 @@ import type { Pattern } from './pattern.ts';
 
 export interface Reach {
   readonly bytes: number;
+  /** The same in characters: bytes where all is ASCII. */
+  readonly chars: number;
   /** 256 flags; undefined: nothing repeats without bound. */
   readonly loops: Uint8Array | undefined;
 }
 
-export const NO_REACH: Reach = { bytes: 0, loops: undefined };
+export const NO_REACH: Reach = { bytes: 0, chars: 0, loops: undefined };
 
 export function reachOf(pattern: Pattern): Reach {
   switch (pattern.kind) {
     case 'set':
-      return { bytes: widthOf(pattern.set), loops: undefined };
+      return { bytes: widthOf(pattern.set), chars: 1, loops: undefined };
     case 'assertion':
       return NO_REACH;
     case 'sequence':
@@ -26,9 +28,10 @@ export function reachOf(pattern: Pattern): Reach {
     case 'group':
       return reachOf(pattern.body);
     case 'repeat': {
-      if (pattern.max === Infinity) return { bytes: 0, loops: bytesOf(pattern.body) };
+      if (pattern.max === Infinity) return { ...NO_REACH, loops: bytesOf(pattern.body) };
       const body = reachOf(pattern.body);
-      return { bytes: body.bytes * pattern.max, loops: pattern.max === 0 ? undefined : body.loops };
+      const loops = pattern.max === 0 ? undefined : body.loops;
+      return { bytes: body.bytes * pattern.max, chars: body.chars * pattern.max, loops };
     }
     default:
       return pattern satisfies never;
@@ -37,12 +40,20 @@ export function reachOf(pattern: Pattern): Reach {
 
 /** One behind the other. */
 export function addReach(one: Reach, other: Reach): Reach {
-  return { bytes: one.bytes + other.bytes, loops: union(one.loops, other.loops) };
+  return {
+    bytes: one.bytes + other.bytes,
+    chars: one.chars + other.chars,
+    loops: union(one.loops, other.loops),
+  };
 }
 
 /** One or the other. */
 export function widerReach(one: Reach, other: Reach): Reach {
-  return { bytes: Math.max(one.bytes, other.bytes), loops: union(one.loops, other.loops) };
+  return {
+    bytes: Math.max(one.bytes, other.bytes),
+    chars: Math.max(one.chars, other.chars),
+    loops: union(one.loops, other.loops),
+  };
 }
 
 /** Every byte that it can take; beyond ASCII all or none. */
