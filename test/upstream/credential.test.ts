@@ -69,7 +69,7 @@ test('each way to an upstream takes the credential that it knows', () => {
 
 test('a client certificate without its key, or that cannot be read, is refused', () => {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
   const certificate = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
   for (const text of [key, certificate, `${certificate}${key}`, `${certificate}${key}${key}`]) {
     const refused = parse('certificate', text, 'https');

@@ -18,7 +18,7 @@ interface Place {
   readonly data: string;
   readonly store: Store;
   readonly keyPath: string;
-  open(more?: Partial<VaultParts>): Promise<Vault>;
+  readonly open: (more?: Partial<VaultParts>) => Promise<Vault>;
 }
 
 async function place(t: Scope): Promise<Place> {
@@ -43,7 +43,7 @@ async function tamper(store: Store, id: string, change: (value: Record<string, J
 }
 
 function flipped(text: Json | undefined): string {
-  const bytes = Buffer.from(String(text), 'base64');
+  const bytes = Buffer.from(typeof text === 'string' ? text : '', 'base64');
   bytes[0] = (bytes[0] ?? 0) ^ 1;
   return bytes.toString('base64');
 }
