@@ -5,7 +5,16 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, chmodSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  appendFileSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -22,15 +31,12 @@ const FCGIWRAP = '/usr/sbin/fcgiwrap';
 export class UpstreamRepositories {
   readonly root: string;
   readonly env: NodeJS.ProcessEnv;
-  readonly #work: string;
-  #works = 0;
+  #commits = 0;
 
   constructor(scope: Scope) {
     const directory = workspace(scope, 'gatehouse-upstream-');
     this.root = join(directory, 'srv');
-    this.#work = join(directory, 'work');
     mkdirSync(this.root);
-    mkdirSync(this.#work);
     this.env = cleanEnvironment(directory);
   }
 
@@ -44,8 +50,7 @@ export class UpstreamRepositories {
     mkdirSync(dirname(path), { recursive: true });
     const format = options.objectFormat ?? 'sha1';
     await this.git(['init', '-q', '--bare', '-b', 'main', `--object-format=${format}`, path]);
-    await this.git(['-C', path, 'config', 'http.receivepack', 'true']);
-    await this.git(['-C', path, 'config', 'receive.advertisePushOptions', 'true']);
+    appendFileSync(join(path, 'config'), '[http]\n\treceivepack = true\n[receive]\n\tadvertisePushOptions = true\n');
     return path;
   }
 
@@ -65,24 +70,26 @@ export class UpstreamRepositories {
 
   /** A commit on `refname` with `files`, made without a work tree on top of what is there; its oid. */
   async commit(name: string, refname: string, files: Readonly<Record<string, string>>): Promise<string> {
-    const path = this.path(name);
     const parent = await this.ref(name, refname);
-    this.#works += 1;
-    const index = join(this.#work, `index-${this.#works}`);
-    const env = { ...this.env, GIT_DIR: path, GIT_INDEX_FILE: index };
-    const git = (args: readonly string[], stdin?: string): Promise<string> =>
-      expectRun('git', args, { env, ...(stdin === undefined ? {} : { stdin }) });
-    if (parent !== undefined) await git(['read-tree', parent]);
-    for (const [file, text] of Object.entries(files)) {
-      const blob = await git(['hash-object', '-w', '--stdin'], text);
-      await git(['update-index', '--add', '--cacheinfo', `100644,${blob},${file}`]);
-    }
-    const tree = await git(['write-tree']);
-    const parents = parent === undefined ? [] : ['-p', parent];
-    const oid = await git(['commit-tree', tree, ...parents, '-m', `change ${this.#works}`]);
-    await git(['update-ref', refname, oid]);
+    this.#commits += 1;
+    const lines = [
+      `commit ${refname}`,
+      'committer Test Committer <committer@example.org> now',
+      data(`change ${this.#commits}`),
+      ...(parent === undefined ? [] : [`from ${parent}`]),
+      ...Object.entries(files).map(([file, text]) => `M 100644 inline ${file}\n${data(text)}`),
+      '',
+    ];
+    await this.git(['-C', this.path(name), 'fast-import', '--quiet', '--date-format=now'], { stdin: lines.join('\n') });
+    const oid = await this.ref(name, refname);
+    assert.ok(oid !== undefined, `${refname} was made`);
     return oid;
   }
+}
+
+/** As git fast-import reads it. */
+function data(text: string): string {
+  return `data ${Buffer.byteLength(text)}\n${text}`;
 }
 
 export interface SshUpstream {
@@ -179,6 +186,8 @@ export interface HttpsUpstreamOptions {
   readonly asksCertificate?: boolean;
   /** The server's certificate ended before it was made. Default false. */
   readonly isExpired?: boolean;
+  /** Git's protocol version is handed on, so the server can answer v2. Default true. */
+  readonly takesProtocol?: boolean;
   /** Lines of the server block. */
   readonly lines?: readonly string[];
 }
@@ -301,7 +310,7 @@ function nginxConfig({ directory, port, socket, root, options }: NginxAbout): st
     CONTENT_LENGTH: '$content_length',
     REMOTE_USER: options.asksPassword === false ? 'anybody' : '$remote_user',
     REMOTE_ADDR: '$remote_addr',
-    HTTP_GIT_PROTOCOL: '$http_git_protocol',
+    ...(options.takesProtocol === false ? {} : { HTTP_GIT_PROTOCOL: '$http_git_protocol' }),
     HTTP_CONTENT_ENCODING: '$http_content_encoding',
   };
   return [

@@ -23,6 +23,7 @@ export class Call implements Disposable {
   readonly #asker: AbortSignal;
   readonly #end = new AbortController();
   readonly #cancelTotal: () => void;
+  readonly #deferred: (() => void)[] = [];
   /** Of the monotonic clock: when something last got through to the server. */
   #progressAt = 0;
 
@@ -86,8 +87,14 @@ export class Call implements Disposable {
     return error.code === 'aborted' ? this.words.brokeOff(lastWords, error) : error;
   }
 
+  /** Runs `work` when the call is over. */
+  defer(work: () => void): void {
+    this.#deferred.push(work);
+  }
+
   [Symbol.dispose](): void {
     this.#cancelTotal();
+    for (const work of this.#deferred.splice(0)) work();
     this.murmur.end();
     // Whatever still hangs on this call (a connection under way, a writer) lets go.
     if (!this.#end.signal.aborted) this.#end.abort();

@@ -8,6 +8,7 @@ import { HttpLink } from './http.ts';
 import { WIRE_LIMITS, type WireLimits } from './limits.ts';
 import { listRefs } from './ls-refs.ts';
 import { pushTo } from './push.ts';
+import { Places } from './places.ts';
 import type { PushAsked, Remote, RemoteCall, RemoteOptions, RemotePush, RemoteRefs } from './remote.ts';
 import type { Link, Session, WireService } from './session.ts';
 import { SshLink } from './ssh.ts';
@@ -29,11 +30,15 @@ class WireRemote implements Remote {
   readonly #limits: WireLimits;
   readonly #words: Words;
   readonly #link: Link;
+  readonly #places: Places;
 
   constructor({ upstream, credential }: RemoteOptions, clock: Clock, limits: WireLimits) {
     this.#clock = clock;
     this.#limits = limits;
     this.#words = new Words(upstream.url, limits.reasonBytesMax);
+    // git daemon cannot share a connection, and has a short queue for new ones.
+    const places = limits.connectionsMax * (upstream.url.scheme === 'git' ? 1 : limits.channelsMax);
+    this.#places = new Places(places, limits.waitingMax);
     const parts = { upstream, credential, words: this.#words, clock, limits };
     switch (upstream.url.scheme) {
       case 'ssh':
@@ -96,6 +101,7 @@ class WireRemote implements Remote {
     call: Call,
     talk: (session: Session) => Promise<T>,
   ): Promise<readonly [T, Session]> {
+    await this.#places.take(call);
     for (let attempt = 0; ; attempt += 1) {
       const session = await this.#link.open(service, call);
       try {

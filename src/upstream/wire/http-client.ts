@@ -19,7 +19,9 @@ import type { Body, WireService } from './session.ts';
 import { codeOf, connectionReason } from './socket.ts';
 
 export interface Answer {
+  /** Unpacked. */
   readonly body: Readable;
+  readonly response: IncomingMessage;
 }
 
 interface Asked {
@@ -96,12 +98,12 @@ export class HttpClient {
 
   async #exchange(exchange: Exchange): Promise<Answer> {
     const { call } = exchange;
-    const credential = await this.#credential();
     try {
+      const credential = await this.#credential();
       const response = await this.#respond(exchange, credential);
       response.on('error', () => {});
       await this.#check(response, exchange, credential);
-      return { body: unpacked(response) };
+      return { body: unpacked(response), response };
     } catch (error) {
       if (error instanceof NothingDone) throw error;
       if (call.isOver || error instanceof Fault) throw call.translate(error);
@@ -115,15 +117,14 @@ export class HttpClient {
     const { words, credential, upstream } = this.#parts;
     const shown = await credential();
     words.hide(shown);
+    const unfit = (publicMessage: string): NothingDone =>
+      new NothingDone(words.fault('credential does not fit', publicMessage));
     if (shown?.kind === 'key') {
       const publicMessage = `the upstream ${words.label} is reached over ${upstream.url.scheme}: a key is of no use there, it needs a token or a certificate`;
-      throw words.fault('credential does not fit', publicMessage);
+      throw unfit(publicMessage);
     }
     if (shown?.kind === 'certificate' && upstream.url.scheme !== 'https') {
-      throw words.fault(
-        'credential does not fit',
-        `the upstream ${words.label} is reached without TLS: it can be shown no certificate`,
-      );
+      throw unfit(`the upstream ${words.label} is reached without TLS: it can be shown no certificate`);
     }
     return shown;
   }
@@ -276,7 +277,6 @@ function unpacked(response: IncomingMessage): Readable {
     if (!response.complete) gunzip.destroy(new Fault('aborted', 'answer of upstream broke off'));
   });
   gunzip.on('error', () => {});
-  gunzip.once('close', () => response.destroy());
   return response.pipe(gunzip);
 }
 

@@ -49,7 +49,9 @@ export function statusFault({ status, response, page, call, credential }: Failed
   const said = page === '' ? '' : `: ${page}`;
   const answer = (text: string): Fault => words.fault('upstream refused', `the upstream ${words.label} ${text}${said}`);
   if (status >= 300 && status < 400) {
-    const to = words.reason(withoutQuery(response.headers.location ?? 'nowhere'));
+    const to = words.reason(
+      withoutQuery(response.headers.location ?? 'nowhere').replace(/\/(?:info\/refs|git-(?:upload|receive)-pack)$/, ''),
+    );
     return answer(
       `answers that it is elsewhere, at ${to}: no redirect is followed with a credential; declare that address instead`,
     );

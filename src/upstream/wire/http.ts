@@ -3,7 +3,6 @@
  * can do is remembered for a while, so that listing the refs of an unchanged upstream is one POST.
  */
 import type { Clock } from '../../base/clock.ts';
-import { FLUSH } from '../../git/pkt-line.ts';
 import type { Upstream, UpstreamCredential } from '../upstream.ts';
 import type { Call } from './call.ts';
 import { readGreeting, type Greeting, type GreetingV2 } from './greeting.ts';
@@ -42,6 +41,9 @@ export class HttpLink implements Link {
   }
 }
 
+const DRAIN_MS = 1_000;
+const DRAIN_BYTES = 1_024;
+
 interface SessionParts {
   readonly client: HttpClient;
   readonly service: WireService;
@@ -55,7 +57,7 @@ class HttpSession implements Session {
   readonly isKept: boolean;
   readonly expected: GreetingV2 | undefined;
   readonly #parts: SessionParts;
-  readonly #answers: Answer[] = [];
+  readonly #answers: { readonly answer: Answer; readonly incoming: Incoming }[] = [];
   #greeting: Promise<Greeting> | undefined;
 
   constructor(parts: SessionParts) {
@@ -80,25 +82,46 @@ class HttpSession implements Session {
     // Wants and haves are bounded: held, they have a length, and can be sent once more where a kept connection was gone.
     const held = service === 'upload-pack' && Symbol.iterator in body ? [...body] : body;
     const answer = await client.post({ service, call, body: held, answerMs: answerMs ?? call.limits.silenceMs });
-    this.#answers.push(answer);
-    return new Incoming({ input: answer.body, call });
+    const incoming = new Incoming({ input: answer.body, call });
+    this.#answers.push({ answer, incoming });
+    return incoming;
   }
 
-  close(isWell: boolean): Promise<void> {
-    // What was read to its end has given its connection back already.
-    for (const answer of this.#answers) answer.body.destroy();
+  async close(isWell: boolean): Promise<void> {
+    for (const { answer, incoming } of this.#answers.splice(0)) {
+      // Read to its very end, its connection can be used again; that may take no time worth waiting for.
+      if (isWell) await this.#drain(answer, incoming);
+      answer.body.destroy();
+      answer.response.destroy();
+    }
     if (!isWell) this.#parts.memory?.forget();
-    return Promise.resolve();
+  }
+
+  async #drain(answer: Answer, incoming: Incoming): Promise<void> {
+    const cancel = this.#parts.call.after(DRAIN_MS, () => {
+      answer.response.destroy();
+    });
+    try {
+      await incoming.drain(DRAIN_BYTES);
+    } catch {
+      // Then it is not used again.
+    } finally {
+      cancel();
+      answer.body.destroy();
+      answer.response.destroy();
+    }
   }
 
   async #ask(): Promise<Greeting> {
     const { client, service, call } = this.#parts;
     const answer = await client.greet({ service, call });
-    this.#answers.push(answer);
     const incoming = new Incoming({ input: answer.body, call });
+    const entry = { answer, incoming };
+    this.#answers.push(entry);
     const greeting = await readGreeting(incoming, call);
-    // Read to its end, the connection can be used again.
-    await incoming.drain(FLUSH.length * 16);
+    // So that what is asked next goes over the same connection.
+    await this.#drain(answer, incoming);
+    this.#answers.splice(this.#answers.indexOf(entry), 1);
     this.#parts.memory?.learn(greeting);
     return greeting;
   }
