@@ -121,6 +121,21 @@ export const BOUNDS = {
   /** An ended pass can be shown this long; so many are taken out when another is issued. */
   passKeepMs: 7 * 86_400_000,
   passesSweptMax: 100,
+  /** Rules about CI identities, and so key sets of issuers that are remembered. */
+  trustRulesMax: 200,
+  /** An identity token that is exchanged for a pass: its size, how long it may live, how far clocks may differ. */
+  idTokenBytesMax: 16 * KIB,
+  idTokenLifeMsMax: 24 * 3_600_000,
+  idTokenSkewMs: 30_000,
+  /** Form of an exchange. */
+  exchangeBytesMax: 32 * KIB,
+  /** A key set: its size, how long its answer may take, how long it is fresh, and good where no newer can be had. */
+  keySetBytesMax: 256 * KIB,
+  keySetFetchMs: 5_000,
+  keySetFreshMs: 10 * 60_000,
+  keySetStaleMs: 3_600_000,
+  /** At least between two fetches of one key set. */
+  keySetCooldownMs: 30_000,
   /** A stored key's or token's last use is at most this much behind: no durable write a request. */
   lastUseStepMs: 3_600_000,
   /** Users whose resolved groups are remembered. */
@@ -168,10 +183,12 @@ export const BOUNDS = {
   /** Who-reads-which-refs answers kept: askers of one policy, and refs of one asker. */
   readPredicatesMax: 256,
   readAnswersMax: 100_000,
-  /** Held pushes on record, decided ones included; refs of one, and reasons over all of them. */
+  /** Held pushes on record, decided ones included; refs of one, reasons over all of them; bytes of one reason and of all. */
   heldRecordsMax: 5_000,
   heldRefsMax: 1_000,
   heldReasonsMax: 2_000,
+  heldReasonBytesMax: 8 * KIB,
+  heldReasonsBytesMax: 1 * MIB,
   /** Between two looks for held pushes that expired, and how many one look ends. */
   heldSweepMs: 60_000,
   heldSweepMax: 200,

@@ -275,9 +275,11 @@ export class Holding {
   async #fullness({ repository, principal, refs }: HoldRequest, bytes: number): Promise<string | undefined> {
     const { limits } = this.#parts;
     if (refs.length > BOUNDS.heldRefsMax) return `a held push has at most ${BOUNDS.heldRefsMax} refs: push fewer`;
-    const reasons = refs.reduce((total, ref) => total + ref.reasons.length, 0);
-    if (reasons > BOUNDS.heldReasonsMax)
-      return `the push is held for more than ${BOUNDS.heldReasonsMax} reasons: push less`;
+    const reasons = refs.flatMap((ref) => ref.reasons);
+    const reasonBytes = reasons.reduce((total, { reason }) => total + Buffer.byteLength(reason), 0);
+    if (reasons.length > BOUNDS.heldReasonsMax || reasonBytes > BOUNDS.heldReasonsBytesMax) {
+      return 'there are more reasons to hold the push than somebody could read: push less';
+    }
     const index = await this.#summaries();
     const kept = [...index.values()].filter(isKept);
     const sum = (of: readonly Summary[]): number => of.reduce((total, held) => total + held.bytes, bytes);

@@ -23,12 +23,12 @@ export function encodeReport(unpack: string, fates: readonly RefFate[]): Buffer 
 }
 
 /** Text that can stand in one line of a terminal: no control character, no line end, not endless. */
-export function oneLine(text: string): string {
+export function oneLine(text: string, bytesMax = REASON_BYTES_MAX): string {
   const plain = text.replaceAll(/\s*\n\s*/g, '; ').replaceAll(CONTROL, '?');
-  if (Buffer.byteLength(plain) <= REASON_BYTES_MAX) return plain;
+  if (Buffer.byteLength(plain) <= bytesMax) return plain;
   // The cut may fall into a character: what is left of it is dropped.
   return `${Buffer.from(plain)
-    .subarray(0, REASON_BYTES_MAX)
+    .subarray(0, bytesMax)
     .toString('utf8')
     .replace(/\uFFFD+$/, '')}...`;
 }

@@ -1,5 +1,7 @@
 /** One ref update on its way through the pipeline, from the command to its fate. */
+import { createHash } from 'node:crypto';
 import type { NativeAnswer } from '../access/decision.ts';
+import { BOUNDS } from '../base/bounds.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Refname } from '../git/refname.ts';
 import { reasonKey, type HoldReason } from './hold-record.ts';
@@ -75,7 +77,7 @@ export class Update {
 
   /** It waits for somebody's word: not alive, and not refused either. An answered reason holds nothing. */
   hold({ reason, rule }: HoldReason): void {
-    const why = { reason: oneLine(reason), ...(rule === undefined ? {} : { rule }) };
+    const why = { reason: heldReason(reason), ...(rule === undefined ? {} : { rule }) };
     if (!this.#answered.has(reasonKey(why))) this.#holds.set(reasonKey(why), why);
   }
 
@@ -109,6 +111,13 @@ export class Update {
   get fate(): RefFate {
     return { name: this.name, reason: this.refusal?.report ?? this.refusal?.reason };
   }
+}
+
+/** Cut where it is too long, and then told apart from others that begin alike: an approval answers what it says. */
+function heldReason(reason: string): string {
+  if (Buffer.byteLength(reason) <= BOUNDS.heldReasonBytesMax) return oneLine(reason, BOUNDS.heldReasonBytesMax);
+  const mark = createHash('sha256').update(reason).digest('hex').slice(0, 16);
+  return `${oneLine(reason, BOUNDS.heldReasonBytesMax)} [${mark}]`;
 }
 
 /** What may be committed: updates that nobody has refused or holds, and whose kind is known. */

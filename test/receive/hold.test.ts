@@ -5,7 +5,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { Decision, Question } from '../../src/access/decision.ts';
-import { ok, refuse, type Parsed } from '../../src/base/fault.ts';
+import { Fault, ok, refuse, type Parsed } from '../../src/base/fault.ts';
 import { parseUserName, type Principal } from '../../src/identity/principal.ts';
 import type { HeldStanding } from '../../src/receive/apply-held.ts';
 import type { HoldDesk } from '../../src/receive/hold-desk.ts';
@@ -330,6 +330,42 @@ test('steps are asked about held updates, and once more when they are approved',
   await git(tree, 'push', site.gitUrl, 'main');
   verdict = 'refuse';
   assert.equal((await approved(site.desk, await only(site.desk))).state, 'refused');
+});
+
+test('reasons too long to keep are told apart by all of their words', async (t) => {
+  const now = { reason: `${'x'.repeat(20_000)} first` };
+  const site = await holdSite(t, { decide: () => held(now.reason) });
+  await pushed(site, ['main']);
+  now.reason = `${'x'.repeat(20_000)} second`;
+  assert.equal((await approved(site.desk, await only(site.desk))).state, 'waiting');
+});
+
+test('an approved push goes upstream before it counts here; what the upstream refuses is refused, and a fault leaves it waiting', async (t) => {
+  let answer: 'take' | 'refuse' | 'fault' = 'fault';
+  const forwarded: string[] = [];
+  const step: Step = {
+    name: 'forward',
+    check: async () => [],
+    async forward({ updates }) {
+      if (answer === 'fault') throw new Fault('upstream', 'no answer');
+      forwarded.push(...updates.map(({ refname, oldOid, newOid }) => `${refname} ${oldOid} ${newOid}`));
+      const verdicts = answer === 'take' ? [] : updates.map(({ refname }) => ({ refname, reason: 'upstream: no' }));
+      return { to: 'git.example', verdicts, [Symbol.asyncDispose]: async () => {} };
+    },
+  };
+  const site = await holdSite(t, { parts: { steps: [step] } });
+  const { tip } = await pushed(site, ['main']);
+  const push = await only(site.desk);
+  await assert.rejects(approve(site.desk, push), { code: 'upstream' });
+  assert.deepEqual([(await only(site.desk)).state, areas(site), await site.refs()], ['waiting', [push.id], '']);
+  answer = 'take';
+  assert.equal((await approved(site.desk, push)).state, 'approved');
+  assert.deepEqual(forwarded, [`refs/heads/main ${'0'.repeat(40)} ${tip}`]);
+  await pushed(site, ['main:held']);
+  answer = 'refuse';
+  const refused = await approved(site.desk, await only(site.desk));
+  assert.deepEqual([refused.state, refused.decision?.reason], ['refused', 'upstream: no']);
+  assert.equal(await site.refs(), `${tip} refs/heads/main`);
 });
 
 test('without a holding area a held update is refused with its reason', async (t) => {
