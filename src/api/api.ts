@@ -13,6 +13,7 @@ import { parseAuthorization } from '../request/authorization.ts';
 import type { RequestOrigin } from '../request/request.ts';
 import { Collected } from './collected.ts';
 import type { CommandDoor } from './commands.ts';
+import { registerExchange, type TokenExchange } from './token-exchange.ts';
 import { COMMAND_ROUTE, describeApi, WHOAMI_ROUTE } from './routes.ts';
 
 export interface ApiOptions {
@@ -22,6 +23,8 @@ export interface ApiOptions {
   /** The gate's version, for the description. */
   readonly version: string;
   readonly limits?: Partial<ApiLimits>;
+  /** Absent: identity tokens are not exchanged. */
+  readonly exchange?: TokenExchange;
   /** Told of each token that is none, for the journal. */
   readonly onTurnedAway?: (origin: Pick<RequestOrigin, 'id' | 'transport' | 'address'>, reason: string) => void;
 }
@@ -55,6 +58,8 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
     });
     // JSON only: text/plain is what a form of another site may send without asking.
     scope.removeContentTypeParser('text/plain');
+    const { exchange, ...rest } = options;
+    if (exchange !== undefined) await registerExchange(scope, { exchange, ...rest });
     scope.get('/api/openapi.json', async () => description);
     scope.get(WHOAMI_ROUTE.path, { schema: { response: { 200: WHOAMI_ROUTE.answer } } }, async (request, reply) => {
       const user = await authenticate(request, reply, options);

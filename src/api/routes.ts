@@ -10,6 +10,10 @@ export interface ApiRoute {
   /** Without a token the answer is 401. */
   readonly needsToken: boolean;
   readonly body?: JsonSchema;
+  /** Of the body; default: application/json. */
+  readonly bodyType?: string;
+  /** Of every answer that is not the wanted one; default: `ERROR_SCHEMA`. */
+  readonly failure?: JsonSchema;
   readonly answer: JsonSchema;
 }
 
@@ -95,6 +99,45 @@ export const WHOAMI_ROUTE: ApiRoute = {
   },
 };
 
+export const EXCHANGE_ROUTE: ApiRoute = {
+  method: 'POST',
+  path: '/api/v1/token-exchange',
+  id: 'exchangeToken',
+  summary: 'An identity token of a CI system for a pass (RFC 8693), where a rule of the policy trusts it.',
+  needsToken: false,
+  bodyType: 'application/x-www-form-urlencoded',
+  body: {
+    type: 'object',
+    required: ['grant_type', 'subject_token', 'subject_token_type'],
+    properties: {
+      grant_type: { const: 'urn:ietf:params:oauth:grant-type:token-exchange' },
+      subject_token: { type: 'string', maxLength: BOUNDS.idTokenBytesMax, description: 'The JWT.' },
+      subject_token_type: {
+        enum: ['urn:ietf:params:oauth:token-type:jwt', 'urn:ietf:params:oauth:token-type:id_token'],
+      },
+      requested_token_type: { const: 'urn:ietf:params:oauth:token-type:access_token' },
+      scope: { type: 'string', description: 'Less than the rule grants: read, push:REF, repo:NAME, life:DURATION.' },
+      resource: { type: 'string', description: "A repository's name or URL; may be repeated." },
+    },
+  },
+  answer: {
+    type: 'object',
+    required: ['access_token', 'issued_token_type', 'token_type', 'expires_in', 'scope'],
+    properties: {
+      access_token: { type: 'string', description: 'The token of the pass.' },
+      issued_token_type: text,
+      token_type: { const: 'Bearer' },
+      expires_in: { type: 'integer', description: 'Seconds.' },
+      scope: text,
+    },
+  },
+  failure: {
+    type: 'object',
+    required: ['error', 'error_description'],
+    properties: { error: { type: 'string', description: 'RFC 6749, 5.2.' }, error_description: text },
+  },
+};
+
 /** Every answer that is not the wanted one. */
 export const ERROR_SCHEMA: JsonSchema = {
   type: 'object',
@@ -102,7 +145,7 @@ export const ERROR_SCHEMA: JsonSchema = {
   properties: { error: { type: 'string', description: 'What is wrong, for a person.' } },
 };
 
-export const ROUTES: readonly ApiRoute[] = [COMMAND_ROUTE, WHOAMI_ROUTE];
+export const ROUTES: readonly ApiRoute[] = [COMMAND_ROUTE, WHOAMI_ROUTE, EXCHANGE_ROUTE];
 
 /** The OpenAPI 3.1 description of the table above. */
 export function describeApi(version: string): JsonSchema {
@@ -125,13 +168,13 @@ export function describeApi(version: string): JsonSchema {
 }
 
 function describeRoute(route: ApiRoute): JsonSchema {
-  const json = (schema: JsonSchema): JsonSchema => ({ content: { 'application/json': { schema } } });
-  const failure = (description: string): JsonSchema => ({ description, ...json(ERROR_SCHEMA) });
+  const json = (schema: JsonSchema, type = 'application/json'): JsonSchema => ({ content: { [type]: { schema } } });
+  const failure = (description: string): JsonSchema => ({ description, ...json(route.failure ?? ERROR_SCHEMA) });
   return {
     operationId: route.id,
     summary: route.summary,
     security: route.needsToken ? [{ bearer: [] }, { basic: [] }] : [],
-    ...(route.body === undefined ? {} : { requestBody: { required: true, ...json(route.body) } }),
+    ...(route.body === undefined ? {} : { requestBody: { required: true, ...json(route.body, route.bodyType) } }),
     responses: {
       200: { description: 'The answer.', ...json(route.answer) },
       ...(route.body === undefined ? {} : { 400: failure('The body is not as described.') }),

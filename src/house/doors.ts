@@ -73,6 +73,7 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
         register: (app) =>
           registerApi(app, {
             commands,
+            exchange: rooms.exchange,
             directory,
             clock,
             version: VERSION,

@@ -6,6 +6,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PolicyDesk } from '../access/desk.ts';
 import type { PolicyHolder } from '../access/holder.ts';
+import type { Exchange } from '../access/trust/exchange.ts';
 import type { JournalEntry } from '../audit/entry.ts';
 import type { OpenJournal } from '../audit/journal.ts';
 import type { Log } from '../audit/log.ts';
@@ -25,6 +26,7 @@ import type { SiteCommandWalk } from '../transport/site-door.ts';
 import { createUpload } from '../upload/upload.ts';
 import type { KeySource } from '../upstream/vault-keys.ts';
 import type { OpenDoors, Urls } from './banner.ts';
+import { openExchange } from './exchange-room.ts';
 import { layGround } from './ground.ts';
 import { siteAccessOf } from './site-access.ts';
 import { composeDirectory, siteCommandsOf, siteCommandWalk } from './site-joints.ts';
@@ -48,6 +50,8 @@ export interface Rooms {
   /** For what never comes as far as the walk. */
   readonly journal: Pick<OpenJournal, 'record' | 'failure' | 'sync'>;
   readonly commands: CommandRunner;
+  /** CI identities for passes. */
+  readonly exchange: Exchange;
   readonly administrator: UserName;
   /** This start made the site. */
   readonly isFirst: boolean;
@@ -144,6 +148,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
         }),
     journal,
     commands,
+    exchange: openExchange(ground, spine),
     administrator,
     isFirst,
     hasKey: (await directory.keys.list(administrator)).length > 0,

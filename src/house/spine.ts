@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { PolicyHolder } from '../access/holder.ts';
 import { houseFiles } from '../access/house.ts';
+import { Trusts } from '../access/trust/trusts.ts';
 import type { Metrics } from '../audit/metrics.ts';
 import { systemClock } from '../base/clock.ts';
 import type { Config } from '../base/config.ts';
@@ -45,6 +46,8 @@ export interface Spine extends UpstreamRoom {
   readonly site: SiteRoom | undefined;
   readonly scan: ScanRoom;
   readonly receive: Receive;
+  /** Which CI identities get passes. */
+  readonly trusts: Trusts;
   readonly administrator: UserName;
   readonly isFirst: boolean;
 }
@@ -80,7 +83,8 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     { ...ground, ...config, processes, refs, clock, isMirror: (id) => upstream.mirrors.isMirror(id) },
     stack,
   );
-  const policy = new PolicyHolder({ store, processes, log, clock, annexes: [scan.annex] });
+  const trusts = new Trusts({ passLifeMsMax: config.settings.passLifeMax });
+  const policy = new PolicyHolder({ store, processes, log, clock, annexes: [scan.annex, trusts] });
   const governed = site === undefined ? policy : new GovernedPolicy(policy, site.site);
   const upstream = await openUpstreamRoom(
     {
@@ -154,6 +158,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     governed,
     site,
     receive,
+    trusts,
     administrator,
     isFirst: made,
   };
