@@ -22,6 +22,8 @@ export interface Metrics {
   /** Findings of the secret scan, and bytes that it looked at. */
   scanFindings(outcome: 'refused' | 'held' | 'waived' | 'reported' | 'known', count: number): void;
   scanBytes(count: number): void;
+  /** A repository was tidied. */
+  upkeep(kind: string, outcome: 'done' | 'failed', ms: number): void;
   journalSync(ms: number, lines: number): void;
   connectionOpened(transport: string): void;
   connectionClosed(transport: string): void;
@@ -56,6 +58,7 @@ class PromMetrics implements Metrics {
   readonly #refreshSeconds: Histogram<'outcome'>;
   readonly #scanFindings: Counter<'outcome'>;
   readonly #scanBytes: Counter;
+  readonly #upkeep: Histogram<'kind' | 'outcome'>;
   readonly #journalSyncs: Histogram;
   readonly #journalLines: Counter;
   readonly #connections: Gauge<'transport'>;
@@ -95,6 +98,10 @@ class PromMetrics implements Metrics {
     });
     this.#scanFindings = counter('scan_findings_total', 'Findings of the secret scan of pushes.', ['outcome']);
     this.#scanBytes = counter('scan_bytes_total', 'Bytes that the secret scan of pushes looked at.', []);
+    this.#upkeep = seconds('upkeep_seconds', 'Repositories tidied up.', {
+      labelNames: ['kind', 'outcome'],
+      buckets: REQUEST_SECONDS,
+    });
     this.#journalSyncs = seconds('journal_sync_seconds', 'Syncs of the audit journal.', {
       labelNames: [],
       buckets: SYNC_SECONDS,
@@ -173,6 +180,10 @@ class PromMetrics implements Metrics {
 
   scanBytes(count: number): void {
     this.#scanBytes.inc(count);
+  }
+
+  upkeep(kind: string, outcome: 'done' | 'failed', ms: number): void {
+    this.#upkeep.observe({ kind, outcome }, ms / 1000);
   }
 
   journalSync(ms: number, lines: number): void {

@@ -298,6 +298,14 @@ export const SETTINGS = {
     meaning:
       'file with the key that seals credentials for upstreams; default: vault.key in the data directory, made when it is first needed. GATEHOUSE_VAULT_KEY in the environment goes before it',
   },
+  housekeepingTasksMax: {
+    key: 'housekeeping.tasks-max',
+    type: 'count',
+    default: '1',
+    min: 0,
+    max: 64,
+    meaning: 'repositories tidied up at once, after pushes and once a day; 0: only `gc REPO` does',
+  },
   isolation: {
     key: 'isolation.mode',
     type: 'choice',

@@ -12,6 +12,7 @@ import type { MirrorDeskParts, MirrorIndex, VaultDesk } from './mirror.ts';
 import type { HoldDeskParts } from './hold.ts';
 import type { PolicyDesk } from './policy.ts';
 import type { ScanDesk } from './scan.ts';
+import type { Housekeeping } from './upkeep.ts';
 
 export interface CommandParts {
   readonly directory: Directory;
@@ -43,6 +44,7 @@ export interface CommandParts {
   readonly scan?: ScanDesk;
   /** Held pushes. Absent: nothing is held. */
   readonly holds?: HoldDeskParts | undefined;
+  readonly housekeeping: Housekeeping;
   readonly clock: Clock;
   readonly version: string;
   /** Where repositories are served, without a slash at the end; a closed door is absent. */

@@ -110,6 +110,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
     ...spine,
     pushes: spine.receive,
     holds: spine.receive.holds,
+    housekeeping: spine.housekeeper,
     policy: spine.governed,
     ...(siteRoom === undefined ? {} : { gitolite: siteCommandsOf(siteRoom), siteAccess: siteAccessOf(siteRoom) }),
     policyDesk: new PolicyDesk(spine.policy),
@@ -158,6 +159,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
         houseEntry('start', `ssh=${doors.ssh ?? 'off'} http=${doors.http ?? 'off'} git=${doors.git ?? 'off'}`),
       );
       begun = true;
+      spine.housekeeper.begin();
     },
     async close() {
       if (begun) await journal.append(houseEntry('stop', 'asked to stop')).catch(() => {});

@@ -1,4 +1,5 @@
 /** Who, which, and what may be done: catalogue, directory, policy and pushes, with what a crash left made good. */
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { PolicyHolder } from '../access/holder.ts';
 import { houseFiles } from '../access/house.ts';
@@ -23,6 +24,7 @@ import { createReceive, type Receive } from '../receive/receive.ts';
 import { createPolicyStep } from '../receive/steps/policy-candidate.ts';
 import { createSizeStep } from '../receive/steps/size-limits.ts';
 import { Catalogue } from '../repository/catalogue.ts';
+import { Housekeeper, HOUSEKEEPING_LIMITS } from '../repository/housekeeper.ts';
 import { ADMIN_REPOSITORY } from '../repository/lifecycle.ts';
 import { createForwarding, type Forwarding } from '../upstream/forwarding.ts';
 import { ensureAdminRepository, headBranch } from './admin-repository.ts';
@@ -48,6 +50,7 @@ export interface Spine extends UpstreamRoom {
   readonly receive: Receive;
   /** Which CI identities get passes. */
   readonly trusts: Trusts;
+  readonly housekeeper: Housekeeper;
   readonly administrator: UserName;
   readonly isFirst: boolean;
 }
@@ -85,6 +88,17 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   );
   const trusts = new Trusts({ passLifeMsMax: config.settings.passLifeMax });
   const policy = new PolicyHolder({ store, processes, log, clock, annexes: [scan.annex, trusts] });
+  const everything = site === undefined ? catalogue : composeCatalogue(catalogue, site.catalogue);
+  const housekeeper = new Housekeeper({
+    store,
+    clock,
+    repositories: { byId: (id) => everything.byId(id), all: () => catalogue.all() },
+    upkeep: { roll: (upkeep) => catalogue.roll(upkeep), gc: (upkeep) => catalogue.gc(upkeep) },
+    isBusy: () => ground.processes.waiting > 0 || ground.processes.running > 2 * availableParallelism(),
+    log,
+    metrics,
+    limits: { ...HOUSEKEEPING_LIMITS, tasksMax: config.settings.housekeepingTasksMax },
+  });
   const governed = site === undefined ? policy : new GovernedPolicy(policy, site.site);
   const upstream = await openUpstreamRoom(
     {
@@ -102,7 +116,6 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   );
   const { mirrors } = upstream;
   const forwarding = createForwarding({ ...ground, processes, refs, clock, mirrors, catalogue });
-  const everything = site === undefined ? catalogue : composeCatalogue(catalogue, site.catalogue);
   const everybody = site === undefined ? directory : composeDirectory(directory, site);
   const holdGround = { ...upstream, directory: everybody, catalogue: everything, policy: governed };
   const receive: Receive = createReceive({
@@ -123,6 +136,9 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     metrics,
     clock,
     catalogue: everything,
+    onChanged: (id) => {
+      housekeeper.note(id);
+    },
     limits: limitsOf(config),
     ...(config.settings.holdPerUserMax === 0
       ? {}
@@ -136,6 +152,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     },
   });
   stack.defer(() => receive.close());
+  stack.defer(() => housekeeper.close());
   const isAdminLate = site !== undefined && (await isAdminPending(store, site));
   await receive.recover();
   if (isAdminLate) await followUpAdmin(site);
@@ -159,6 +176,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     site,
     receive,
     trusts,
+    housekeeper,
     administrator,
     isFirst: made,
   };

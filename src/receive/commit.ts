@@ -36,6 +36,7 @@ export interface CommitParts {
   readonly logEntriesKept: number;
   /** A transaction that an earlier push left was applied: what hangs on these refs is to be read again. */
   readonly onSettled: ((repository: Repository) => Promise<void>) | undefined;
+  readonly onChanged: ((id: string) => void) | undefined;
   /** Called at each border between two steps of the protocol. Tests end the process there. */
   readonly onStep: ((step: CommitStep) => void | Promise<void>) | undefined;
 }
@@ -141,6 +142,7 @@ export class Committer {
     const { generation, txid, updates } = entry;
     this.#applied.add({ id: repository.id, txid, version });
     await this.#prune(repository, generation);
+    this.#parts.onChanged?.(repository.id);
     return { generation, txid, updates };
   }
 

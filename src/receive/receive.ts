@@ -57,6 +57,8 @@ export interface ReceiveParts {
   readonly onCommitted?: (event: CommittedEvent) => void | Promise<void>;
   /** A push that failed behind its commit point was applied before the next one. What it throws is logged. */
   readonly onSettled?: (repository: Repository) => Promise<void>;
+  /** Told of each commit, the gate's own among them, by the repository's id. */
+  readonly onChanged?: (id: string) => void;
   /** For tests: another way to sync, to write refs, and a call at each border of the commit protocol. */
   readonly durable?: Durable;
   readonly refWriter?: RefWriter;
@@ -154,6 +156,7 @@ export function createReceive(parts: ReceiveParts): Receive {
     logEntriesKept: limits.logEntriesKept,
     onStep: parts.onCommitStep,
     onSettled: parts.onSettled,
+    onChanged: parts.onChanged,
   };
   const committer = new Committer(commitParts);
   const holding = holdingOf(parts);

@@ -30,7 +30,7 @@ import type { Repository, SettingValue } from './repository.ts';
 import { nameOwner } from './settle.ts';
 import { parseSettingKey, withoutEntry, withSetting, type Settings } from './settings.ts';
 import { Turns } from './turns.ts';
-import { countObjects, fsck, gc, type Upkeep } from './upkeep.ts';
+import { countObjects, fsck, gc, roll, type Upkeep } from './upkeep.ts';
 
 export interface CatalogueOptions {
   readonly store: Store;
@@ -203,6 +203,11 @@ export class Catalogue {
 
   gc(upkeep: Upkeep): Promise<Parsed<void>> {
     return gc(this.#ground, upkeep);
+  }
+
+  /** What keeps it cheap to read, at little cost. @see roll */
+  roll(upkeep: Upkeep): Promise<Parsed<void>> {
+    return roll(this.#ground, upkeep);
   }
 
   fsck(upkeep: Upkeep): Promise<Parsed<void>> {

@@ -1,5 +1,5 @@
-/** Housekeeping of one repository, on request: gc, fsck, count-objects. One at a time for each repository. */
-
+/** Upkeep of one repository: roll, gc, fsck, count-objects. One at a time for each repository. */
+import { rm } from 'node:fs/promises';
 import { BOUNDS } from '../base/bounds.ts';
 import { ok, refuse, type Parsed } from '../base/fault.ts';
 import { syncDirectory } from '../base/durable.ts';
@@ -8,6 +8,8 @@ import { assertOwnEnd } from '../git/run.ts';
 import type { Ground } from './ground.ts';
 import { linesOf } from './lines.ts';
 import type { Repository } from './repository.ts';
+
+export type UpkeepGround = Pick<Ground, 'processes' | 'turns'>;
 
 export interface Upkeep {
   readonly repository: Repository;
@@ -19,8 +21,51 @@ export interface Upkeep {
 /** Objects that no ref reaches stay this long: a push that is being checked may be about to need them. */
 const PRUNE = '--prune=2.weeks.ago';
 
+/**
+ * Left by a git that was killed. Only upkeep takes them, and only in its turn: whoever finds one there may remove it, and
+ * has to, or no upkeep would ever succeed again.
+ */
+const STALE_LOCKS = [
+  'gc.pid',
+  'objects/info/commit-graphs/commit-graph-chain.lock',
+  'objects/pack/multi-pack-index.lock',
+];
+
+/**
+ * Keeps a repository cheap to read without reading all of it: refs into one file; packs rolled into ever larger ones, so
+ * that their number grows with the logarithm of what was pushed; one index and one bitmap over all packs; a commit graph.
+ * Loses nothing, reachable or not.
+ */
+export function roll(ground: UpkeepGround, upkeep: Upkeep): Promise<Parsed<void>> {
+  return inTurn(ground, upkeep, async () => {
+    const { path } = upkeep.repository;
+    const step = (spec: Pick<GitSpec, 'subcommand' | 'options' | 'operands'>): Promise<Parsed<void>> =>
+      run(ground, upkeep, { ...spec, deadlineMs: BOUNDS.gcMs, writable: [path], config: { 'pack.threads': '1' } });
+    // In packed-refs, and that on disk, before the loose ones go.
+    const packed = await step({ subcommand: 'pack-refs', options: ['--all', '--no-prune'] });
+    if (packed.kind === 'refused') return packed;
+    await syncDirectory(path);
+    const pruned = await step({ subcommand: 'pack-refs', options: ['--all', '--prune'] });
+    if (pruned.kind === 'refused') return pruned;
+    const rolled = await step({
+      subcommand: 'repack',
+      options: ['-dlq', '--geometric=2', '--write-midx', '--write-bitmap-index'],
+    });
+    if (rolled.kind === 'refused') return rolled;
+    await syncDirectory(`${path}/objects/pack`);
+    const graph = await step({
+      subcommand: 'commit-graph',
+      operands: ['write'],
+      options: ['--reachable', '--split', '--changed-paths', '--no-progress'],
+    });
+    if (graph.kind === 'refused') return graph;
+    for (const directory of ['objects', '.']) await syncDirectory(`${path}/${directory}`);
+    return ok(undefined);
+  });
+}
+
 /** Packs refs and objects, and removes what nothing has reached for two weeks. */
-export function gc(ground: Ground, upkeep: Upkeep): Promise<Parsed<void>> {
+export function gc(ground: UpkeepGround, upkeep: Upkeep): Promise<Parsed<void>> {
   return inTurn(ground, upkeep, async () => {
     const { path } = upkeep.repository;
     const before = await run(ground, upkeep, {
@@ -42,7 +87,8 @@ export function gc(ground: Ground, upkeep: Upkeep): Promise<Parsed<void>> {
     await upkeep.tell('packing objects');
     const collected = await run(ground, upkeep, {
       subcommand: 'gc',
-      options: ['--quiet', PRUNE],
+      // Unreachable objects wait in one pack for their end, not in a file each.
+      options: ['--quiet', '--cruft', PRUNE],
       deadlineMs: BOUNDS.gcMs,
       writable: [path],
     });
@@ -53,7 +99,7 @@ export function gc(ground: Ground, upkeep: Upkeep): Promise<Parsed<void>> {
 }
 
 /** Refused where git finds the repository damaged; what it found was told line by line. */
-export function fsck(ground: Ground, upkeep: Upkeep): Promise<Parsed<void>> {
+export function fsck(ground: UpkeepGround, upkeep: Upkeep): Promise<Parsed<void>> {
   return inTurn(ground, upkeep, () =>
     run(ground, upkeep, {
       subcommand: 'fsck',
@@ -63,7 +109,7 @@ export function fsck(ground: Ground, upkeep: Upkeep): Promise<Parsed<void>> {
   );
 }
 
-export function countObjects(ground: Ground, upkeep: Upkeep): Promise<Parsed<void>> {
+export function countObjects(ground: UpkeepGround, upkeep: Upkeep): Promise<Parsed<void>> {
   return run(ground, upkeep, { subcommand: 'count-objects', options: ['-v'], deadlineMs: BOUNDS.countObjectsMs });
 }
 
@@ -71,16 +117,17 @@ export function upkeepTurn(id: string): string {
   return `upkeep ${id}`;
 }
 
-async function inTurn(ground: Ground, upkeep: Upkeep, task: () => Promise<Parsed<void>>): Promise<Parsed<void>> {
+async function inTurn(ground: UpkeepGround, upkeep: Upkeep, task: () => Promise<Parsed<void>>): Promise<Parsed<void>> {
   return ground.turns.run(upkeepTurn(upkeep.repository.id), async () => {
     // The wait for the turn may have been long.
     if (upkeep.signal?.aborted === true) return refuse('given up while waiting');
+    for (const lock of STALE_LOCKS) await rm(`${upkeep.repository.path}/${lock}`, { force: true });
     return task();
   });
 }
 
 /** Tells what git says on both its outputs; a failing exit code is a refusal that quotes the end of it. */
-async function run(ground: Ground, upkeep: Upkeep, spec: Omit<GitSpec, 'gitDir'>): Promise<Parsed<void>> {
+async function run(ground: UpkeepGround, upkeep: Upkeep, spec: Omit<GitSpec, 'gitDir'>): Promise<Parsed<void>> {
   const signal = upkeep.signal === undefined ? {} : { signal: upkeep.signal };
   const { path } = upkeep.repository;
   const whole: GitSpec = { ...spec, gitDir: path, ...signal };

@@ -20,6 +20,7 @@ export const KINDS = [
   'repository-rules', // by id: the owner's own rules
   'site-repository', // by id: a repository of a gitolite site, where it was seen last
   'pending', // by id: committed, perhaps not yet applied
+  'upkeep', // by repository id: when it was tidied last, and what failed
   'graveyard', // by id: destroyed repositories
   'policy', // the last good policy
   'mirror', // by repository id: the upstream of a mirror, and what is known of it

@@ -136,6 +136,16 @@ export async function startHarness(): Promise<Harness> {
     },
     journal,
     refs: { forget() {} },
+    housekeeping: {
+      status: async () => ({ isOn: true, running: [], queued: 0, noted: 0, sweptAt: undefined, failing: [] }),
+      record: async () => ({
+        rolledAt: undefined,
+        collectedAt: undefined,
+        failures: 0,
+        failedAt: undefined,
+        reason: undefined,
+      }),
+    },
     pushes: {
       exclusively(id, task) {
         alone.push(id);
