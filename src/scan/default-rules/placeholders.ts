@@ -32,7 +32,7 @@ const WORDS = [
 /** One character over and over: five times where it is no hexadecimal digit, else eight times, so that chance stays out. */
 const RUN = /([g-zG-Z*#])\1{4}|([^-_=])\2{7}/;
 const MASK = /\*{3}|\.{3}|…|•/;
-const VARIABLE = /\$\{|\$\(|\{\{|<[\w .-]+>|%\w+%|#\{|^\$\w+$/;
+const VARIABLE = /\$\{|\$\(|\{\{|<[\w .-]+>|^%\w+%$|#\{|^\$\w+$/;
 
 export function isPlaceholder(secret: string): boolean {
   if (RUN.test(secret) || MASK.test(secret) || VARIABLE.test(secret)) return true;
@@ -44,7 +44,7 @@ export function isPlaceholder(secret: string): boolean {
 /** For tokens without a prefix of their own: no placeholder, and no word or identifier either. */
 export function looksRandom(secret: string): boolean {
   if (isPlaceholder(secret)) return false;
-  return /\d/.test(secret) && /[A-Za-z]/.test(secret) && new Set(secret.toLowerCase()).size >= 8;
+  return isMixed(secret) && new Set(secret.toLowerCase()).size >= 8;
 }
 
 /** Words that a password in code is compared, named or described with. */
@@ -80,9 +80,14 @@ const PASSWORD_CHARS_MIN = 8;
 export function looksLikePassword(secret: string): boolean {
   if (secret.length < PASSWORD_CHARS_MIN || isPlaceholder(secret)) return false;
   const lower = secret.toLowerCase();
-  if (ORDINARY.some((word) => lower.includes(word))) return false;
+  if (isOrdinary(lower)) return false;
   if (/\s|^[/.~@]|::|->|\(\)|^https?:|^[\w.]+\(/.test(secret)) return false;
-  return kindsOf(secret) >= 3 || (kindsOf(secret) === 2 && /\d/.test(secret) && new Set(lower).size >= 8);
+  return kindsOf(secret) >= 3 || (kindsOf(secret) === 2 && isMixed(secret) && new Set(lower).size >= 8);
+}
+
+/** A word of four letters is in a long random text once in some thousand: there it has to be a third of it. */
+function isOrdinary(lower: string): boolean {
+  return ORDINARY.some((word) => (word.length > 4 || word.length * 3 > lower.length) && lower.includes(word));
 }
 
 /** How many of: small letters, capitals, digits, other characters. camelCase and file-names have two. */
@@ -94,11 +99,22 @@ function kindsOf(secret: string): number {
 export function looksLikeUrlPassword(secret: string): boolean {
   if (isPlaceholder(secret) || /[[\](),;*]|^[:.%]|^\d{1,5}$/.test(secret)) return false;
   const lower = secret.toLowerCase();
-  return !ORDINARY.some((word) => lower.includes(word)) && kindsOf(secret) >= 2;
+  return !isOrdinary(lower) && kindsOf(secret) >= 2;
 }
 
 /** Forty characters of base 64: neither the hex of a SHA-1 nor a path. */
 export function looksLikeAwsSecret(secret: string): boolean {
-  const isMixed = /[a-z]/.test(secret) && /[A-Z]/.test(secret) && /\d/.test(secret);
-  return isMixed && !isPlaceholder(secret) && (secret.match(/\//g) ?? []).length < 6;
+  const hasAll = /[a-z]/.test(secret) && /[A-Z]/.test(secret) && /\d/.test(secret);
+  return hasAll && !isPlaceholder(secret) && (secret.match(/\//g) ?? []).length < 6;
 }
+
+/** Digits among letters, or more capitals than the words of an identifier begin with. */
+function isMixed(secret: string): boolean {
+  const letters = (secret.match(/[A-Za-z]/g) ?? []).length;
+  if (letters > 0 && /\d/.test(secret)) return true;
+  const capitals = (secret.match(/[A-Z]/g) ?? []).length;
+  return capitals < letters && capitals * LETTERS_A_CAPITAL > letters;
+}
+
+/** Words of identifiers are longer than this; chance gives two. */
+const LETTERS_A_CAPITAL = 3;
