@@ -117,4 +117,4 @@ function isMixed(secret: string): boolean {
 }
 
 /** Words of identifiers are longer than this; chance gives two. */
-const LETTERS_A_CAPITAL = 3;
+const LETTERS_A_CAPITAL = 4;
