@@ -64,21 +64,23 @@ export interface Clone {
 
 let clones = 0;
 
-export async function cloneOf(site: Site, name: string): Promise<Clone> {
-  const { admin, gate, root } = site;
+/** By the administrator, unless somebody else is named. */
+export async function cloneOf(site: Site, name: string, by?: Person): Promise<Clone> {
+  const { gate, root } = site;
+  const person = by ?? site.admin;
   clones += 1;
   const tree = join(root, `clone-${clones}`);
-  await gitOk(admin, ['clone', '-q', url(gate, 'ssh', name), tree]);
+  await gitOk(person, ['clone', '-q', url(gate, 'ssh', name), tree]);
   return {
     tree,
-    person: admin,
-    git: (...words) => git(admin, words, tree),
-    ok: (...words) => gitOk(admin, words, tree),
+    person,
+    git: (...words) => git(person, words, tree),
+    ok: (...words) => gitOk(person, words, tree),
     async commit(file) {
       writeFileSync(join(tree, file), `${file}\n`);
-      await gitOk(admin, ['add', '--', file], tree);
-      await gitOk(admin, ['commit', '-q', '-m', `Add ${file}`], tree);
-      return gitOk(admin, ['rev-parse', 'HEAD'], tree);
+      await gitOk(person, ['add', '--', file], tree);
+      await gitOk(person, ['commit', '-q', '-m', `Add ${file}`], tree);
+      return gitOk(person, ['rev-parse', 'HEAD'], tree);
     },
   };
 }
