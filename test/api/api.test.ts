@@ -59,6 +59,7 @@ before(async () => {
     directory: { byToken: async (secret) => (secret === 'good' ? ada() : undefined) },
     clock: systemClock,
     version: '1.2.3',
+    exchange: { exchange: async () => ({ kind: 'refused', error: 'invalid_grant', reason: 'no', detail: 'no' }) },
     limits: { outputBytesMax: 200_000, commandMs: 50 },
   });
   await app.ready();
