@@ -113,7 +113,7 @@ function isMixed(secret: string): boolean {
   const letters = (secret.match(/[A-Za-z]/g) ?? []).length;
   if (letters > 0 && /\d/.test(secret)) return true;
   const capitals = (secret.match(/[A-Z]/g) ?? []).length;
-  return capitals < letters && capitals * LETTERS_A_CAPITAL > letters;
+  return capitals < letters && capitals * LETTERS_A_CAPITAL >= letters;
 }
 
 /** Words of identifiers are longer than this; chance gives two. */
