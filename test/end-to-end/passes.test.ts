@@ -1,8 +1,9 @@
 /** An agent that has a pass and nothing else, with real git over SSH and HTTP. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import {
   addPerson,
   commitFile,
@@ -350,4 +351,59 @@ test('an administrator issues for a CI account, which issues none itself, and re
   assertRefused(await git(agent, ['ls-remote', there]), /wrong, expired or revoked|Authentication failed/);
   assert.equal((await sshOk(site.admin, site.gate, ['pass', 'list', '--for', 'robot'])).trim(), '');
   assert.match(await sshOk(site.admin, site.gate, ['pass', 'list', '--for', 'robot', '--all']), /revoked/);
+});
+
+test('a CI identity gets its pass by a rule that was pushed with the policy, and a wrong rule is refused at the push', async () => {
+  const { privateKey, publicKey } = await generateKeyPair('ES256');
+  const set = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256' }] });
+  const tree = join(site.admin.home, 'policy');
+  await gitOk(site.admin, ['clone', '-q', url(site.gate, 'ssh', 'gatehouse-admin'), 'policy']);
+  const rule = (claim: string): string =>
+    `[[trust]]\nissuer = "https://ci.example"\naudience = "gatehouse"\njwks = '''${set}'''\nfor = "ada"\n` +
+    `repos = ["org/repo"]\nread = true\npush = ["refs/heads/agent/*"]\n[trust.claims]\n${claim}\n`;
+  mkdirSync(join(tree, 'oidc'));
+  await commitFile(site.admin, tree, 'oidc/ci.toml', rule('repository = "org/?"'));
+  assertRefused(
+    await git(site.admin, ['push', '-q', 'origin', 'HEAD'], tree),
+    /oidc\/ci.toml: rule 1: the claim repository has an empty pattern or a \? in it/,
+  );
+  await commitFile(site.admin, tree, 'oidc/ci.toml', rule('repository = "org/repo"'));
+  const checked = await run(
+    join(import.meta.dirname, '../../bin/gatehouse'),
+    ['--data', site.gate.data, 'policy', 'check', tree],
+    { env: site.admin.env },
+  );
+  assert.equal(checked.code, 0, checked.stderr);
+  await gitOk(site.admin, ['push', '-q', 'origin', 'HEAD'], tree);
+
+  const now = Math.floor(Date.now() / 1000);
+  const token = await new SignJWT({ repository: 'org/repo', jti: 'one' })
+    .setProtectedHeader({ alg: 'ES256', kid: 'k1' })
+    .setIssuer('https://ci.example')
+    .setAudience('gatehouse')
+    .setSubject('job 42')
+    .setExpirationTime(now + 300)
+    .sign(privateKey);
+  const exchange = (): Promise<Response> =>
+    fetch(`http://${site.gate.http}/api/v1/token-exchange`, {
+      method: 'POST',
+      body: new URLSearchParams({
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token: token,
+        subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+      }),
+    });
+  const answer: unknown = await (await exchange()).json();
+  assert.ok(typeof answer === 'object' && answer !== null && 'access_token' in answer, JSON.stringify(answer));
+  const work = await cloneWith(String(answer.access_token), 'by-ci');
+  await gitOk(agent, ['checkout', '-q', '-b', 'agent/ci'], work);
+  await commitFile(agent, work, 'ci', 'built\n');
+  assert.equal((await push(work, 'agent/ci')).code, 0);
+  assertRefused(await push(work, 'agent/ci:main'), /refs\/heads\/main is not among them/);
+  assert.equal((await exchange()).status, 400);
+  const [line] = await journal(['--event', 'exchange', '--user', 'ada']);
+  assert.equal(line?.['rule'], 'oidc/ci.toml, rule 1');
+  assert.equal(line['purpose'], 'job 42');
+  const pushed = await journal(['--event', 'push', '--user', 'ada']);
+  assert.ok(pushed.some(({ pass: id, purpose }) => id === line['pass'] && purpose === 'job 42'));
 });
