@@ -15,6 +15,8 @@ export interface ItemContext {
   readonly collector: FindingCollector;
   /** Rules that V8 was too slow for in this item. */
   readonly slow: Set<number>;
+  /** Number of the item in its batch. */
+  readonly item: number;
 }
 
 export interface StreamPlace {
@@ -91,6 +93,7 @@ export class ByteScan {
       concerns: this.#concerns,
       found: (candidate) => this.#context.collector.take(candidate, at),
       linesBefore,
+      item: this.#context.item,
     });
   }
 }

@@ -55,13 +55,15 @@ export interface CompiledRules {
   readonly wordBytes: readonly number[];
   /** Bytes to keep before what comes next: a match may begin there. */
   readonly backBytes: number;
+  /** Who is at work, for whoever ends the thread: item, and rule counted from 1 (0: none). */
+  readonly progress: Int32Array;
 }
 
 /** Bytes that a match may take before its literal where nothing bounds it, and in all. */
 export const BACK_BYTES_MAX = 8 * 1024;
 
 /** @throws Fault 'internal' where a pattern does not compile: `loadRules` has tried them all. */
-export function compileRules(set: RuleSet): CompiledRules {
+export function compileRules(set: RuleSet, progress: Int32Array = new Int32Array(2)): CompiledRules {
   const words = new Map<string, WordUse[]>();
   const use = (word: string, entry: WordUse): void => {
     const uses = words.get(word) ?? [];
@@ -77,6 +79,7 @@ export function compileRules(set: RuleSet): CompiledRules {
     rules,
     roaming: rules.filter((rule) => rule.search !== undefined && rule.probes.length === 0),
     pathRules: rules.filter((rule) => rule.search === undefined && rule.path !== undefined),
+    progress,
     automaton: buildAutomaton(texts),
     uses: texts.map((text) => words.get(text) ?? []),
     wordBytes: texts.map((text) => Buffer.byteLength(text)),

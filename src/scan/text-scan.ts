@@ -33,6 +33,8 @@ export interface TextScanParts {
   readonly found: (candidate: Candidate) => void;
   /** Lines before the text's first byte. */
   readonly linesBefore?: number;
+  /** Number of the item, for `progress`. Default 0. */
+  readonly item?: number;
 }
 
 export class TextScan {
@@ -92,6 +94,7 @@ export class TextScan {
     for (; this.#turn < this.#queue.length; this.#turn += 1) {
       const rule = this.#queue[this.#turn];
       if (rule === undefined || slow.has(rule.index) || !this.#isOpen(rule)) continue;
+      this.#announce(rule);
       if (rule.probes.length === 0) this.#roam(rule, { from: this.#next.get(rule.index) ?? 0, linear: false });
       else this.#visit(rule);
     }
@@ -101,6 +104,7 @@ export class TextScan {
   finish(slow: ReadonlySet<number>): void {
     for (const rule of this.#queue) {
       if (!slow.has(rule.index) || !this.#isOpen(rule)) continue;
+      this.#announce(rule);
       const first = this.#pending.get(rule.index)?.[1];
       const start = first === undefined ? 0 : Math.max(0, first - BACK_BYTES_MAX);
       const until = this.#roam(rule, { from: Math.max(start, this.#next.get(rule.index) ?? 0), linear: true });
@@ -141,6 +145,12 @@ export class TextScan {
       if (places === undefined) this.#pending.set(rule, [probe, start]);
       else places.push(probe, start);
     }
+  }
+
+  #announce(rule: CompiledRule): void {
+    const { progress } = this.#parts.rules;
+    progress[0] = this.#parts.item ?? 0;
+    progress[1] = rule.index + 1;
   }
 
   #isOpen(rule: CompiledRule): boolean {

@@ -1,0 +1,159 @@
+/**
+ * Opens archives, entry by entry, as streams: nothing is unpacked to disk, nothing but a zip is held. What is wrong with an
+ * archive is a note; its bytes are scanned as they are in any case. Only bounds are thrown: a bomb is not looked at halfway.
+ */
+import { once } from 'node:events';
+import { pipeline, Readable, type Transform } from 'node:stream';
+import { createGunzip, createInflateRaw, createZstdDecompress } from 'node:zlib';
+import { extract } from 'tar-stream';
+import { fromBufferPromise, type Entry, type ZipFile } from 'yauzl';
+import type { ArchiveKind } from './archive-kind.ts';
+import { strayOffsets } from './zip-strays.ts';
+
+/** Caught by `scanItem`: the item counts as not looked at. */
+export class ScanBound extends Error {}
+
+export interface ArchiveParts {
+  /** Takes one entry; `name` as the archive spells it. Must read the content to its end. */
+  readonly entry: (name: string, content: AsyncIterable<Buffer>) => Promise<void>;
+  /** Something that could not be opened, or is not whole. */
+  readonly note: (reason: string) => void;
+  /** A zip larger than this is not held. */
+  readonly heldBytesMax: number;
+}
+
+/** @throws ScanBound from `entry`; whatever else goes wrong is noted. */
+export async function readArchive(
+  kind: ArchiveKind,
+  source: AsyncIterable<Buffer>,
+  parts: ArchiveParts,
+): Promise<void> {
+  try {
+    if (kind === 'gzip') await parts.entry('', inflate(source, createGunzip()));
+    else if (kind === 'zstd') await parts.entry('', inflate(source, createZstdDecompress()));
+    else if (kind === 'tar') await readTar(source, parts);
+    else await readZip(source, parts);
+  } catch (error) {
+    if (error instanceof ScanBound) throw error;
+    parts.note(`is no whole ${kind} file`);
+  }
+}
+
+async function* inflate(source: AsyncIterable<Buffer>, transform: Transform): AsyncGenerator<Buffer> {
+  const stream = pipeline(Readable.from(source), transform, () => {
+    // What went wrong ends the iteration below with an error.
+  });
+  try {
+    for await (const chunk of stream) yield chunk as Buffer;
+  } finally {
+    stream.destroy();
+  }
+}
+
+async function readTar(source: AsyncIterable<Buffer>, parts: ArchiveParts): Promise<void> {
+  const unpack = extract();
+  pipeline(Readable.from(source), unpack, () => {
+    // As above.
+  });
+  try {
+    for await (const entry of unpack) {
+      const { name, linkname } = entry.header;
+      await parts.entry(
+        linkname === undefined || linkname === null ? name : `${name} -> ${linkname}`,
+        entry as AsyncIterable<Buffer>,
+      );
+    }
+  } finally {
+    unpack.destroy();
+  }
+}
+
+async function readZip(source: AsyncIterable<Buffer>, parts: ArchiveParts): Promise<void> {
+  const held = await hold(source, parts.heldBytesMax);
+  if (held === undefined) {
+    parts.note('is a zip file too large to be opened');
+    return;
+  }
+  const known = new Set<number>();
+  try {
+    const zip = await fromBufferPromise(held, { lazyEntries: true, decodeStrings: false, validateEntrySizes: false });
+    await eachEntry(zip, async (entry) => {
+      known.add(entry.relativeOffsetOfLocalHeader);
+      await readZipEntry(zip, entry, parts);
+    });
+  } catch (error) {
+    if (error instanceof ScanBound) throw error;
+    parts.note('is no whole zip file');
+  }
+  // Entries that the directory at the end does not list: most programs skip them, some do not.
+  for (const stray of strayOffsets(held, known)) {
+    await parts.entry(stray.name, tolerant(inflateFrom(held, stray)));
+  }
+}
+
+async function readZipEntry(zip: ZipFile, entry: Entry, parts: ArchiveParts): Promise<void> {
+  const raw: unknown = entry.fileName;
+  const name = Buffer.isBuffer(raw) ? raw.toString('utf8') : String(raw);
+  if (name.endsWith('/') && entry.uncompressedSize === 0) return;
+  if (entry.isEncrypted()) {
+    parts.note(`has an encrypted entry ${shown(name)}`);
+    return;
+  }
+  let content: Readable;
+  try {
+    content = await zip.openReadStreamPromise(entry);
+  } catch {
+    parts.note(`has an entry that cannot be opened, ${shown(name)}`);
+    return;
+  }
+  try {
+    await parts.entry(name, content as AsyncIterable<Buffer>);
+  } catch (error) {
+    if (error instanceof ScanBound) throw error;
+    parts.note(`has a damaged entry ${shown(name)}`);
+  } finally {
+    content.destroy();
+  }
+}
+
+async function eachEntry(zip: ZipFile, visit: (entry: Entry) => Promise<void>): Promise<void> {
+  for (;;) {
+    const next = Promise.race([
+      once(zip, 'entry').then(([entry]: Entry[]) => entry),
+      once(zip, 'end').then(() => undefined),
+    ]);
+    zip.readEntry();
+    const entry = await next;
+    if (entry === undefined) return;
+    await visit(entry);
+  }
+}
+
+async function hold(source: AsyncIterable<Buffer>, max: number): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of source) {
+    bytes += chunk.length;
+    if (bytes > max) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function inflateFrom(held: Buffer, stray: { readonly data: number; readonly stored: boolean }): AsyncIterable<Buffer> {
+  const source = Readable.from([held.subarray(stray.data)]);
+  return stray.stored ? source : inflate(source, createInflateRaw());
+}
+
+/** As much as can be read. */
+async function* tolerant(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield* source;
+  } catch (error) {
+    if (error instanceof ScanBound) throw error;
+  }
+}
+
+function shown(name: string): string {
+  return JSON.stringify(name.slice(0, 100));
+}
