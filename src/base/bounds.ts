@@ -111,6 +111,9 @@ export const BOUNDS = {
   /** Tokens of one user, expired ones included; confirmations one principal has open. */
   tokensPerUserMax: 1_000,
   confirmationsPerPrincipalMax: 100,
+  /** Keys of one user that sign commits, tags and pushes; bytes of an OpenPGP key in armor. */
+  signingKeysPerUserMax: 100,
+  openPgpKeyBytesMax: 64 * KIB,
   /** Passes of one user, ended ones that are still on record included. */
   passesPerUserMax: 1_000,
   /** Repositories, ref patterns and ranges of addresses of one pass, each. */

@@ -16,6 +16,8 @@ import type { Credential, GroupName, Principal, UserName } from './principal.ts'
 import { fingerprintOf } from './public-key.ts';
 import { Roster } from './roster.ts';
 import { isPassSecret } from './secret.ts';
+import { Signatures } from './signatures.ts';
+import { SigningKeys } from './signing-keys.ts';
 import { Tokens } from './tokens.ts';
 import type { User } from './user-record.ts';
 import { Users } from './users.ts';
@@ -39,6 +41,8 @@ export class Directory {
   readonly keys: Keys;
   readonly tokens: Tokens;
   readonly passes: Passes;
+  readonly signingKeys: SigningKeys;
+  readonly signatures: Signatures;
   readonly confirmations: Confirmations;
   readonly #roster: Roster;
   readonly #handOvers: HandOvers;
@@ -51,6 +55,14 @@ export class Directory {
     this.keys = new Keys(this.#roster);
     this.tokens = new Tokens(this.#roster);
     this.passes = new Passes(this.#roster, options.passLifeMsMax ?? PASS_LIFE_MS);
+    this.signingKeys = new SigningKeys(this.#roster);
+    const { signingKeys, keys } = this;
+    this.signatures = new Signatures({
+      signingKeys,
+      keys,
+      clock: options.clock,
+      user: (name) => this.#roster.user(name),
+    });
     this.confirmations = new Confirmations(options);
   }
 

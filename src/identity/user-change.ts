@@ -6,6 +6,7 @@ import type { Group, GroupIndex } from './group-index.ts';
 import type { HandOvers } from './hand-over.ts';
 import { removedPasses, renamedPasses } from './pass-record.ts';
 import type { UserName } from './principal.ts';
+import { removedSigningKeys, renamedSigningKeys } from './signing-keys.ts';
 import { ADMINISTRATORS, type GroupChange, type Roster } from './roster.ts';
 import { userCheck, userKey, writeUser, type User } from './user-record.ts';
 
@@ -29,8 +30,9 @@ export async function renaming(options: Surroundings & { readonly to: UserName }
   writes.push({ kind: 'user', key: newKey, put: writeUser(renamed) });
   for (const [kind, key] of credentialsOf(user)) await rewriteUser({ roster, kind, key, to, checks, writes });
   const passes = await renamedPasses(roster.store, user.id, to);
-  checks.push(...passes.checks);
-  writes.push(...passes.writes);
+  const signingKeys = await renamedSigningKeys(roster.store, user.id, to);
+  checks.push(...passes.checks, ...signingKeys.checks);
+  writes.push(...passes.writes, ...signingKeys.writes);
   await rewriteAdministrator({ roster, from: user.name, to, checks, writes });
   const replace = (names: readonly UserName[]): readonly UserName[] =>
     names.map((name) => (name === user.name ? to : name)).toSorted();
@@ -49,7 +51,7 @@ export async function removal(options: Surroundings & { readonly heir: UserName 
   const checks: Check[] = [{ kind: 'user', key, version: user.version }, userCheck(heir)];
   const writes: Write[] = [{ kind: 'user', key, delete: true }, handOvers.mark({ from: user.name, to: heir })];
   for (const [kind, each] of credentialsOf(user)) writes.push({ kind, key: each, delete: true });
-  writes.push(...(await removedPasses(roster.store, user.id)));
+  writes.push(...(await removedPasses(roster.store, user.id)), ...(await removedSigningKeys(roster.store, user.id)));
   const successor = (await activeAdministrators(roster, index, user.name)).toSorted((a, b) =>
     a === heir ? -1 : b === heir ? 1 : 0,
   )[0];
