@@ -36,7 +36,7 @@ const ISSUE: SiteCommand = {
   details: [
     'A pass lets an agent or a CI job fetch and push as USER, in these repositories, to these refs, until it ends. It creates and fast-forwards; the policy still decides as for USER.',
     'Its token is shown this once: it goes where a token goes (password over HTTP, Bearer). With --key FILE (over SSH: --key - and the key on standard input) it is that key instead, for SSH.',
-    'A pass issues no passes, changes no keys and runs no command but whoami, ls, info and help.',
+    'A pass issues no passes, changes no keys and runs no command but whoami, ls, info, help, and hold list, show and cancel for what it pushed.',
   ],
   flags: ISSUE_FLAGS,
   stdin: 'with --key -, the public key, one line',

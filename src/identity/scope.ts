@@ -38,8 +38,16 @@ export function scopesHeld(credential: Extract<Credential, { readonly kind: 'tok
   return `the token ${name} has ${scopes.length === 0 ? 'no scope' : `only the scope ${scopes.join(', ')}`}`;
 }
 
-/** Commands of which a pass may run any: they show its owner, the gate, and what the pass reads. */
-const PASS_COMMANDS: ReadonlySet<string> = new Set(['whoami', 'help', 'ls', 'info']);
+/** Commands that a pass may run: they show its owner, the gate, what the pass reads, and what became of what it pushed. */
+const PASS_COMMANDS: ReadonlySet<string> = new Set([
+  'whoami',
+  'help',
+  'ls',
+  'info',
+  'hold list',
+  'hold show',
+  'hold cancel',
+]);
 
 /** Why what was shown does not reach a command that needs this scope; undefined: it does. @param form as `Command.form` */
 export function commandRefusal(
@@ -47,8 +55,8 @@ export function commandRefusal(
   { scope, form }: { readonly scope: TokenScope; readonly form: string },
 ): string | undefined {
   if (credential.kind === 'pass') {
-    const [noun = ''] = form.split(' ');
-    if (PASS_COMMANDS.has(noun)) return placeRefusal(credential);
+    const [noun = '', verb = ''] = form.split(' ');
+    if (PASS_COMMANDS.has(noun) || PASS_COMMANDS.has(`${noun} ${verb}`)) return placeRefusal(credential);
     return `${describePass(credential)}, and runs no command but ${[...PASS_COMMANDS].join(', ')}`;
   }
   if (credential.kind !== 'token' || hasScope(credential, scope)) return undefined;

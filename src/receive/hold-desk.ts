@@ -89,7 +89,7 @@ export class HoldDesk {
 
   /** Only who stands behind it takes it back. */
   async cancel(held: HeldPush, decider: Decider): Promise<Parsed<HeldPush>> {
-    if (!isBehind(held, decider.principal))
+    if (!isBehind(held, decider.principal) || !isOwnPass(held, decider.principal))
       return refuse('only who pushed it takes it back; hold refuse is for others');
     return this.#decide(held, decider, 'cancelled');
   }
@@ -161,6 +161,13 @@ function whyNotBy(held: HeldPush, principal: Principal): string | undefined {
   if (principal.kind === 'anonymous') return 'log in first';
   if (isBehind(held, principal)) return 'nobody approves their own push: somebody else has to look at it';
   return undefined;
+}
+
+/** A pass takes back what it pushed itself, not what its owner did. */
+function isOwnPass({ principal: pusher }: HeldPush, principal: Principal): boolean {
+  if (principal.kind !== 'user' || principal.credential.kind !== 'pass') return true;
+  if (pusher.kind !== 'user' || pusher.credential.kind !== 'pass') return false;
+  return pusher.credential.id === principal.credential.id;
 }
 
 function isBehind(held: HeldPush, principal: Principal): boolean {

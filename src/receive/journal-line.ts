@@ -66,7 +66,7 @@ export function journalLine({
 
 /** A push of which anything was carried out is served; its refs tell the rest. */
 export function outcomeOf(updates: readonly Update[]): JournalOutcome {
-  return updates.length === 0 || updates.some((update) => update.isAlive) ? 'served' : 'refused';
+  return updates.length === 0 || updates.some(({ refusal }) => refusal === undefined) ? 'served' : 'refused';
 }
 
 export function journalRefs(updates: readonly Update[]): readonly JournalRef[] {

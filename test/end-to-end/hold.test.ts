@@ -214,6 +214,24 @@ describe('held pushes', () => {
     assert.equal((await tips('api')).has('refs/tags/three'), false);
   });
 
+  test('the owner of a pass does not approve what the pass pushed, and a revoked pass has pushed nothing', async () => {
+    const issued = await sshOk(alice, gate, [
+      ...['pass', 'issue', 'agent', '--repo', 'api', '--read', '--push', 'refs/tags/*', '--expires', '1h', '--json'],
+    ]);
+    const secret = /\bgpass_[A-Za-z0-9]+/.exec(issued)?.[0];
+    const pass = /"id": ?"([^"]+)"/.exec(issued)?.[1];
+    assert.ok(secret !== undefined && pass !== undefined, issued);
+    const target = url(gate, 'http', 'api', secret);
+    const first = idIn((await git(alice, ['push', target, 'HEAD:refs/tags/by-pass'], tree)).stderr);
+    assert.match((await approve(alice, first)).stderr, /nobody approves their own push/);
+    assert.equal((await approve(rita, first)).code, 0);
+    assert.equal((await tips('api')).has('refs/tags/by-pass'), true);
+    const second = idIn((await git(alice, ['push', target, 'HEAD:refs/tags/by-pass-2'], tree)).stderr);
+    await sshOk(alice, gate, ['pass', 'revoke', pass]);
+    assert.match((await approve(rita, second)).stderr, /is not accepted any more/);
+    assert.equal((await tips('api')).has('refs/tags/by-pass-2'), false);
+  });
+
   test('clients wait over ssh and http, and read ok once somebody approves', async () => {
     const main = (await tips('api')).get('refs/heads/main') ?? '';
     await gitOk(alice, ['reset', '-q', '--hard', main], tree);
