@@ -82,10 +82,11 @@ function makeSample([rule, form]: Sample, dice: Dice): Made {
 }
 
 function textOf(form: string, dice: Dice): string {
-  const [, how, rest = ''] = /^(crc|grafana|fn|nl):([^]*)$/.exec(form) ?? [];
+  const [, how, rest = ''] = /^(crc|whole|grafana|fn|nl):([^]*)$/.exec(form) ?? [];
   if (how === 'fn') return FUNCTIONS[rest]?.(dice) ?? `no function ${rest}`;
   const text = filled(how === undefined ? form : rest, dice);
   if (how === 'crc') return `${text}${base62(crc32(text.slice(text.lastIndexOf('_') + 1)))}`;
+  if (how === 'whole') return `${text}${base62(crc32(text))}`;
   return how === 'grafana' ? `${text}_${grafanaChecksum(text)}` : text;
 }
 
@@ -100,10 +101,10 @@ export function nearMisses(rule: string, dice: Dice): readonly string[] {
   const sample = SAMPLES.find(([known]) => known === rule);
   if (sample === undefined) return [];
   const [, form, loose] = sample;
-  const isCrc = form.startsWith('crc:') || form.startsWith('grafana:');
+  const isCrc = /^(?:crc|whole|grafana):/.test(form);
   const isToken = !/[ ="]|^\w+:|:\/\//.test(form);
   if (!isCrc && !isToken) return [];
-  const bare = form.replace(/^(?:crc|grafana):/, '');
+  const bare = form.replace(/^(?:crc|whole|grafana):/, '');
   const masked = bare.replaceAll(/<(\d+)(\w)>/g, (_, count: string) => 'x'.repeat(Number(count)));
   const example = filled(
     bare.replace(/<(\d{2,})([wbB])>/, (_, count: string, letter: string) => {

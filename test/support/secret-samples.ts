@@ -13,6 +13,8 @@ export const SAMPLES: readonly Sample[] = [
   ['github-app-server', 'crc:ghs_<30w>'],
   ['github-refresh', 'crc:ghr_<30w>'],
   ['github-fine-grained-pat', 'github_pat_<22w>_<59w>'],
+  ['gatehouse-token', 'whole:ght_<42w>'],
+  ['gatehouse-pass', 'whole:gpass_<42w>'],
   ['gitlab-pat', 'glpat-<20b>'],
   ['gitlab-deploy', 'gldt-<20b>'],
   ['gitlab-job', 'glcbt-<2h>_<20b>', 'loose'],

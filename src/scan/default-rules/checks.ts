@@ -2,6 +2,7 @@
  * What a regex cannot say about a secret: its checksum, what it decodes to, that it is no placeholder. A rule of ours names
  * one check (`verify = "NAME"` beside gitleaks' own keys); workers find it here by that name, since functions do not travel.
  */
+import { secretId } from '../../identity/secret.ts';
 import {
   isPlaceholder,
   looksLikeAwsSecret,
@@ -33,6 +34,7 @@ const CHECKS: ReadonlyMap<string, SecretCheck> = new Map<string, SecretCheck>([
   ['crc32-base62', hasPrefixedChecksum],
   ['grafana', hasGrafanaChecksum],
   ['age', hasAgeChecksum],
+  ['gatehouse', (secret) => secretId(secret, 'token') !== undefined || secretId(secret, 'pass') !== undefined],
   ['jwt', isJsonToken],
   ['private-key', isPrivateKey],
   ['pypi', isPypiToken],
