@@ -1,6 +1,6 @@
 /** Mirrors of another host as people use them: a real gate, real clients, OpenSSH as the upstream. Fresh, or an error. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
@@ -393,6 +393,30 @@ describe('mirrors', { skip: noSshUpstream() }, () => {
     assert.match(await refsOf('leaving'), new RegExp(next), 'it keeps what it had and follows no more');
     assert.notEqual(oid, next);
     assert.match((await admin(['mirror', 'show', 'leaving'])).stderr, /is no mirror/);
+  });
+
+  test('the commands of docs/mirrors.md work as printed', async () => {
+    await upstream.repositories.create('documented');
+    const oid = await upstream.repositories.commit('documented', 'refs/heads/main', { 'a.txt': 'docs' });
+    const place = join(site.root, 'docs');
+    mkdirSync(join(place, 'bin'), { recursive: true });
+    symlinkSync(PROGRAM, join(place, 'bin/gatehouse'));
+    writeFileSync(join(place, 'api-key'), upstream.privateKey, { mode: 0o600 });
+    const text = readFileSync(join(import.meta.dirname, '../../docs/mirrors.md'), 'utf8');
+    const blocks = [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
+    assert.ok(blocks.length >= 6, 'the blocks were found');
+    const script = ['set -eu', ...blocks]
+      .join('\n')
+      .replaceAll('git@git.example:org/api.git', upstream.url('documented'))
+      .replaceAll('ed25519 git.example', `ed25519 -p ${upstream.port} ${upstream.host}`);
+    const env = { ...site.admin.env, GATEHOUSE_DATA: site.gate.data };
+    const ended = await run('sh', ['-c', script], { cwd: place, env });
+    assert.equal(ended.code, 0, ended.stdout + ended.stderr);
+    assert.match(ended.stdout, /pushes:\s+possible/);
+    assert.match(ended.stdout, /team\/api is an ordinary repository now/);
+    assert.equal(await gitOk(site.admin, ['rev-parse', 'HEAD'], join(place, 'documented')), oid);
+    const remote = await gitOk(site.admin, ['config', 'remote.origin.url'], join(place, 'documented'));
+    assert.equal(remote, upstream.url('documented'), 'the client knows the upstream by its own name');
   });
 
   test('another vault key, a command without a gate, a wrong key, upstreams out of reach: each start shows the right thing', async () => {
