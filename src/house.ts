@@ -92,6 +92,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
     }),
     async close() {
       isClosing = true;
+      rooms.stopWaiting();
       // Doors refuse what is new while the walk lets what runs come to its end.
       const closing = doors.close();
       const deadlineMs = systemClock.monotonicMs() + BOUNDS.drainMs;

@@ -201,9 +201,7 @@ async function findHeld(call: Call): Promise<Found | Answer> {
 /** Who may read the repository, and every ref of the push in it. */
 function maySee(call: Call, held: HeldPush, repository: Repository): boolean {
   const { policy } = call.parts;
-  if (call.ask({ operation: 'read', repository }).kind === 'refused') {
-    return repository.conf !== undefined && mayDecide(call, call.principal, { held, repository }) === undefined;
-  }
+  if (call.ask({ operation: 'read', repository }).kind === 'refused') return false;
   const mayRead = policy.readableRefs(call.principal, repository);
   return mayRead === undefined || held.refs.every(({ refname }) => mayRead(refname));
 }
@@ -217,15 +215,12 @@ function mayDecide(
   const together = {};
   for (const { refname, oldOid, newOid } of held.refs) {
     const ref = { refname, oldOid, newOid };
-    // A conf knows nothing of holding: of its repositories administrators of the house decide.
-    const where = repository.conf === undefined ? ({ operation: 'configure', repository } as const) : SITE;
-    const decision = parts.policy.decide({ principal, ...where, action: 'holdapprove', ref, together });
+    const question = { principal, operation: 'configure', action: 'holdapprove', repository, ref, together } as const;
+    const decision = parts.policy.decide(question);
     if (decision.kind === 'refused') return decision;
   }
   return undefined;
 }
-
-const SITE = { operation: 'administer' } as const;
 
 /** Asked right before the commit point: who was suspended since, or lost the right, has approved nothing. */
 async function stillMay(call: Call, held: HeldPush): Promise<Parsed<true>> {

@@ -61,6 +61,8 @@ export interface Rooms {
   readonly warnings: readonly string[];
   /** The doors are open: the journal says so. */
   begin(doors: OpenDoors): Promise<void>;
+  /** The gate is about to close: whoever only waits for other people is sent home. */
+  stopWaiting(): void;
   close(): Promise<void>;
 }
 
@@ -161,6 +163,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
       begun = true;
       spine.housekeeper.begin();
     },
+    stopWaiting: () => spine.receive.holds?.stopWaiting(),
     async close() {
       if (begun) await journal.append(houseEntry('stop', 'asked to stop')).catch(() => {});
       await kept.disposeAsync();

@@ -107,7 +107,13 @@ export class HoldDesk {
     });
   }
 
+  /** The gate is about to close: clients that wait for a decision are told that their push stays held. */
+  stopWaiting(): void {
+    this.#parts.holding.waits.stop();
+  }
+
   close(): void {
+    this.stopWaiting();
     this.#cancelSweep?.();
     this.#cancelSweep = undefined;
   }

@@ -14,8 +14,9 @@ const OPTION = /^wait(?:=(.*))?$/s;
 export class HoldWaits {
   readonly #clock: Clock;
   readonly #limits: WaitLimits;
-  readonly #waiting = new Map<string, Set<(held: HeldPush) => void>>();
+  readonly #waiting = new Map<string, Set<(held: HeldPush | undefined) => void>>();
   #count = 0;
+  #isStopped = false;
 
   constructor(clock: Clock, limits: WaitLimits) {
     this.#clock = clock;
@@ -47,7 +48,7 @@ export class HoldWaits {
     readonly decidedBefore: () => Promise<HeldPush | undefined>;
   }): Promise<HeldPush | undefined> {
     const { id, ms, signal, decidedBefore } = options;
-    if (ms <= 0 || signal.aborted || this.#count >= this.#limits.waitingMax) return undefined;
+    if (this.#isStopped || ms <= 0 || signal.aborted || this.#count >= this.#limits.waitingMax) return undefined;
     const { promise, resolve } = Promise.withResolvers<HeldPush | undefined>();
     const stop = (): void => resolve(undefined);
     const waiters = this.#waiting.get(id) ?? new Set();
@@ -64,6 +65,12 @@ export class HoldWaits {
       if (waiters.size === 0) this.#waiting.delete(id);
       this.#count -= 1;
     }
+  }
+
+  /** The gate closes: everybody hears that nothing is decided yet, and nobody waits any more. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const waiters of this.#waiting.values()) for (const resolve of waiters) resolve(undefined);
   }
 
   tell(held: HeldPush): void {

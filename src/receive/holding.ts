@@ -274,6 +274,8 @@ export class Holding {
   /** Why there is no room; undefined: there is. */
   async #fullness({ repository, principal, refs }: HoldRequest, bytes: number): Promise<string | undefined> {
     const { limits } = this.#parts;
+    // Steps of a site belong to an invocation, which is over when somebody approves.
+    if (repository.conf !== undefined) return 'in the repositories of a gitolite site nothing is held';
     if (refs.length > BOUNDS.heldRefsMax) return `a held push has at most ${BOUNDS.heldRefsMax} refs: push fewer`;
     const reasons = refs.flatMap((ref) => ref.reasons);
     const reasonBytes = reasons.reduce((total, { reason }) => total + Buffer.byteLength(reason), 0);

@@ -460,6 +460,19 @@ test('a client that waits reads who refused it and why, and one whose time is ov
   assert.match(odd.stderr, /-o wait=TIME/);
 });
 
+test('a gate that closes tells waiting clients that their push stays held', async (t) => {
+  const site = await holdSite(t);
+  const tree = await site.workTree();
+  await commitFile(tree, 'a.txt');
+  const next = site.nextHeld();
+  const waiting = git(tree, 'push', '-o', 'wait=15s', site.gitUrl, 'main');
+  await next;
+  site.desk.stopWaiting();
+  const { code, stderr } = await waiting;
+  assert.notEqual(code, 0);
+  assert.match(stderr, /nobody has decided yet: \w+ stays held/);
+});
+
 test('a waiting client that goes away leaves its push held', async (t) => {
   const site = await holdSite(t);
   const tree = await site.workTree();
