@@ -6,6 +6,7 @@ type Bench = (args: readonly string[]) => Promise<number>;
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   gitolite: async () => (await import('./gitolite.ts')).benchGitolite,
   openssh: async () => (await import('./openssh.ts')).benchOpenSsh,
+  scan: async () => (await import('./scan.ts')).benchScan,
 };
 
 const [name = '', ...args] = process.argv.slice(2);
