@@ -61,7 +61,7 @@ async function quality(
   let [bytes, batchBytes] = [0, 0];
   const flush = async (): Promise<void> => {
     const report = await scanner.scan(batch, { signal: new AbortController().signal });
-    if (report.findingsDropped > 0 || report.unscanned.length > 0) throw new Error('the batch was too large');
+    if (report.findingsDropped > 0 || report.unscanned.length > 0) throw new Error(`${report.findingsDropped} findings dropped; ${JSON.stringify(report.unscanned.slice(0, 3))}`);
     findings.push(...report.findings);
     [batch, batchBytes] = [[], 0];
   };

@@ -286,7 +286,7 @@ export const SETTINGS = {
   scanItemBytesMax: {
     key: 'secret-scan.item-bytes-max',
     type: 'bytes',
-    default: '64 MiB',
+    default: '1 GiB',
     min: 1024,
     meaning:
       'size of one object that the secret scan looks at; a push with a larger one is refused where it is scanned',

@@ -62,7 +62,7 @@ describe('a check of a token', () => {
       ed.export({ type: 'pkcs8', format: 'pem' }),
     ].map(String);
     for (const text of texts) {
-      assert.ok(check('private-key', text), text.split('\n')[0]);
+      assert.ok(check('private-key', text), text.slice(0, 40));
       assert.ok(check('private-key', JSON.stringify(text).slice(1, -1)));
       assert.ok(!check('private-key', text.slice(0, 60)));
     }
