@@ -87,8 +87,13 @@ export class Exchange {
   async #firstMet(token: string, rules: readonly TrustRule[]): Promise<Met | Refused> {
     const unproved: string[] = [];
     const unfit: string[] = [];
+    // Many rules may ask the same of a token: signatures are not checked for each.
+    const proofs = new Map<string, Awaited<ReturnType<typeof proveIdentity>>>();
     for (const rule of rules) {
-      const proved = await proveIdentity(token, rule, this.#parts);
+      const { audiences, keys, signatures } = rule;
+      const key = JSON.stringify([audiences, keys, signatures]);
+      const proved = proofs.get(key) ?? (await proveIdentity(token, rule, this.#parts));
+      proofs.set(key, proved);
       if (proved.kind === 'refused') {
         unproved.push(`${rule.place}: ${proved.reason}`);
         continue;
