@@ -195,6 +195,22 @@ export const BOUNDS = {
   /** Between two looks for held pushes that expired, and how many one look ends. */
   heldSweepMs: 60_000,
   heldSweepMax: 200,
+  /** Checks of the policy (`checks/*.toml`). */
+  checksMax: 500,
+  /** What checks look at in one push: commits, changes of files in them, and the time for all of it. */
+  checkCommitsMax: 100_000,
+  checkPathsMax: 1_000_000,
+  checkMs: 20 * 60_000,
+  /** Broken rules of one push that are written out to the client; the rest is counted. */
+  checkFailuresShownMax: 50,
+  /** Bytes of a commit that is parsed, of a message that patterns match, of a `.gitmodules`. */
+  checkCommitBytesMax: 1 * MIB,
+  checkMessageBytesMax: 16 * KIB,
+  checkModulesBytesMax: 256 * KIB,
+  /** A push certificate with its signature; how old the nonce in it may be; nonces remembered against replay. */
+  pushCertificateBytesMax: 32 * KIB,
+  pushNonceMs: 10 * 60_000,
+  pushNoncesMax: 100_000,
   /** Objects that the secret scan looks at in one push. */
   scanObjectsMax: 1_000_000,
   /** Findings of one push that are written out: to the client, and in its journal line. */
@@ -208,4 +224,14 @@ export const BOUNDS = {
   heldCommitsShownMax: 100,
   heldPathsShownMax: 500,
   heldPatchBytesMax: 256 * KIB,
+  /** Mirrors of one gate; patterns of refs, host keys and refs of one; the age that it may be served with. */
+  mirrorsMax: 20_000,
+  mirrorPatternsMax: 64,
+  mirrorHostKeysMax: 16,
+  mirrorRefsMax: 500_000,
+  mirrorFreshMsMax: 24 * 3_600_000,
+  /** Bytes of a file of the command line with a credential for an upstream or its authorities; of one credential, of a token. */
+  upstreamFileBytesMax: 256 * KIB,
+  upstreamCredentialBytesMax: 64 * KIB,
+  upstreamTokenBytesMax: 8 * KIB,
 } as const;

@@ -4,8 +4,9 @@
  */
 import { open } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
+import { BOUNDS } from '../base/bounds.ts';
 import { ok, refuse, type Parsed } from '../base/fault.ts';
-import { parseDuration } from '../base/units.ts';
+import { formatDuration, parseDuration } from '../base/units.ts';
 import { parseCredential } from '../upstream/credential.ts';
 import { parseHostKey } from '../upstream/host-key.ts';
 import { CREDENTIAL_KINDS, type CredentialKind } from '../upstream/mirror-record.ts';
@@ -50,10 +51,6 @@ export const PUSH_FLAGS: readonly Flag[] = [
   { name: '--allow-partial', meaning: 'take pushes of several refs where the upstream cannot take them all or none' },
 ];
 
-const FILE_BYTES_MAX = 256 * 1024;
-const FRESH_MS_MAX = 24 * 3_600_000;
-const AUTHORITIES_BYTES_MAX = 256 * 1024;
-
 /** What of an upstream the flags say; absent: they say nothing of it. */
 export interface UpstreamOptions {
   readonly credential?: UpstreamCredential;
@@ -82,6 +79,8 @@ export async function readUpstreamOptions(call: Call, url: UpstreamUrl): Promise
 function readPlain(call: Call, url: UpstreamUrl): Parsed<Pick<Upstream, never> & UpstreamOptions> {
   const { args } = call;
   const hostKeys: string[] = [];
+  if (args.values('--host-key').length > BOUNDS.mirrorHostKeysMax)
+    return refuse(`a mirror has at most ${BOUNDS.mirrorHostKeysMax} host keys`);
   for (const text of args.values('--host-key')) {
     const key = parseHostKey(text, url);
     if (key.kind === 'refused') return key;
@@ -104,7 +103,9 @@ function readPlain(call: Call, url: UpstreamUrl): Parsed<Pick<Upstream, never> &
 function parseFresh(text: string): Parsed<number> {
   const parsed = parseDuration(/^\d+$/.test(text) ? `${text}s` : text);
   if (parsed.kind === 'refused') return refuse(`--fresh: ${parsed.reason}`);
-  return parsed.value > FRESH_MS_MAX ? refuse('--fresh is at most 24h') : parsed;
+  return parsed.value > BOUNDS.mirrorFreshMsMax
+    ? refuse(`--fresh is at most ${formatDuration(BOUNDS.mirrorFreshMsMax)}`)
+    : parsed;
 }
 
 /** The texts behind the flags that name a file; at most one of them is standard input. */
@@ -142,7 +143,7 @@ async function readLocalFile(
   try {
     await using file = await open(path, 'r');
     const { size } = await file.stat();
-    if (size > FILE_BYTES_MAX) return refuse(`the file of ${flag} is too large`);
+    if (size > BOUNDS.upstreamFileBytesMax) return refuse(`the file of ${flag} is too large`);
     return ok(await file.readFile('utf8'));
   } catch (error) {
     const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'an error';
@@ -173,6 +174,6 @@ function readCredentialFlag(
 function readAuthorities(text: string | undefined): Parsed<string | undefined> {
   if (text === undefined) return ok(undefined);
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g);
-  if (blocks === null || text.length > AUTHORITIES_BYTES_MAX) return refuse('--ca takes certificates in PEM');
+  if (blocks === null || text.length > BOUNDS.upstreamFileBytesMax) return refuse('--ca takes certificates in PEM');
   return ok(blocks.map((block) => `${block}\n`).join(''));
 }

@@ -1,13 +1,12 @@
 /** Credentials for upstreams as they are given and as they are sealed. Their text is never repeated in words. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { BOUNDS } from '../base/bounds.ts';
 import { Fault, ok, refuse, type Parsed } from '../base/fault.ts';
 import { readFields } from '../base/fields.ts';
 import type { Json } from '../base/json.ts';
 import { CREDENTIAL_KINDS, type CredentialKind } from './mirror-record.ts';
 import type { UpstreamCredential, UpstreamScheme } from './upstream.ts';
 
-const CREDENTIAL_BYTES_MAX = 64 * 1024;
-const TOKEN_BYTES_MAX = 8 * 1024;
 const USER = /^[\x21-\x39\x3b-\x7e]{1,128}$/;
 
 export interface GivenCredential {
@@ -22,7 +21,7 @@ export interface GivenCredential {
 /** The credential in `text`; refused where it is none, or does not fit the way to the upstream. */
 export function parseCredential(given: GivenCredential, scheme: UpstreamScheme): Parsed<UpstreamCredential> {
   const { kind, text } = given;
-  if (Buffer.byteLength(text) > CREDENTIAL_BYTES_MAX) return refuse('that is too long for a credential');
+  if (Buffer.byteLength(text) > BOUNDS.upstreamCredentialBytesMax) return refuse('that is too long for a credential');
   if (scheme === 'git') return refuse('git:// takes no credential: it knows nobody');
   if (kind === 'key' && scheme !== 'ssh') return refuse('a key is for ssh: give a token or a certificate');
   if (kind !== 'key' && scheme === 'ssh') return refuse('ssh takes a private key: --key FILE');
@@ -98,7 +97,7 @@ function isEncrypted(text: string, label: string): boolean {
 function parseToken({ text, username, bearer }: GivenCredential): Parsed<UpstreamCredential> {
   const secret = text.trim();
   if (secret === '') return refuse('there is no token: it is read from standard input or a file');
-  if (secret.length > TOKEN_BYTES_MAX) return refuse('that is too long for a token');
+  if (secret.length > BOUNDS.upstreamTokenBytesMax) return refuse('that is too long for a token');
   if (!/^[\x21-\x7e]+$/.test(secret)) return refuse('a token is one word of printable ASCII');
   if (username !== undefined && !USER.test(username)) return refuse('a user name of HTTP is printable and has no ":"');
   return ok({ kind: 'token', username: username ?? 'git', secret, bearer });

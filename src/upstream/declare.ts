@@ -2,6 +2,7 @@
  * Declaring, changing and removing mirrors. A mirror comes into being with its repository and its sealed credential in
  * one transaction, is filled by its first refresh, and is taken away again where that fails: there is no half of one.
  */
+import { BOUNDS } from '../base/bounds.ts';
 import { newId, type Clock } from '../base/clock.ts';
 import { Fault, ok, publicMessageOf, refuse, type Parsed } from '../base/fault.ts';
 import { zeroOid, type Oid } from '../git/oid.ts';
@@ -65,6 +66,7 @@ export class MirrorDesk {
   async add(fresh: NewMirror, doing: Doing): Promise<Parsed<MirrorView>> {
     const wrong = declaredProblem(fresh);
     if (wrong !== undefined) return refuse(wrong);
+    if (this.#parts.mirrors.size >= BOUNDS.mirrorsMax) return refuse(`a gate has at most ${BOUNDS.mirrorsMax} mirrors`);
     doing.tell?.(`asking ${fresh.url.text}`);
     const seen = await this.#firstLook(fresh, doing);
     if (seen.kind === 'refused') return seen;

@@ -125,6 +125,11 @@ export class Mirrors {
     return mirrors;
   }
 
+  /** How many there are, those in the graveyard included. */
+  get size(): number {
+    return this.#held.size;
+  }
+
   isMirror(repositoryId: string): boolean {
     return this.#held.has(repositoryId);
   }

@@ -1,4 +1,5 @@
 /** What makes the refs of a mirror those of its upstream: a comparison, without any effect. */
+import { BOUNDS } from '../base/bounds.ts';
 import { Stint } from '../base/stint.ts';
 import { zeroOid, type Oid } from '../git/oid.ts';
 import type { RefSnapshot } from '../git/ref-cache.ts';
@@ -28,12 +29,12 @@ export interface RefPlan {
 }
 
 export const DEFAULT_REFS = ['refs/heads/*', 'refs/tags/*'] as const;
-const PATTERNS_MAX = 64;
 
 /** Patterns as somebody gives them: full refnames with at most one `*`, which stands for anything. */
 export function parseRefPatterns(texts: readonly string[]): Parsed<readonly string[]> {
   if (texts.length === 0) return ok(DEFAULT_REFS);
-  if (texts.length > PATTERNS_MAX) return refuse(`a mirror has at most ${PATTERNS_MAX} patterns of refs`);
+  if (texts.length > BOUNDS.mirrorPatternsMax)
+    return refuse(`a mirror has at most ${BOUNDS.mirrorPatternsMax} patterns of refs`);
   for (const text of texts) {
     const isPattern = text.split('*').length <= 2 && parseRefname(text.replace('*', 'x')) !== undefined;
     if (!isPattern) return refuse(`${JSON.stringify(text.slice(0, 80))} is no pattern of refs, such as refs/heads/*`);

@@ -4,6 +4,7 @@
  * asked: a push that is taken upstream and committed here meanwhile makes our compare-and-set fail, and we look again,
  * instead of undoing the push with an answer that is older than it.
  */
+import { BOUNDS } from '../base/bounds.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault, publicMessageOf, type Refusal } from '../base/fault.ts';
 import type { GitProcesses } from '../git/processes.ts';
@@ -75,6 +76,10 @@ async function compare({ repository, upstream, remote, flight }: RefreshAsked, l
   if (found.refs.size > 0 && found.objectFormat !== repository.objectFormat) {
     const names = `${found.objectFormat} now, the mirror ${repository.objectFormat}`;
     throw failed('upstream has another object format', `it names objects by ${names}: make a mirror anew`);
+  }
+  if (found.refs.size > BOUNDS.mirrorRefsMax) {
+    const counted = `it has ${found.refs.size} refs there; at most ${BOUNDS.mirrorRefsMax} are mirrored: choose fewer (--refs)`;
+    throw failed('upstream has too many refs', counted);
   }
   const remoteRefs = { ...found, objectFormat: repository.objectFormat };
   return planRefs({ local, remote: remoteRefs, patterns: upstream.refs });

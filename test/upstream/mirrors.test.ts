@@ -20,7 +20,7 @@ import { DEFAULT_REFS } from '../../src/upstream/ref-plan.ts';
 import { parseUpstreamUrl } from '../../src/upstream/upstream-url.ts';
 import { keyFile } from '../../src/upstream/vault-keys.ts';
 import { Vault } from '../../src/upstream/vault.ts';
-import type { Remote, RemoteRefs } from '../../src/upstream/wire/remote.ts';
+import type { PushAsked, Remote, RemotePush, RemoteRefs } from '../../src/upstream/wire/remote.ts';
 import { commitFile, git, gitOk, GIT_ENV, openSite, PRINCIPAL, type Site } from '../receive/site.ts';
 
 const DOING: Doing = { requestId: 'request-1', signal: new AbortController().signal };
@@ -32,6 +32,8 @@ class Upstream {
   /** Called when the question has come and before it is answered, and the same before a pack. */
   onAsked: () => Promise<void> = () => Promise.resolve();
   onFetch: () => Promise<void> = () => Promise.resolve();
+  readonly pushes: PushAsked[] = [];
+  onPush: () => Promise<RemotePush> = () => Promise.reject(new Fault('upstream', 'takes none'));
   /** What is sent in place of a pack. */
   instead: Buffer | undefined;
   objectFormat: 'sha1' | 'sha256' = 'sha1';
@@ -71,7 +73,10 @@ class Upstream {
         git.stdin.end([...wants, '--not', ...known].map((line) => `${line}\n`).join(''));
         return git.stdout as AsyncIterable<Uint8Array>;
       },
-      push: () => Promise.reject(new Fault('upstream', 'takes none')),
+      push: async (asked) => {
+        this.pushes.push(asked);
+        return this.onPush();
+      },
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
   }
@@ -91,6 +96,7 @@ class Upstream {
 interface House {
   readonly site: Site;
   readonly mirrors: Mirrors;
+  readonly desk: MirrorDesk;
   readonly upstream: Upstream;
   readonly mirror: Repository;
   readonly outcomes: RefreshOutcome[];
@@ -139,6 +145,7 @@ async function open(
   return {
     site,
     mirrors,
+    desk,
     upstream,
     mirror,
     outcomes,
@@ -390,6 +397,27 @@ test('a mirror that is removed while it is refreshed is not written any more', a
   assert.equal(mirrors.isMirror(mirror.id), false);
   assert.equal(await ref('refs/heads/main'), old);
   assert.equal((await site.store.list('mirror')).length, 0);
+});
+
+test('a check says what the upstream has and whether it would take a push, and sends nothing', async (t) => {
+  const { upstream, desk, mirror, site } = await open(t);
+  const before = await site.store.get('repository-state', mirror.id);
+  upstream.onPush = async () => ({ kind: 'refused', why: 'lease', reason: 'refs/heads/gatehouse-check is not there' });
+  const good = await desk.check(mirror, DOING);
+  assert.deepEqual(
+    [good.refs, good.head, good.objectFormat, good.pushProblem],
+    [1, 'refs/heads/main', 'sha1', undefined],
+  );
+  const [asked] = upstream.pushes;
+  assert.ok(
+    asked?.updates.every(({ oldOid, newOid }) => /^e+$/.test(oldOid) && /^0+$/.test(newOid)),
+    'a lease that cannot hold',
+  );
+  upstream.onPush = () => Promise.reject(new Fault('upstream', 'no', { publicMessage: 'this key is read-only' }));
+  assert.equal((await desk.check(mirror, DOING)).pushProblem, 'this key is read-only');
+  upstream.onPush = async () => ({ kind: 'refused', why: 'ability', reason: 'no receive-pack' });
+  assert.equal((await desk.check(mirror, DOING)).pushProblem, 'no receive-pack');
+  assert.deepEqual(await site.store.get('repository-state', mirror.id), before);
 });
 
 test('the journal says of a refresh that it is one, and for which request', async (t) => {
