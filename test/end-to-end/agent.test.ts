@@ -39,7 +39,7 @@ async function makeAgent(name: string, mirror: string, flags: readonly string[] 
  * started have what it was shown.
  */
 const LOOK_AROUND = `for p in /proc/[0-9]*; do
-  grep -qz '^GATEWAY_INTERFACE=' "$p/environ" 2>/dev/null || cat "$p/cmdline" "$p/environ" 2>/dev/null
+  grep -qz '^REQUEST_METHOD=' "$p/environ" 2>/dev/null || cat "$p/cmdline" "$p/environ" 2>/dev/null
 done > "$GIT_DIR/seen"
 true`;
 
