@@ -54,12 +54,19 @@ interface Form {
   readonly options: readonly string[];
 }
 
-type Sent =
-  | { readonly kind: 'outcome'; readonly outcome: ForwardOutcome }
-  | { readonly kind: 'unable'; readonly reason: string };
+interface Unable {
+  readonly kind: 'unable';
+  readonly reason: string;
+  /** The ref that it is about; undefined: the push as a whole. */
+  readonly refname: string | undefined;
+}
+
+type Sent = { readonly kind: 'outcome'; readonly outcome: ForwardOutcome } | Unable;
 
 type RemoteRefusal = Extract<RemotePush, { readonly kind: 'refused' }>;
 
+/** Options that are for the gate: how long to wait for an approval. */
+const GATES_OWN = /^wait(?:=|$)/;
 const BROKEN_OFF = 'the connection to the upstream broke off before everything was sent: nothing was changed';
 
 export class UpstreamPush {
@@ -71,22 +78,22 @@ export class UpstreamPush {
 
   /** @throws Fault only where nothing was changed upstream. */
   async run(): Promise<ForwardOutcome> {
-    let unable = '';
+    let unable: Unable | undefined;
     for (const form of this.#forms()) {
       const sent = await this.#send(form);
       if (sent.kind === 'outcome') return sent.outcome;
-      unable = sent.reason;
+      unable = sent;
     }
     const { push, upstream } = this.#options;
-    const isSeveral = push.updates.length > 1 && !upstream.allowsPartialPushes;
+    const isSeveral = push.updates.length > 1 && !upstream.allowsPartialPushes && unable?.refname === undefined;
     const hint = isSeveral ? ': push one ref at a time, or let the mirror take partial pushes' : '';
-    return refuseEach(push.updates, () => `the upstream cannot do this: ${unable}${hint}`);
+    return refuseEach(push.updates, () => `nothing was sent: ${unable?.reason}${hint}`);
   }
 
   /** Several refs go all or nothing, asked for or not, unless the mirror allows otherwise and the client does not mind. */
   *#forms(): Generator<Form> {
     const { push, upstream } = this.#options;
-    const { options } = push;
+    const options = push.options.filter((option) => !GATES_OWN.test(option));
     const atomic = push.updates.length > 1;
     const choices = [...(options.length > 0 ? [options] : []), []];
     for (const choice of choices) yield { atomic, options: choice };
@@ -117,7 +124,7 @@ export class UpstreamPush {
     switch (result.kind) {
       case 'refused':
         if (result.why === 'lease') return { kind: 'outcome', outcome: moved(updates, result) };
-        return { kind: 'unable', reason: result.reason };
+        return { kind: 'unable', reason: result.reason, refname: result.refname };
       case 'reported':
         return {
           kind: 'outcome',
@@ -148,7 +155,8 @@ export class UpstreamPush {
     if (form.atomic || refs === undefined) return unknown;
     const seen = refs;
     const taken = updates.filter(({ refname, newOid }) => isAt(seen, refname, newOid));
-    const verdicts = unknown.verdicts.filter(({ refname }) => !taken.some((update) => update.refname === refname));
+    const done = new Set<string>(taken.map(({ refname }) => refname));
+    const verdicts = unknown.verdicts.filter(({ refname }) => !done.has(refname));
     return { taken, verdicts, isKnown: false };
   }
 

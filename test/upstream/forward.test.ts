@@ -201,7 +201,8 @@ test('an upstream without atomic is pushed one ref at a time, or in parts where 
 test('push options go to an upstream that takes them, and are left out for one that does not', async () => {
   const { remote, script, tree, push } = await shared();
   await commitFile(tree, 'one');
-  assert.equal((await push('-o', 'ci.skip', 'main')).code, 0);
+  // How long to wait for an approval is for the gate to know.
+  assert.equal((await push('-o', 'ci.skip', '-o', 'wait=5m', 'main')).code, 0);
   assert.deepEqual(remote.pushes.at(-1)?.options, ['ci.skip']);
   script.takesOptions = false;
   await commitFile(tree, 'two');
