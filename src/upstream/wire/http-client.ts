@@ -10,7 +10,7 @@ import { Fault } from '../../base/fault.ts';
 import { AGENT } from '../../base/version.ts';
 import { writeAll } from '../../git/stream.ts';
 import type { UpstreamCredential } from '../upstream.ts';
-import { bracketed, isLoopbackHost } from '../upstream-url.ts';
+import { bracketed } from '../upstream-url.ts';
 import type { Call } from './call.ts';
 import type { HttpParts } from './http.ts';
 import { firstLine, notGit, statusFault } from './http-words.ts';
@@ -194,9 +194,6 @@ export class HttpClient {
             // Said outright: a variable of the environment could say otherwise.
             rejectUnauthorized: true,
             minVersion: 'TLSv1.2',
-            ...(isLoopbackHost(upstream.url.host) || upstream.url.host.includes(':')
-              ? {}
-              : { servername: upstream.url.host }),
             ...(upstream.authorities === undefined ? {} : { ca: upstream.authorities }),
             ...(certificate === undefined ? {} : { cert: certificate.certificate, key: certificate.privateKey }),
           });

@@ -15,7 +15,7 @@ const SYMREF = 'symref-target:';
 /** Refs that start with one of `prefixes` (none: all), and HEAD. @throws Fault as `Remote` says. */
 export async function listRefs(session: Session, call: Call, prefixes: readonly string[]): Promise<RemoteRefs> {
   const { expected } = session;
-  // Asked before the greeting is heard, the refs are a round trip nearer. A v0 server would only stumble over it.
+  // Asked before the greeting is heard, the refs are a round trip nearer (not at OpenSSH, which takes no input before the command runs).
   const early = expected && (await session.request([lsRefsRequest(expected, prefixes, call)]));
   const greeting = await session.greeting();
   if (greeting.kind === 'v2') {

@@ -55,6 +55,12 @@ interface LoggedIn {
 /** Connects and logs in, within `connectMs`. @throws Fault `upstream`, `timeout`, `usage` where the credential is no key. */
 export async function openSshConnection(parts: SshConnectionParts): Promise<SshConnection> {
   const { upstream, words, clock, limits } = parts;
+  if (upstream.hostKeys.length === 0) {
+    throw words.fault(
+      'no host key is pinned',
+      `no host key is pinned for the upstream ${words.place}: pin the one that it publishes`,
+    );
+  }
   const overdue = new AbortController();
   const cancel = clock.after(limits.connectMs, () => {
     overdue.abort(
@@ -66,8 +72,9 @@ export async function openSshConnection(parts: SshConnectionParts): Promise<SshC
   });
   try {
     const privateKey = await keyOf(parts);
+    const ourFingerprint = publicFingerprint(privateKey, words);
     const socket = await openSocket(upstream.url, words, overdue.signal);
-    return await login({ parts, socket, privateKey, signal: overdue.signal });
+    return await login({ parts, socket, privateKey, ourFingerprint, signal: overdue.signal });
   } finally {
     cancel();
   }
@@ -126,7 +133,10 @@ export class SshConnection {
     return channel;
   }
 
-  /** The next command finds a session open: it costs the one round trip of its answer. No process runs for it upstream. */
+  /**
+   * The next command finds a session open, which saves it a round trip. No command runs in it yet: a server may look at its
+   * refs when upload-pack starts, so one that was started ahead could show what is not so any more.
+   */
   async #prepare(): Promise<void> {
     if (this.#spare !== undefined || this.isGone) return;
     try {
@@ -178,12 +188,13 @@ interface LoginParts {
   readonly parts: SshConnectionParts;
   readonly socket: Socket;
   readonly privateKey: string;
+  readonly ourFingerprint: string;
   readonly signal: AbortSignal;
 }
 
-function login({ parts, socket, privateKey, signal }: LoginParts): Promise<SshConnection> {
+function login({ parts, socket, privateKey, ourFingerprint, signal }: LoginParts): Promise<SshConnection> {
   const { upstream, words, limits } = parts;
-  const about: Login = { shown: undefined, ourFingerprint: ourFingerprint(privateKey, words) };
+  const about: Login = { shown: undefined, ourFingerprint };
   const pinned = new Set(upstream.hostKeys.map((key) => key.split(' ')[1] ?? ''));
   const gone = new AbortController();
   const client = new ssh2.Client();
@@ -246,7 +257,7 @@ function algorithmsFor(hostKeys: readonly string[]): ServerHostKeyAlgorithm[] {
   return [...types].flatMap((type) => ALGORITHMS[type] ?? []);
 }
 
-function ourFingerprint(privateKey: string, words: Words): string {
+function publicFingerprint(privateKey: string, words: Words): string {
   const parsed = ssh2.utils.parseKey(privateKey);
   const key: unknown = Array.isArray(parsed) ? parsed[0] : parsed;
   if (key === undefined || parsed instanceof Error || Array.isArray(parsed)) {

@@ -1,0 +1,227 @@
+/** What is particular to ssh upstreams: pinned host keys, the one key, connections that are kept. */
+import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import ssh2 from 'ssh2';
+import { serverPacketBytes } from '../../../src/base/ssh-internals.ts';
+import { fingerprintOf } from '../../../src/identity/public-key.ts';
+import type { UpstreamCredential } from '../../../src/upstream/upstream.ts';
+import { createRemote } from '../../../src/upstream/wire/create-remote.ts';
+import type { WireLimits } from '../../../src/upstream/wire/limits.ts';
+import type { Remote } from '../../../src/upstream/wire/remote.ts';
+import { quoted } from '../../../src/upstream/wire/ssh.ts';
+import { noSshUpstream, startSshUpstream, type SshUpstream } from '../../support/upstream.ts';
+import { freePort, suiteScope, type Scope } from '../../support/workspace.ts';
+import { callOf, collected, faultOf, oidOf, publicFault, upstreamAt } from './conversation.ts';
+
+interface Changed {
+  readonly port?: number;
+  readonly hostKeys?: readonly string[];
+  readonly credential?: UpstreamCredential;
+  readonly limits?: Partial<WireLimits>;
+}
+
+/** A relay in front of the server: it counts connections, can be slow, and can break everything. */
+interface Relay {
+  readonly port: number;
+  readonly connections: () => number;
+  /** Resolves when a connection has ended. */
+  ended(): Promise<void>;
+  breakAll(): void;
+  /** Lets what is under way hang: nothing comes through on connections of before. */
+  hangAll(): void;
+}
+
+async function startRelay(scope: Scope, port: number, delayMs = 0): Promise<Relay> {
+  const pairs = new Set<readonly [Socket, Socket]>();
+  let connections = 0;
+  const ends = new EventEmitter();
+  const pass = (from: Socket, to: Socket): void => {
+    from.on('data', (chunk: Buffer) => {
+      if (delayMs === 0) to.write(chunk);
+      else setTimeout(() => to.write(chunk), delayMs).unref();
+    });
+    from.on('error', () => {});
+    from.once('close', () => to.destroy());
+  };
+  const server = createServer({ noDelay: true }, (client) => {
+    connections += 1;
+    const upstream = connect({ host: '127.0.0.1', port, noDelay: true });
+    client.once('close', () => ends.emit('end'));
+    pairs.add([client, upstream]);
+    pass(client, upstream);
+    pass(upstream, client);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const each = (work: (socket: Socket) => void): void => {
+    for (const pair of pairs) for (const socket of pair) work(socket);
+  };
+  scope.after(() => {
+    each((socket) => socket.destroy());
+    server.close();
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    connections: () => connections,
+    ended: async () => {
+      await once(ends, 'end');
+    },
+    breakAll: () => {
+      each((socket) => socket.resetAndDestroy());
+    },
+    hangAll: () => {
+      each((socket) => {
+        socket.removeAllListeners('data');
+        socket.resume();
+      });
+    },
+  };
+}
+
+describe('an ssh upstream', { skip: noSshUpstream() }, () => {
+  const scope = suiteScope();
+  let ssh: SshUpstream;
+  let main = '';
+
+  before(async () => {
+    ssh = await startSshUpstream(scope);
+    await ssh.repositories.create('org/repo');
+    main = await ssh.repositories.commit('org/repo', 'refs/heads/main', { a: '1' });
+  });
+  after(() => scope.close());
+
+  function remoteOf({ port = ssh.port, hostKeys, credential, limits = {} }: Changed = {}): Remote {
+    const url = ssh.url('org/repo').replace(`:${ssh.port}/`, `:${port}/`);
+    return createRemote(
+      {
+        upstream: upstreamAt(url, { hostKeys: hostKeys ?? [ssh.hostKey] }),
+        credential: () => Promise.resolve(credential ?? { kind: 'key', privateKey: ssh.privateKey }),
+      },
+      { limits },
+    );
+  }
+
+  const list = (remote: Remote) => remote.lsRefs({ ...callOf(), prefixes: ['refs/heads/'] });
+
+  it('is not spoken to with another host key than the pinned one, and both are named', async () => {
+    const other = newKey();
+    await using remote = remoteOf({ hostKeys: [other.open] });
+    const said = await publicFault(list(remote));
+    assert.match(said, /^the host key of the upstream 127\.0\.0\.1:\d+ is not the pinned one/);
+    assert.match(said, /shows ssh-ed25519 SHA256:\S+, pinned is ssh-ed25519 SHA256:\S+\. Somebody may sit in between/);
+    assert.ok(said.includes(fingerprint(ssh.hostKey)) && said.includes(fingerprint(other.open)));
+  });
+
+  it('may have any of several pinned keys, and needs one of a pinned type', async () => {
+    await using several = remoteOf({ hostKeys: [newKey().open, ssh.hostKey] });
+    assert.equal((await list(several)).refs.get('refs/heads/main'), main);
+    const rsa = ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 });
+    const [type = '', base64 = ''] = rsa.public.split(' ');
+    await using none = remoteOf({ hostKeys: [`${type} ${base64}`] });
+    assert.match(await publicFault(list(none)), /has no host key of the pinned type/);
+    await using unpinned = remoteOf({ hostKeys: [] });
+    assert.match(await publicFault(list(unpinned)), /no host key is pinned/);
+  });
+
+  it('that does not take the key is told apart from one that cannot be reached, and the key is named by its fingerprint only', async () => {
+    const other = newKey();
+    await using stranger = remoteOf({ credential: { kind: 'key', privateKey: other.secret } });
+    const said = await publicFault(list(stranger));
+    assert.match(said, /does not take the gate's key SHA256:\S+: authentication failed$/);
+    assert.ok(said.includes(fingerprint(other.open)));
+    await using damaged = remoteOf({ credential: { kind: 'key', privateKey: 'damaged' } });
+    assert.match(await publicFault(list(damaged)), /the gate's key for the upstream .* cannot be read/);
+    await using token = remoteOf({
+      credential: { kind: 'token', username: 'git', secret: 'not a key', bearer: false },
+    });
+    assert.match(await publicFault(list(token)), /needs a key as its credential/);
+    await using away = remoteOf({ port: await freePort() });
+    assert.match(await publicFault(list(away)), /^cannot reach the upstream 127\.0\.0\.1:\d+: connection refused$/);
+  });
+
+  it('is asked over one kept connection, which costs two round trips and no login', async () => {
+    const relay = await startRelay(scope, ssh.port, 60);
+    await using remote = remoteOf({ port: relay.port });
+    await list(remote);
+    await list(remote);
+    const start = performance.now();
+    assert.equal((await list(remote)).refs.get('refs/heads/main'), main);
+    const took = performance.now() - start;
+    // One until the command runs, for OpenSSH takes no input before; one for its answer. Opening the session would be a third.
+    assert.ok(took < 345, `two round trips of 120 ms, not three: ${took} ms`);
+    assert.equal(relay.connections(), 1);
+  });
+
+  it('is connected to anew, without a word, where the kept connection broke', async () => {
+    const relay = await startRelay(scope, ssh.port);
+    await using remote = remoteOf({ port: relay.port });
+    await list(remote);
+    relay.breakAll();
+    assert.equal((await list(remote)).refs.get('refs/heads/main'), main);
+    const pack = await remote.fetch({ ...callOf(), wants: [oidOf(main)], haves: [] });
+    relay.breakAll();
+    await collected(pack).catch(() => {});
+    assert.equal((await list(remote)).refs.get('refs/heads/main'), main);
+    assert.ok(relay.connections() >= 3);
+  });
+
+  it('that hangs ends the call at its deadline, and hears a cancelled call no more', async () => {
+    const relay = await startRelay(scope, ssh.port);
+    await using remote = remoteOf({ port: relay.port, limits: { silenceMs: 300, listMs: 5_000 } });
+    await list(remote);
+    relay.hangAll();
+    const late = await faultOf(list(remote));
+    assert.equal(late.code, 'timeout');
+    assert.match(late.publicMessage ?? '', /did not answer within 1 s/);
+    const gone = new AbortController();
+    const call = remote.lsRefs({ ...callOf(undefined, gone.signal), prefixes: [] });
+    gone.abort();
+    assert.equal((await faultOf(call)).code, 'aborted');
+    assert.equal((await list(remote)).refs.size, 1);
+  });
+
+  it('that never says a word is given up while connecting', async () => {
+    const silent = createServer(() => {}).listen(0, '127.0.0.1');
+    scope.after(() => silent.close());
+    await new Promise((resolve) => silent.once('listening', resolve));
+    await using remote = remoteOf({ port: (silent.address() as AddressInfo).port, limits: { connectMs: 200 } });
+    const fault = await faultOf(list(remote));
+    assert.equal(fault.code, 'timeout');
+    assert.match(fault.publicMessage ?? '', /cannot reach the upstream .*: no answer within/);
+  });
+
+  it('has its kept connection closed when nobody used it for a while', async () => {
+    const relay = await startRelay(scope, ssh.port);
+    await using remote = remoteOf({ port: relay.port, limits: { idleMs: 50 } });
+    await list(remote);
+    await relay.ended();
+    await list(remote);
+    assert.equal(relay.connections(), 2);
+  });
+
+  it('is asked for a path that no shell can misread', () => {
+    assert.equal(quoted('/a b/c'), "'/a b/c'");
+    assert.equal(quoted("it's!"), "'it'\\''s'\\!''");
+  });
+
+  it('is reached through parts of ssh2 that are where they are expected', () => {
+    assert.equal(serverPacketBytes({ outgoing: { packetSize: 7 } }), 7);
+    const [client, channel] = [new ssh2.Client(), ssh2.Client.prototype];
+    assert.ok('exec' in channel && '_chanMgr' in client && '_protocol' in client);
+  });
+});
+
+function newKey(): { readonly secret: string; readonly open: string } {
+  for (;;) {
+    const pair = ssh2.utils.generateKeyPairSync('ed25519');
+    // ssh2 writes one in many in a form that it cannot read.
+    if (ssh2.utils.parseKey(pair.private) instanceof Error) continue;
+    return { secret: pair.private, open: pair.public.split(' ').slice(0, 2).join(' ').trim() };
+  }
+}
+
+function fingerprint(line: string): string {
+  const [, base64 = ''] = line.split(' ');
+  return fingerprintOf(Buffer.from(base64, 'base64'));
+}
