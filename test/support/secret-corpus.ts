@@ -61,17 +61,17 @@ function textAt(path: string): readonly string[] {
 /** The same files for the same options and sources. */
 export function* corpusFiles(sources: readonly string[], options: CorpusOptions): Generator<CorpusFile> {
   const dice = new Dice(options.seed);
-  const files = Math.max(1, Math.round(options.bytes / (SLICE_BYTES_MAX / 2)));
   let planted = 0;
   let bytes = 0;
   for (let index = 0; bytes < options.bytes; index += 1) {
-    const lines = sliceOf(dice.pick(sources), dice).split('\n');
+    const slice = sliceOf(dice.pick(sources), dice);
     const path = `src/part-${index % 97}/file-${index}.${dice.pick(['ts', 'py', 'yaml', 'env', 'go', 'json', 'txt'])}`;
-    const due = Math.min(options.plants, Math.ceil(((index + 1) * options.plants) / files)) - planted;
-    const text = plant(lines, { path, count: due, first: planted, dice });
+    const share = Math.min(1, (bytes + slice.length) / options.bytes);
+    const due = Math.round(share * options.plants) - planted;
+    const file = plant(slice.split('\n'), { path, count: due, first: planted, dice });
     planted += due;
-    bytes += text.text.length;
-    yield text;
+    bytes += slice.length;
+    yield file;
   }
 }
 

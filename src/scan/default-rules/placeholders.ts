@@ -104,8 +104,8 @@ export function looksLikeUrlPassword(secret: string): boolean {
 
 /** Forty characters of base 64: neither the hex of a SHA-1 nor a path. */
 export function looksLikeAwsSecret(secret: string): boolean {
-  const hasAll = /[a-z]/.test(secret) && /[A-Z]/.test(secret) && /\d/.test(secret);
-  return hasAll && !isPlaceholder(secret) && (secret.match(/\//g) ?? []).length < 6;
+  const hasBoth = /[a-z]/.test(secret) && /[A-Z]/.test(secret);
+  return hasBoth && isMixed(secret) && !isPlaceholder(secret) && (secret.match(/\//g) ?? []).length < 6;
 }
 
 /** Digits among letters, or more capitals than the words of an identifier begin with. */
