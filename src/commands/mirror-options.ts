@@ -142,8 +142,9 @@ async function readLocalFile(
   }
   try {
     await using file = await open(path, 'r');
-    const { size } = await file.stat();
-    if (size > BOUNDS.upstreamFileBytesMax) return refuse(`the file of ${flag} is too large`);
+    const stat = await file.stat();
+    if (!stat.isFile()) return refuse(`${flag} names no file`);
+    if (stat.size > BOUNDS.upstreamFileBytesMax) return refuse(`the file of ${flag} is too large`);
     return ok(await file.readFile('utf8'));
   } catch (error) {
     const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'an error';

@@ -4,7 +4,7 @@
  * and whoever changes a mirror, the local command line without a gate included, does it here.
  */
 import type { Clock } from '../base/clock.ts';
-import { Fault, ok, publicMessageOf, refuse, type Parsed } from '../base/fault.ts';
+import { Fault, publicMessageOf } from '../base/fault.ts';
 import type { RepositoryName } from '../repository/name.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listAll, type Store } from '../store/store.ts';
@@ -86,8 +86,8 @@ interface Held {
   state: RefreshState;
   readonly flights: Flights;
   remote: Remote | undefined;
-  /** Monotonic milliseconds at which the upstream was asked for what is here; undefined: nobody knows. */
-  askedMs: number | undefined;
+  /** When the upstream was asked for what is here; undefined: nobody knows. */
+  asked: Pick<Refreshed, 'askedMs' | 'askedAt'> | undefined;
   /** Another number after each invalidation: an answer from before it does not count. */
   epoch: number;
   last: Refreshed | undefined;
@@ -177,7 +177,7 @@ export class Mirrors {
   invalidate(repositoryId: string): void {
     const held = this.#held.get(repositoryId);
     if (held === undefined) return;
-    held.askedMs = undefined;
+    held.asked = undefined;
     held.epoch += 1;
   }
 
@@ -213,7 +213,7 @@ export class Mirrors {
       state: NEVER_REFRESHED,
       flights: new Flights((flight) => this.#fly(held, flight)),
       remote: undefined,
-      askedMs: undefined,
+      asked: undefined,
       epoch: 0,
       last: undefined,
       writtenAt: 0,
@@ -274,8 +274,12 @@ export class Mirrors {
     return readCredential(await this.#parts.vault.open({ id: credentialId, purpose: 'upstream-credential' }));
   }
 
-  #isFresh({ askedMs, record }: Held): boolean {
-    return askedMs !== undefined && this.#parts.clock.monotonicMs() - askedMs < record.freshMs;
+  /** By both clocks: one stands still while the machine sleeps, the other may be set back. */
+  #isFresh({ asked, record }: Held): boolean {
+    if (asked === undefined) return false;
+    const { clock } = this.#parts;
+    const ages = [clock.monotonicMs() - asked.askedMs, clock.now() - asked.askedAt];
+    return ages.every((ageMs) => ageMs >= 0 && ageMs < record.freshMs);
   }
 
   #interrupt(held: Held, publicMessage: string): void {
@@ -309,7 +313,7 @@ export class Mirrors {
       const refreshed = await (around === undefined ? refresh() : around(repository, flight, refresh));
       const tookMs = clock.monotonicMs() - beganMs;
       held.last = refreshed;
-      if (held.epoch === epoch) held.askedMs = refreshed.askedMs;
+      if (held.epoch === epoch) held.asked = refreshed;
       metrics.mirrorRefresh(refreshed.changed === 0 ? 'unchanged' : 'updated', tookMs);
       this.#learn(held, stateAfter(held.state, { refreshed, triedAt, tookMs }));
     } catch (cause) {
@@ -369,10 +373,4 @@ function stateAfter(
     skippedRefs: refreshed.skipped,
     changedRefs: refreshed.changed > 0 ? refreshed.changed : before.changedRefs,
   };
-}
-
-/** @returns the mirror, or a refusal for people. */
-export async function mirrorOf(mirrors: Mirrors, repository: Repository): Promise<Parsed<MirrorView>> {
-  const view = await mirrors.show(repository.id);
-  return view === undefined ? refuse(`${repository.name} is no mirror: mirror list shows them`) : ok(view);
 }

@@ -42,6 +42,8 @@ export interface RefreshAsked {
 export interface Refreshed {
   /** Monotonic milliseconds at which the upstream was asked for what is here now. */
   readonly askedMs: number;
+  /** The same in milliseconds since 1970. */
+  readonly askedAt: number;
   readonly mirrored: number;
   readonly skipped: number;
   /** Refs that were created, moved or deleted, HEAD among them. */
@@ -59,11 +61,11 @@ export async function refreshOnce(parts: RefreshParts, asked: RefreshAsked): Pro
   for (let tries = 1; ; tries += 1) {
     const local = await parts.refs.snapshot(repository);
     flight.onAsk();
-    const askedMs = parts.clock.monotonicMs();
+    const [askedMs, askedAt] = [parts.clock.monotonicMs(), parts.clock.now()];
     const plan = await compare(asked, local);
     const done = await carryOut(parts, asked, { plan, local });
     const { mirrored, skipped } = plan;
-    if (done.kind === 'done') return { askedMs, mirrored, skipped, changed: done.changed };
+    if (done.kind === 'done') return { askedMs, askedAt, mirrored, skipped, changed: done.changed };
     if (tries === TRIES_MAX) throw failed('upstream refs could not be taken', done.reason);
   }
 }

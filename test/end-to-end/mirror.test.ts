@@ -425,16 +425,16 @@ describe('mirrors', { skip: noSshUpstream() }, () => {
     assert.equal(await site.gate.stop(), 0);
     const oid = await upstream.repositories.commit('fresh', 'refs/heads/main', { 'a.txt': 'offline' });
     assert.match(await localOk(['mirror', 'refresh', 'fresh']), /1 ref changed/, 'without a gate, after rekey');
-    const keyPath = join(data, 'vault.key');
-    const key = readFileSync(keyPath, 'utf8');
-    writeFileSync(keyPath, `${Buffer.alloc(32, 1).toString('base64')}\n`, { mode: 0o600 });
-    const gate = await startGate(scope, { data, home: site.admin.home });
+    const key = Buffer.alloc(32, 1).toString('base64');
+    const gate = await startGate(scope, { data, home: site.admin.home, env: { GATEHOUSE_VAULT_KEY: key } });
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name) && name !== String(gate.pid)))
+      assert.ok(!readOrEmpty(`/proc/${pid}/environ`).includes(key), 'nothing that the gate starts has its key');
     const wrong = await git(site.admin, ['ls-remote', url(gate, 'ssh', 'fresh')]);
     assert.match(wrong.stderr, /refusing to serve stale data: .*sealed with the vault key/);
     await sshOk(site.admin, gate, ['create', 'ordinary']);
     await gitOk(site.admin, ['ls-remote', url(gate, 'ssh', 'ordinary')]);
     assert.equal(await gate.stop(), 0);
-    writeFileSync(keyPath, key, { mode: 0o600 });
+    assert.match(readFileSync(join(data, 'vault.key'), 'utf8'), /^#.*\n[A-Za-z0-9+/]{43}=\n$/, 'the file stays');
     site = { ...site, gate: await startGate(scope, { data, home: site.admin.home }) };
     assert.match(await refsOf('fresh'), new RegExp(oid));
     assert.match(String((await shownOf('gone'))['failure']), /./, 'what is known of a mirror outlives the gate');

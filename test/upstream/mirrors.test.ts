@@ -6,6 +6,7 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { BOUNDS } from '../../src/base/bounds.ts';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { Fault } from '../../src/base/fault.ts';
 import { parseOid, zeroOid, type Oid } from '../../src/git/oid.ts';
@@ -37,6 +38,8 @@ class Upstream {
   /** What is sent in place of a pack. */
   instead: Buffer | undefined;
   objectFormat: 'sha1' | 'sha256' = 'sha1';
+  /** What is said to be there, in place of what is. */
+  refs: ReadonlyMap<string, Oid> | undefined;
 
   constructor(path: string) {
     this.path = path;
@@ -82,6 +85,7 @@ class Upstream {
   }
 
   async #refs(): Promise<RemoteRefs> {
+    if (this.refs !== undefined) return { refs: this.refs, head: undefined, objectFormat: this.objectFormat };
     const lines = await gitOk(this.path, 'for-each-ref', '--format=%(objectname) %(refname)');
     const refs = new Map(
       lines.split('\n').flatMap((line) => {
@@ -288,9 +292,10 @@ test('a push between question and write makes the refresh look again', async (t)
 
 test('within the bound nobody is asked; invalidate ends it, also while an older answer is on its way', async (t) => {
   let now = 0;
-  const clock: Clock = { ...systemClock, monotonicMs: () => now };
+  let wall = Date.now();
+  const clock: Clock = { ...systemClock, monotonicMs: () => now, now: () => wall };
   const { upstream, refresh, mirrors, mirror, outcomes } = await open(t, { freshMs: 1_000, clock });
-  const before = upstream.counts.lsRefs;
+  let before = upstream.counts.lsRefs;
   now = 999;
   await refresh();
   assert.equal(upstream.counts.lsRefs, before);
@@ -298,6 +303,13 @@ test('within the bound nobody is asked; invalidate ends it, also while an older 
   now = 1_000;
   await refresh();
   assert.equal(upstream.counts.lsRefs, before + 1);
+  for (const jumped of [1_000, -3_000]) {
+    wall += jumped;
+    const asked = upstream.counts.lsRefs;
+    await refresh();
+    assert.equal(upstream.counts.lsRefs, asked + 1, 'a machine that slept, a clock that was set back');
+  }
+  before += 2;
   mirrors.invalidate(mirror.id);
   upstream.onAsked = async () => {
     upstream.onAsked = () => Promise.resolve();
@@ -373,6 +385,17 @@ function packOf(path: string, oid: Oid): Promise<Buffer> {
     git.stdin.end(`${oid}\n`);
   });
 }
+
+test('more refs than a mirror may have are refused before anything is fetched', async (t) => {
+  const { upstream, refresh } = await open(t);
+  const oid = await upstream.oid('main');
+  const names = Array.from({ length: BOUNDS.mirrorRefsMax + 1 }, (_, index) => [`refs/tags/${index}`, oid] as const);
+  upstream.refs = new Map(names);
+  const before = upstream.counts.fetches;
+  const thrown = await refresh().catch((error: unknown) => error);
+  assert.match(thrown instanceof Fault ? (thrown.publicMessage ?? '') : '', /it has 500001 refs there; at most 500000/);
+  assert.equal(upstream.counts.fetches, before);
+});
 
 test('a refresh that nobody waits for any more ends and leaves nothing', async (t) => {
   const { upstream, mirrors, mirror, ref } = await open(t);
