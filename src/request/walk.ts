@@ -113,7 +113,7 @@ class OneWalk implements Walk {
 
     const operation = operationOf(request);
     const asked = nameInPath(request.requestedPath);
-    if (isOutsidePass(principal, asked)) return outside(request);
+    if (isOutsidePass(principal, asked)) return outside(request, findings);
     const scope = scopeRefusal(principal, operation, asked);
     if (scope !== undefined) return { kind: 'refused', reason: scope };
 
@@ -312,8 +312,10 @@ interface SiteAsked {
 }
 
 /** What a pass is not about is not looked for. */
-function outside({ requestedPath }: GitRequest): Outcome {
-  return { kind: 'missing', reason: missingReason(requestedPath, parseRequestedName(requestedPath), false) };
+function outside({ requestedPath }: GitRequest, findings: Findings): Outcome {
+  const name = parseRequestedName(requestedPath);
+  if (name.kind === 'ok') findings.repository = name.value;
+  return { kind: 'missing', reason: missingReason(requestedPath, name, false) };
 }
 
 function operationOf({ service }: GitRequest): 'read' | 'write' {

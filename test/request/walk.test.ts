@@ -3,16 +3,18 @@ import assert from 'node:assert/strict';
 import { PassThrough, Readable } from 'node:stream';
 import { test } from 'node:test';
 import type { Decision, Question } from '../../src/access/decision.ts';
+import { scopeRefusal } from '../../src/access/scope.ts';
 import type { JournalEntry } from '../../src/audit/entry.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { Fault } from '../../src/base/fault.ts';
+import type { PassScope } from '../../src/identity/pass-scope.ts';
 import { makeSecret } from '../../src/identity/secret.ts';
 import { ANONYMOUS, parseUserName, type Principal, type TokenScope } from '../../src/identity/principal.ts';
 import { parseRepositoryName } from '../../src/repository/name.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import type { GitRequest, Outcome } from '../../src/request/request.ts';
 import { createWalk, type Walk } from '../../src/request/walk.ts';
-import type { WalkParts } from '../../src/request/walk-parts.ts';
+import type { WalkParts, WalkVisit } from '../../src/request/walk-parts.ts';
 import { principalNamed } from '../support/principals.ts';
 
 function ada(scopes?: readonly TokenScope[]): Principal {
@@ -538,4 +540,104 @@ test('a token pasted where a name is asked for does not stand in the journal', a
   assert.equal(lines.length, 2);
   assert.doesNotMatch(JSON.stringify(lines), /ght_/);
   assert.deepEqual(lines[1]?.argv, ['token', 'revoke', '(secret)']);
+});
+
+/** Ada with a pass for the repositories `open` and `closed`. */
+function withPass(scope: Partial<PassScope> = {}, address?: string): Principal {
+  const none = { read: false, push: [], createOnly: false, rewind: false, delete: false, from: [] };
+  return principalNamed('ada', {
+    kind: 'pass',
+    id: 'p1',
+    name: 'agent',
+    purpose: 'fix it',
+    scope: { ...none, repositories: ['open', 'closed'], ...scope },
+    expiresAt: 0,
+    ...(address === undefined ? {} : { address }),
+  });
+}
+
+test('what a pass is not about is not looked for: not in the catalogue, not at the site, not by the policy', async () => {
+  const looked: string[] = [];
+  for (const requestedPath of ['/fixed.git', '/absent', '~/fixed', '/mine/new', '/..', '/gitolite-admin']) {
+    for (const service of ['upload-pack', 'receive-pack'] as const) {
+      const { walk, questions, lines } = scene({
+        catalogue: {
+          find: async (name) => void looked.push(name),
+          byId: async (id) => void looked.push(id),
+        },
+        site: { begin: async ({ requestedPath: path }) => void looked.push(path) },
+      });
+      const outcome = await walk.handle(
+        ask({ requestedPath, service, principal: withPass({ read: true, push: ['refs/*'] }) }),
+      );
+      assert.equal(outcome.kind, 'missing');
+      assert.ok('reason' in outcome && /^no such repository, or you may not read it: \S+$/.test(outcome.reason));
+      assert.deepEqual(questions, []);
+      assert.equal(lines[0]?.pass, 'p1');
+      assert.equal(lines[0].purpose, 'fix it');
+    }
+  }
+  assert.deepEqual(looked, []);
+});
+
+test('a pass that only pushes is asked about its repository for the push, and is refused a fetch with words', async () => {
+  const principal = withPass({ push: ['refs/heads/agent/*'] });
+  const { walk, questions, served } = scene();
+  const fetched = await walk.handle(ask({ principal }));
+  assert.ok(fetched.kind === 'refused' && fetched.reason.endsWith('; it does not fetch'));
+  assert.deepEqual(await walk.handle(ask({ principal, service: 'receive-pack' })), { kind: 'served' });
+  assert.deepEqual(served, ['receive-pack open']);
+  assert.deepEqual(
+    questions.map(({ operation, forPush }) => [operation, forPush]),
+    [
+      ['read', true],
+      ['write', undefined],
+    ],
+  );
+});
+
+test('a repository of the site within a pass is decided with the pass, and a fetch is never asked about as a push', async () => {
+  const questions: Question[] = [];
+  const decide = (question: Question): Decision => {
+    questions.push(question);
+    const reason = scopeRefusal(question);
+    return { kind: reason === undefined ? 'allowed' : 'refused', reason: reason ?? '', trace: [] };
+  };
+  const visit: WalkVisit = {
+    name: repository('open').name,
+    repository: repository('open'),
+    facts: repository('open'),
+    look: async () => repository('open'),
+    create: async () => {},
+    decided: async () => {},
+    begin: async () => ({ [Symbol.dispose]() {} }),
+    end: async () => {},
+  };
+  const parts = { policy: { decide, readableRefs: () => undefined }, site: { begin: async () => visit } };
+  const { walk, served } = scene(parts);
+  assert.deepEqual(await walk.handle(ask({ principal: withPass({ read: true }) })), { kind: 'served' });
+  assert.deepEqual(await walk.handle(ask({ principal: withPass({ push: ['refs/*'] }), service: 'receive-pack' })), {
+    kind: 'served',
+  });
+  const reader = await walk.handle(ask({ principal: withPass({ read: true }), service: 'receive-pack' }));
+  assert.ok(reader.kind === 'refused' && reader.reason.endsWith('; it does not push'));
+  assert.deepEqual(served, ['upload-pack open', 'receive-pack open']);
+  assert.ok(questions.every(({ operation, forPush }) => operation !== 'read' || forPush === undefined));
+});
+
+test('a pass for some addresses is refused with words where it comes from another, before anything is looked for', async () => {
+  for (const address of ['192.0.2.1', undefined]) {
+    const { walk, questions } = scene();
+    for (const requestedPath of ['/open', '/fixed', '/absent']) {
+      const outcome = await walk.handle(
+        ask({ requestedPath, principal: withPass({ read: true, from: ['10.0.0.0/8'] }, address) }),
+      );
+      const where = address ?? 'here';
+      assert.deepEqual(outcome, {
+        kind: 'refused',
+        reason: `this pass is for requests from 10.0.0.0/8, not from ${where}`,
+      });
+    }
+    assert.deepEqual(questions, []);
+  }
 });
