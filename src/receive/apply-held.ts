@@ -60,7 +60,10 @@ export async function applyHeld(parts: ApplyParts, held: HeldPush, approval: App
   const { requestId, signal } = approval;
   const standing = await parts.standing(held, { requestId, signal });
   if (standing.kind === 'refused') return end(parts, held, { state: 'refused', why: standing.reason });
-  const { repository, freshen } = standing.value;
+  const { repository, mayRead, freshen } = standing.value;
+  const hidden = held.refs.find(({ refname }) => mayRead?.(refname) === false);
+  if (hidden !== undefined)
+    return end(parts, held, { state: 'refused', why: `${hidden.refname}: you may not read this ref` });
   await freshen?.();
   const config = await parts.configOf?.(repository, requestId);
   const own = { ...parts, config, limits: limitsFor(parts.limits, repository, config) };

@@ -32,9 +32,9 @@ export class Update {
   /** Where it was taken already, before it is committed here. */
   forwardedTo: string | undefined;
   #refusal: Refused | undefined;
-  readonly #holds = new Map<string, HoldReason>();
+  #holds: Map<string, HoldReason> | undefined;
   /** Reasons to hold it that somebody answered for. */
-  readonly #answered: ReadonlySet<string>;
+  readonly #answered: ReadonlySet<string> | undefined;
   /** What became of it in the holding area. */
   #aside: { readonly words: string; readonly isDone: boolean } | undefined;
 
@@ -46,7 +46,7 @@ export class Update {
     /** Keys (`reasonKey`) of reasons that an approval answers. */
     readonly answered?: ReadonlySet<string>;
   }) {
-    this.#answered = command.answered ?? new Set();
+    this.#answered = command.answered;
     this.name = command.name;
     this.refname = command.refname;
     this.oldOid = command.oldOid;
@@ -78,7 +78,9 @@ export class Update {
   /** It waits for somebody's word: not alive, and not refused either. An answered reason holds nothing. */
   hold({ reason, rule }: HoldReason): void {
     const why = { reason: heldReason(reason), ...(rule === undefined ? {} : { rule }) };
-    if (!this.#answered.has(reasonKey(why))) this.#holds.set(reasonKey(why), why);
+    if (this.#answered?.has(reasonKey(why)) === true) return;
+    this.#holds ??= new Map();
+    this.#holds.set(reasonKey(why), why);
   }
 
   /** It is in the holding area: what to say of it from now on, and whether it was carried out there. */
@@ -87,12 +89,12 @@ export class Update {
   }
 
   get holds(): readonly HoldReason[] {
-    return [...this.#holds.values()];
+    return this.#holds === undefined ? [] : [...this.#holds.values()];
   }
 
   get refusal(): Refused | undefined {
     if (this.#refusal !== undefined) return this.#refusal;
-    const [first] = this.#holds.values();
+    const [first] = this.holds;
     if (this.#aside?.isDone === true || (this.#aside === undefined && first === undefined)) return undefined;
     const rule = first?.rule === undefined ? {} : { rule: first.rule };
     return { reason: this.#aside?.words ?? first?.reason ?? '', ...rule, hold: true };
@@ -100,7 +102,7 @@ export class Update {
 
   /** Nobody refused it, nobody holds it: it may be committed. */
   get isAlive(): boolean {
-    return this.isOpen && this.#holds.size === 0;
+    return this.isOpen && this.#holds === undefined;
   }
 
   /** Nobody refused it for good: it is still asked about. */
