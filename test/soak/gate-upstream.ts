@@ -139,9 +139,13 @@ function readLog(logFile: string): readonly Transition[] {
   });
 }
 
+/** Where a system does not show its processes: longer than any hook here takes. */
+const QUIET_MS = 2_000;
+
 /** receive-pack outlives a connection that was cut while a hook ran. */
 async function quiet(path: string): Promise<void> {
-  for (;;) {
+  if (!existsSync('/proc/self')) await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+  while (existsSync('/proc/self')) {
     const busy = readdirSync('/proc').some((pid) => /^\d+$/.test(pid) && isReceiving(pid, path));
     if (!busy) return;
     await new Promise((resolve) => setTimeout(resolve, 20)); // no event tells of a stranger's process
