@@ -2,7 +2,6 @@
  * Opens archives, entry by entry, as streams: nothing is unpacked to disk, nothing but a zip is held. What is wrong with an
  * archive is a note; its bytes are scanned as they are in any case. Only bounds are thrown: a bomb is not looked at halfway.
  */
-import { once } from 'node:events';
 import { pipeline, Readable, type Transform } from 'node:stream';
 import { createGunzip, createInflateRaw, createZstdDecompress } from 'node:zlib';
 import { extract } from 'tar-stream';
@@ -77,10 +76,10 @@ async function readZip(source: AsyncIterable<Buffer>, parts: ArchiveParts): Prom
   const known = new Set<number>();
   try {
     const zip = await fromBufferPromise(held, { lazyEntries: true, decodeStrings: false, validateEntrySizes: false });
-    await eachEntry(zip, async (entry) => {
+    for await (const entry of zip.eachEntry()) {
       known.add(entry.relativeOffsetOfLocalHeader);
       await readZipEntry(zip, entry, parts);
-    });
+    }
   } catch (error) {
     if (error instanceof ScanBound) throw error;
     parts.note('is no whole zip file');
@@ -113,19 +112,6 @@ async function readZipEntry(zip: ZipFile, entry: Entry, parts: ArchiveParts): Pr
     parts.note(`has a damaged entry ${shown(name)}`);
   } finally {
     content.destroy();
-  }
-}
-
-async function eachEntry(zip: ZipFile, visit: (entry: Entry) => Promise<void>): Promise<void> {
-  for (;;) {
-    const next = Promise.race([
-      once(zip, 'entry').then(([entry]: Entry[]) => entry),
-      once(zip, 'end').then(() => undefined),
-    ]);
-    zip.readEntry();
-    const entry = await next;
-    if (entry === undefined) return;
-    await visit(entry);
   }
 }
 

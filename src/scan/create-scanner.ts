@@ -5,7 +5,7 @@
 import { systemClock, type Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { BatchItem } from './crew-thread.ts';
-import { PIECE_BYTES } from './item-scan.ts';
+import { PIECE_BYTES, type ItemResult } from './item-scan.ts';
 import type { ItemFacts } from './judge.ts';
 import { ReportBuilder } from './report-builder.ts';
 import type { RuleSet } from './rule-set.ts';
@@ -96,13 +96,22 @@ interface RunParts {
   readonly options: ScanOptions;
 }
 
+interface Which {
+  readonly facts: ItemFacts;
+  /** Among the items of this scan. */
+  readonly order: number;
+}
+
+type OrderedItem = BatchItem & Which;
+
 /** One scan. */
 class ScanRun {
   readonly #parts: RunParts;
   readonly #report: ReportBuilder;
   readonly #jobs = new Set<Promise<void>>();
   readonly #abort = Promise.withResolvers<never>();
-  #batch: BatchItem[] = [];
+  #batch: OrderedItem[] = [];
+  #order = 0;
   #batchBytes = 0;
   #failure: unknown;
   #toldItems = 0;
@@ -142,23 +151,25 @@ class ScanRun {
 
   async #take(item: ScanItem): Promise<void> {
     const facts = factsOf(item);
-    const bytes = await this.#gather(item, facts);
+    const order = this.#order;
+    this.#order += 1;
+    const bytes = await this.#gather(item, { facts, order });
     if (bytes === undefined) return;
     if (this.#batchBytes + bytes.length > BATCH_BYTES_MAX) await this.#flush();
-    this.#batch.push({ facts, bytes });
+    this.#batch.push({ facts, bytes, order });
     this.#batchBytes += bytes.length;
     if (this.#batch.length >= BATCH_ITEMS_MAX) await this.#flush();
   }
 
   /** The item's bytes if they are few; else it was scanned chunk by chunk, before anything behind it is asked for. */
-  async #gather({ content, size }: ScanItem, facts: ItemFacts): Promise<Uint8Array | undefined> {
+  async #gather({ content, size }: ScanItem, which: Which): Promise<Uint8Array | undefined> {
     if (content instanceof Uint8Array) {
       if (content.length <= BATCH_BYTES_MAX) return content;
-      await this.#stream(facts, slices(content));
+      await this.#stream(which, slices(content));
       return undefined;
     }
     if (size !== undefined && size > BATCH_BYTES_MAX) {
-      await this.#stream(facts, rechunk(content));
+      await this.#stream(which, rechunk(content));
       return undefined;
     }
     const held: Uint8Array[] = [];
@@ -170,13 +181,30 @@ class ScanRun {
       held.push(next.value);
       bytes += next.value.length;
     }
-    await this.#stream(facts, rechunk(resume(held, iterator)));
+    await this.#stream(which, rechunk(resume(held, iterator)));
     return undefined;
   }
 
-  async #stream(facts: ItemFacts, content: AsyncIterable<Uint8Array>): Promise<void> {
+  async #stream({ facts, order }: Which, content: AsyncIterable<Uint8Array>): Promise<void> {
     const { crew } = this.#parts;
-    this.#add(facts, await crew.run((thread) => thread.stream(facts, content)));
+    this.#add(facts, await crew.run((thread) => thread.stream(facts, this.#untilAborted(content))), order);
+  }
+
+  /** A source that is slow, or endless, does not keep a thread beyond the scan. */
+  async *#untilAborted(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const iterator = content[Symbol.asyncIterator]();
+    let whole = false;
+    try {
+      for (;;) {
+        const next = await this.#orAbort(iterator.next());
+        whole = next.done === true;
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      // Not waited for: where `next` hangs, so does this.
+      if (!whole) void iterator.return?.().catch(() => undefined);
+    }
   }
 
   /** Hands the batch on; waits where every thread has work already. */
@@ -191,9 +219,9 @@ class ScanRun {
       .run(async (thread) => {
         if (this.#failure !== undefined) return;
         const results = await thread.batch(batch);
-        for (const [index, { facts }] of batch.entries()) {
+        for (const [index, { facts, order }] of batch.entries()) {
           const result = results[index];
-          if (result !== undefined) this.#add(facts, result);
+          if (result !== undefined) this.#add(facts, result, order);
         }
       })
       .catch((error: unknown) => {
@@ -204,8 +232,8 @@ class ScanRun {
     while (this.#jobs.size > crew.size) await Promise.race(this.#jobs);
   }
 
-  #add(facts: ItemFacts, result: Parameters<ReportBuilder['add']>[1]): void {
-    this.#report.add(facts, result);
+  #add(facts: ItemFacts, result: ItemResult, order: number): void {
+    this.#report.add(facts, result, order);
     const { items, bytes } = this.#report;
     if (items - this.#toldItems < TELL_ITEMS && bytes - this.#toldBytes < TELL_BYTES) return;
     this.#toldItems = items;

@@ -100,12 +100,14 @@ export class FindingCollector {
       if (held.compiled.rule.required.every((required) => this.#isNear(held, required))) this.#keep(held);
     }
     const held = [...this.#held.values()].filter((one) => !one.compiled.rule.skipReport && !this.#isShadowed(one));
+    const mask = masking(held);
     const findings = held.map((one): Finding => {
       const { kind, path, oid } = this.#parts.facts;
       const { rule, line, column, inner, fingerprint, excused } = one;
       const { description } = one.compiled.rule;
       const redacted = one.compiled.search === undefined ? one.secret : redact(one.secret);
-      const finding = { rule, description, kind, path, oid, inner, line, column, redacted, fingerprint };
+      const place = { path: mask(path), inner: mask(inner) };
+      const finding = { rule, description, kind, ...place, oid, line, column, redacted, fingerprint };
       return excused === undefined ? finding : { ...finding, excused };
     });
     return { findings, dropped: this.#dropped, overflow: this.#overflow };
@@ -161,4 +163,12 @@ export class FindingCollector {
         (other.secret.includes(one.secret) || one.secret.includes(other.secret)),
     );
   }
+}
+
+/** Secrets in names: a path is shown and written to the journal, so it must not show them either. */
+function masking(held: readonly Held[]): (name: string) => string {
+  const secrets = held.flatMap(({ compiled, secret }) =>
+    compiled.search === undefined || secret.length < 6 ? [] : [secret],
+  );
+  return (name) => secrets.reduce((text, secret) => text.replaceAll(secret, () => redact(secret)), name);
 }

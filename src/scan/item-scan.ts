@@ -145,7 +145,7 @@ export class ItemScan {
     const depth = at.depth + (kind === 'gzip' || kind === 'zstd' ? 0.5 : 1);
     return new Conveyor((source) =>
       readArchive(kind, source, {
-        entry: async (name, content) => this.#entry(content, { inner: join(at.inner, name), name, depth }),
+        entry: async (name, content) => this.#entry(content, { outer: at.inner, name, depth }),
         note: (reason) => this.#note(at.inner, reason),
         heldBytesMax: this.#parts.limits.archiveHeldBytesMax,
       }),
@@ -154,16 +154,17 @@ export class ItemScan {
 
   async #entry(
     content: AsyncIterable<Buffer>,
-    at: { readonly inner: string; readonly name: string; readonly depth: number },
+    at: { readonly outer: string; readonly name: string; readonly depth: number },
   ): Promise<void> {
     this.#entries += 1;
     const { archiveEntriesMax } = this.#parts.limits;
     if (this.#entries > archiveEntriesMax) throw new ScanBound(`has more than ${archiveEntriesMax} archive entries`);
+    const inner = join(at.outer, at.name);
     if (at.name !== '') {
-      runGuarded(this.#pathText(at.name, at.inner));
-      this.#checkPath(at.name, at.inner);
+      runGuarded(this.#pathText(at.name, at.outer));
+      this.#checkPath(at.name, inner);
     }
-    await this.#stream(this.#unpack(content), at);
+    await this.#stream(this.#unpack(content), { inner, depth: at.depth });
   }
 
   async *#unpack(content: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {

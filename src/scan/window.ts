@@ -79,10 +79,10 @@ function isContinuation(byte: number | undefined): boolean {
 
 /** Out of the middle of a UTF-8 character, to its start. */
 function stepBack(bytes: Uint8Array, offset: number): number {
-  for (let index = offset; index > offset - 4 && index > 0; index -= 1) {
-    if (!isContinuation(bytes[index])) return index;
-  }
-  return offset;
+  const limit = Math.max(0, offset - 3);
+  let index = offset;
+  while (index > limit && isContinuation(bytes[index])) index -= 1;
+  return isContinuation(bytes[index]) ? offset : index;
 }
 
 function stepForward(bytes: Uint8Array, offset: number): number {
