@@ -162,6 +162,24 @@ describe('mirrors', { skip: noSshUpstream() }, () => {
     assert.equal(log.match(/gatehouse refresh busy/g)?.length, 2, 'the first when it was added, one for all fifty');
   });
 
+  test('an upstream that did not change costs no git process here and no new login there', async () => {
+    await refsOf('busy', 'git');
+    const spent = async (): Promise<readonly [number, number]> => {
+      const text = await (await fetch(`http://${site.gate.http}/metrics`)).text();
+      // Not those of housekeeping, which has a time of its own.
+      const kinds = 'upload-pack|index-pack|rev-list|update-ref|cat-file';
+      const started = [
+        ...text.matchAll(new RegExp(`^gatehouse_git_processes_total{subcommand="(?:${kinds})"} (\\d+)$`, 'gm')),
+      ];
+      const logins = upstream.log().match(/Accepted publickey/g)?.length ?? 0;
+      return [started.reduce((sum, match) => sum + Number(match[1]), 0), logins];
+    };
+    const before = await spent();
+    assert.ok(before[0] > 0 && before[1] > 0, 'both are counted');
+    for (let round = 0; round < 10; round += 1) await refsOf('busy', 'git');
+    assert.deepEqual(await spent(), before);
+  });
+
   test('an upstream that is gone: every client reads why, and nothing stale', async () => {
     const gone = suiteScope();
     const daemon = await startDaemonUpstream(gone);
