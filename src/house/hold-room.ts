@@ -4,7 +4,7 @@ import type { Config } from '../base/config.ts';
 import { ok, refuse } from '../base/fault.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { ApplyParts } from '../receive/apply-held.ts';
-import type { HoldLimits } from '../receive/holding.ts';
+import type { HoldLimits } from '../receive/hold-bounds.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { WalkMirrors } from '../request/walk-parts.ts';
 

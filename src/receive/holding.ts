@@ -6,13 +6,13 @@
 import { BOUNDS } from '../base/bounds.ts';
 import type { Clock } from '../base/clock.ts';
 import { refuse, type Parsed } from '../base/fault.ts';
-import { formatBytes, formatDuration } from '../base/units.ts';
 import { describeCredential, principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Store, Write } from '../store/store.ts';
 import type { ReceiveLog } from './commit.ts';
 import type { Durable } from './durable.ts';
 import { HoldWaits } from './hold-waits.ts';
+import { fullness, summaryOf, type HoldLimits, type Summary } from './hold-bounds.ts';
 import {
   isKept,
   namesBehind,
@@ -24,19 +24,6 @@ import {
   type HoldState,
 } from './hold-record.ts';
 import { areasOf, bytesIn, fillArea, hasArea, removeArea } from './holding-area.ts';
-
-export interface HoldLimits {
-  /** Objects of all held pushes together, and of one repository's. */
-  readonly bytesMax: number;
-  readonly repositoryBytesMax: number;
-  /** Pushes of one principal that wait at the same time. */
-  readonly perPrincipalMax: number;
-  /** How long a push waits for a decision; also how long the record of a decided one is kept. */
-  readonly expiresMs: number;
-  /** How long a client may wait with `-o wait=`, and how many do at the same time. */
-  readonly waitMs: number;
-  readonly waitingMax: number;
-}
 
 export interface HoldMetrics {
   /** Pushes that wait now. */
@@ -68,30 +55,6 @@ export interface HoldRequest {
 
 /** Records read at once. */
 const PAGE = 50;
-
-/** What is remembered of each record. */
-interface Summary {
-  readonly state: HoldState;
-  readonly repositoryId: string;
-  readonly principal: string;
-  readonly bytes: number;
-  readonly hasObjects: boolean;
-  readonly expiresAt: number;
-  /** Made, or decided. */
-  readonly since: number;
-}
-
-function summaryOf({ state, repository, principal, bytes, pack, expiresAt, createdAt, decision }: HeldPush): Summary {
-  return {
-    state,
-    repositoryId: repository.id,
-    principal: principalLabel(principal),
-    bytes,
-    hasObjects: pack !== undefined,
-    expiresAt,
-    since: decision?.at ?? createdAt,
-  };
-}
 
 /** No letters that are taken for others: ids are read out and typed. */
 const ID_LETTERS = 'abcdefghjkmnpqrstuvwxyz23456789';
@@ -272,29 +235,13 @@ export class Holding {
   }
 
   /** Why there is no room; undefined: there is. */
-  async #fullness({ repository, principal, refs }: HoldRequest, bytes: number): Promise<string | undefined> {
-    const { limits } = this.#parts;
+  async #fullness(request: HoldRequest, bytes: number): Promise<string | undefined> {
+    const index = await this.#summaries();
+    const { repository, principal, refs } = request;
     // Steps of a site belong to an invocation, which is over when somebody approves.
     if (repository.conf !== undefined) return 'in the repositories of a gitolite site nothing is held';
-    if (refs.length > BOUNDS.heldRefsMax) return `a held push has at most ${BOUNDS.heldRefsMax} refs: push fewer`;
-    const reasons = refs.flatMap((ref) => ref.reasons);
-    const reasonBytes = reasons.reduce((total, { reason }) => total + Buffer.byteLength(reason), 0);
-    if (reasons.length > BOUNDS.heldReasonsMax || reasonBytes > BOUNDS.heldReasonsBytesMax) {
-      return 'there are more reasons to hold the push than somebody could read: push less';
-    }
-    const index = await this.#summaries();
-    const kept = [...index.values()].filter(isKept);
-    const sum = (of: readonly Summary[]): number => of.reduce((total, held) => total + held.bytes, bytes);
-    const own = kept.filter((held) => held.principal === principalLabel(principal));
-    if (own.length >= limits.perPrincipalMax) {
-      return `${own.length} pushes of yours are held already: cancel one (hold list, hold cancel ID)`;
-    }
-    if (sum(kept) > limits.bytesMax) return `the holding area is full (${formatBytes(limits.bytesMax)} in all)`;
-    const here = kept.filter((held) => held.repositoryId === repository.id);
-    if (sum(here) > limits.repositoryBytesMax) {
-      return `the holding area of this repository is full (${formatBytes(limits.repositoryBytesMax)})`;
-    }
-    return this.#makeRoom(index);
+    const asked = { bytes, refs, repositoryId: repository.id, principal: principalLabel(principal) };
+    return fullness(index, asked, this.#parts.limits) ?? this.#makeRoom(index);
   }
 
   /** The oldest decided ones make room in the list. */
@@ -335,9 +282,4 @@ export class Holding {
     const bytes = this.#parts.clock.randomBytes(ID_LENGTH);
     return Array.from(bytes, (byte) => ID_LETTERS[byte % ID_LETTERS.length]).join('');
   }
-}
-
-/** `7 d`: for words to the client. */
-export function lifeOf(held: HeldPush): string {
-  return formatDuration(held.expiresAt - held.createdAt);
 }

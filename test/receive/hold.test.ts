@@ -10,7 +10,7 @@ import { parseUserName, type Principal } from '../../src/identity/principal.ts';
 import type { HeldStanding } from '../../src/receive/apply-held.ts';
 import type { HoldDesk } from '../../src/receive/hold-desk.ts';
 import type { HeldPush } from '../../src/receive/hold-record.ts';
-import type { HoldLimits } from '../../src/receive/holding.ts';
+import type { HoldLimits } from '../../src/receive/hold-bounds.ts';
 import type { ReceiveParts } from '../../src/receive/receive.ts';
 import type { Step } from '../../src/receive/step.ts';
 import {
