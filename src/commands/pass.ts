@@ -42,7 +42,7 @@ const ISSUE: SiteCommand = {
   stdin: 'with --key -, the public key, one line',
   examples: [
     "pass issue --repo org/app --read --push 'refs/heads/agent/*' --expires 2h",
-    "pass issue nightly --for builder --repo 'org/*' --read --expires 30m --from 10.0.0.0/8 --purpose 'nightly build'",
+    "pass issue nightly --for builder --repo 'org/*' --read --expires 30m --from 10.0.0.0/8 --purpose nightly",
     "pass issue --repo org/app --read --push 'refs/heads/agent/*' --expires 8h --key - < agent.pub",
   ],
   scope: 'admin',
