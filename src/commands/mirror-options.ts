@@ -11,7 +11,7 @@ import { parseCredential } from '../upstream/credential.ts';
 import { parseHostKey } from '../upstream/host-key.ts';
 import { CREDENTIAL_KINDS, type CredentialKind } from '../upstream/mirror-record.ts';
 import { parseRefPatterns } from '../upstream/ref-plan.ts';
-import type { Upstream, UpstreamCredential, UpstreamUrl } from '../upstream/upstream.ts';
+import type { UpstreamCredential, UpstreamUrl } from '../upstream/upstream.ts';
 import type { Call, Flag } from './command.ts';
 
 /** Flags whose value is a file, or `-` for standard input. */
@@ -76,7 +76,7 @@ export async function readUpstreamOptions(call: Call, url: UpstreamUrl): Promise
   });
 }
 
-function readPlain(call: Call, url: UpstreamUrl): Parsed<Pick<Upstream, never> & UpstreamOptions> {
+function readPlain(call: Call, url: UpstreamUrl): Parsed<UpstreamOptions> {
   const { args } = call;
   const hostKeys: string[] = [];
   if (args.values('--host-key').length > BOUNDS.mirrorHostKeysMax)

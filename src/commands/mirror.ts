@@ -1,23 +1,20 @@
 /** `mirror ...`: repositories that show what another host has, and take pushes to it. */
 import { ok, refuse, type Parsed } from '../base/fault.ts';
-import type { Json } from '../base/json.ts';
-import { formatDuration } from '../base/units.ts';
 import { parseUserName } from '../identity/principal.ts';
 import { parseRequestedName } from '../repository/name.ts';
 import type { Repository, RepositoryFacts } from '../repository/repository.ts';
 import type { MirrorChange, MirrorCheck, NewMirror } from '../upstream/declare.ts';
 import { gitconfigOf } from '../upstream/gitconfig.ts';
-import type { RefreshState } from '../upstream/mirror-record.ts';
 import type { Doing, MirrorView, RefreshReport } from '../upstream/mirrors.ts';
 import { DEFAULT_REFS } from '../upstream/ref-plan.ts';
 import { parseUpstreamUrl } from '../upstream/upstream-url.ts';
-import type { Upstream } from '../upstream/upstream.ts';
 import type { Rekeyed } from '../upstream/vault.ts';
 import { findReadable } from './answer.ts';
 import { done, type Answer, type Call, type Command } from './command.ts';
 import { shown } from './find.ts';
 import { PUSH_FLAGS, readUpstreamOptions, SECRET_FLAGS, UPSTREAM_FLAGS } from './mirror-options.ts';
-import { count, fields, shortTime, table } from './table.ts';
+import { freshness, stateJson, viewJson, viewText } from './mirror-view.ts';
+import { count, fields, table } from './table.ts';
 
 /** What the commands ask of the mirrors (`upstream/mirrors.ts`). */
 export interface MirrorIndex {
@@ -355,63 +352,4 @@ function doingOf(call: Call): Doing {
     call.warn(`${text.trimEnd()}\n`).catch(() => {});
   };
   return { requestId: call.origin.id, signal: call.signal, tell };
-}
-
-function freshness({ refreshedAt, failure }: RefreshState): string {
-  if (failure !== undefined) return `FAILS: ${failure.split('\n')[0] ?? ''}`;
-  return refreshedAt === undefined ? 'never refreshed' : `as of ${shortTime(refreshedAt)}`;
-}
-
-function viewJson({ name, upstream, state }: MirrorView): Json {
-  return { name, ...upstreamJson(upstream), credential: upstream.credentialKind ?? null, ...stateJson(state) };
-}
-
-function upstreamJson(upstream: Upstream): Readonly<Record<string, Json>> {
-  const { url, hostKeys, authorities, freshMs, refs, takesPushes, allowsPartialPushes } = upstream;
-  return {
-    url: url.text,
-    hostKeys,
-    ownAuthorities: authorities !== undefined,
-    freshMs,
-    patterns: refs,
-    takesPushes,
-    allowsPartialPushes,
-  };
-}
-
-function stateJson(state: RefreshState): Readonly<Record<string, Json>> {
-  const { refreshedAt, triedAt, failure, tookMs, refs, skippedRefs, changedRefs } = state;
-  return {
-    refreshedAt: isoOf(refreshedAt),
-    triedAt: isoOf(triedAt),
-    failure: failure ?? null,
-    tookMs: tookMs ?? null,
-    refs: refs ?? null,
-    skippedRefs: skippedRefs ?? null,
-    changedRefs: changedRefs ?? null,
-  };
-}
-
-function viewText({ name, upstream, state }: MirrorView): string {
-  const { url, credentialKind, hostKeys, freshMs, refs, takesPushes, allowsPartialPushes } = upstream;
-  const pushes = takesPushes
-    ? `go upstream${allowsPartialPushes ? ', several refs one by one where need be' : ''}`
-    : 'refused';
-  const skipped = (state.skippedRefs ?? 0) > 0 ? ` (${state.skippedRefs} more cannot be here)` : '';
-  return fields([
-    ['name', name],
-    ['upstream', url.text],
-    ['credential', credentialKind ?? 'none'],
-    ...hostKeys.map((key) => ['host key', key] as const),
-    ['refs', `${refs.join(' ')}${state.refs === undefined ? '' : `: ${state.refs}${skipped}`}`],
-    ['fresh', freshMs === 0 ? 'asked at each fetch' : `for ${formatDuration(freshMs)}`],
-    ['pushes', pushes],
-    ['refreshed', state.refreshedAt === undefined ? 'never' : shortTime(state.refreshedAt)],
-    ...(state.tookMs === undefined ? [] : [['took', `${state.tookMs} ms`] as const]),
-    ...(state.failure === undefined ? [] : [['failure', state.failure] as const]),
-  ]);
-}
-
-function isoOf(ms: number | undefined): string | null {
-  return ms === undefined ? null : new Date(ms).toISOString();
 }
