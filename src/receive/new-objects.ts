@@ -29,6 +29,8 @@ export interface NewObjectsOptions {
 
 /** Paths of one object beyond its first, over all objects. */
 const FURTHER_PATHS_MAX = 200_000;
+/** Entries of one commit's new trees, old files among them, for each object that may come. */
+const AWAITED_A_OBJECT = 2;
 /** In trees, names are text of their own: a file may be empty and its name be the secret. */
 const DIRECTORY = 'tree';
 
@@ -98,6 +100,7 @@ async function* itemsOf(
 async function* itemsOfObject(object: BatchObject, seen: SeenPaths | undefined): AsyncGenerator<ScanItem> {
   const { oid, type, size, rest } = object;
   const { commit, path } = placeOf(rest);
+  seen?.begin(commit);
   const about = { oid, size, ...(commit === '' ? {} : { commit }) };
   switch (type) {
     case 'commit':
@@ -116,7 +119,7 @@ async function* itemsOfObject(object: BatchObject, seen: SeenPaths | undefined):
       for (const entry of treeEntries(await object.whole(), format / 2)) {
         const full = path === '' ? entry.name : `${path}/${entry.name}`;
         names.push(entry.name);
-        if (entry.isBlob) seen?.addEntry({ oid: entry.oid, path: full, commit });
+        if (entry.isBlob) seen?.addEntry(entry.oid, full);
       }
       yield { ...about, kind: 'tree', path, content: Buffer.from(names.join('\n')) };
       return;
@@ -138,6 +141,9 @@ class SeenPaths {
   readonly #objectsMax: number;
   readonly #blobs = new Map<string, string>();
   readonly #further = new Map<string, string>();
+  /** Paths that trees of this commit name, of blobs that did not come yet: most of them never do, for they are old. */
+  readonly #awaited = new Map<string, string[]>();
+  #commit = '';
 
   constructor(objectsMax: number) {
     this.#objectsMax = objectsMax;
@@ -148,17 +154,35 @@ class SeenPaths {
     return [...this.#further.values()];
   }
 
-  addBlob(oid: string, path: string): void {
-    if (this.#blobs.size >= this.#objectsMax) throw tooMany(this.#objectsMax);
-    this.#blobs.set(oid, path);
+  /** A commit's new objects come together: what its trees name and did not come by its end is not new. */
+  begin(commit: string): void {
+    if (commit === this.#commit) return;
+    this.#commit = commit;
+    this.#awaited.clear();
   }
 
-  /** git lists a tree before the blobs that it is the first to name: what it names and is known, was named before. */
-  addEntry({ oid, path, commit }: { readonly oid: string; readonly path: string; readonly commit: string }): void {
+  addBlob(oid: string, path: string): void {
+    this.#blobs.set(oid, path);
+    for (const other of this.#awaited.get(oid) ?? []) if (other !== path) this.#addFurther(oid, other);
+    this.#awaited.delete(oid);
+  }
+
+  addEntry(oid: string, path: string): void {
     const first = this.#blobs.get(oid);
-    if (first === undefined || first === path) return;
+    if (first !== undefined) {
+      if (first !== path) this.#addFurther(oid, path);
+      return;
+    }
+    const paths = this.#awaited.get(oid);
+    if (paths !== undefined) paths.push(path);
+    else if (this.#awaited.size < AWAITED_A_OBJECT * this.#objectsMax) this.#awaited.set(oid, [path]);
+    else throw tooMany(this.#objectsMax);
+  }
+
+  #addFurther(oid: string, path: string): void {
     if (this.#further.size >= FURTHER_PATHS_MAX) throw tooMany(FURTHER_PATHS_MAX);
-    this.#further.set(`${oid} ${path}`, `${oid} ${commit === '' ? '-' : commit} ${path.replaceAll('\n', '?')}`);
+    const commit = this.#commit === '' ? '-' : this.#commit;
+    this.#further.set(`${oid} ${path}`, `${oid} ${commit} ${path.replaceAll('\n', '?')}`);
   }
 }
 

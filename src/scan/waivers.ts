@@ -139,10 +139,14 @@ export class Waivers {
     for (let tries = 0; tries < TRIES_MAX; tries += 1) {
       const stored = await this.#store.get('waiver', key);
       const known = stored === undefined ? [] : readRecent(stored).pushers;
-      const all = known.includes(ALL_REPOSITORIES) ? known : [...new Set([...known, ...pushers])];
-      // Who pushed it first is not forgotten: beyond the bound nobody is added, and only administrators waive it.
-      const kept = all.length <= PUSHERS_MAX + 1 ? all : [...known, ALL_REPOSITORIES];
-      const put: Json = { fingerprint, rule, redacted, place, pushers: kept, at: this.#clock.now() };
+      const put: Json = {
+        fingerprint,
+        rule,
+        redacted,
+        place,
+        pushers: withPushers(known, pushers),
+        at: this.#clock.now(),
+      };
       const done = await this.#store.transact({
         checks: [{ kind: 'waiver', key, version: stored?.version ?? 0 }],
         writes: [{ kind: 'waiver', key, put }],
@@ -167,6 +171,13 @@ export class Waivers {
       await this.#store.transact({ writes });
     }
   }
+}
+
+/** Nobody who pushed it is forgotten: beyond the bound none is added, and only administrators waive it from then on. */
+function withPushers(known: readonly string[], added: readonly string[]): readonly string[] {
+  if (known.includes(ALL_REPOSITORIES)) return known;
+  const all = [...new Set([...known, ...added])];
+  return all.length <= PUSHERS_MAX ? all : [...known, ALL_REPOSITORIES];
 }
 
 /** Whether anybody but an administrator may answer for it: it is known who pushed it, and this one did not. */
