@@ -70,7 +70,8 @@ export function compileRules(set: RuleSet, progress: Int32Array = new Int32Array
     if (!uses.some((one) => one.rule === entry.rule && one.probe === entry.probe)) uses.push(entry);
     words.set(word, uses);
   };
-  const rules = set.rules.map((rule, index) => compileRule({ rule, index, global: set.allowlists }, use));
+  const global = set.allowlists.map((list) => ({ list, compiled: compileAllowlist(list) }));
+  const rules = set.rules.map((rule, index) => compileRule({ rule, index, global }, use));
   const texts = [...words.keys()];
   const backs = rules.flatMap(({ probes }) =>
     probes.map(({ before }) => (before.loops ? BACK_BYTES_MAX : before.bytes)),
@@ -90,7 +91,7 @@ export function compileRules(set: RuleSet, progress: Int32Array = new Int32Array
 interface RuleParts {
   readonly rule: Rule;
   readonly index: number;
-  readonly global: readonly GlobalAllowlist[];
+  readonly global: readonly { readonly list: GlobalAllowlist; readonly compiled: CompiledAllowlist }[];
 }
 
 function compileRule({ rule, index, global }: RuleParts, use: (word: string, entry: WordUse) => void): CompiledRule {
@@ -102,7 +103,7 @@ function compileRule({ rule, index, global }: RuleParts, use: (word: string, ent
   for (const [probe, { literals }] of (found ?? []).entries())
     for (const word of literals) use(word, { rule: index, probe });
   if (gated && search !== undefined) for (const word of rule.keywords) use(word, { rule: index, probe: -1 });
-  const shared = global.filter(({ targetRules }) => targetRules.length === 0 || targetRules.includes(rule.id));
+  const shared = global.filter(({ list }) => list.targetRules.length === 0 || list.targetRules.includes(rule.id));
   return {
     index,
     rule,
@@ -117,12 +118,12 @@ function compileRule({ rule, index, global }: RuleParts, use: (word: string, ent
     gated,
     reach: search === undefined ? NO_REACH : reachOf(search.pattern),
     verify: rule.verify === undefined ? undefined : findCheck(rule.verify),
-    allowlists: [...rule.allowlists, ...shared].map((list) => ({
-      list,
-      paths: list.paths.map(compile),
-      regexes: list.regexes.map(compile),
-    })),
+    allowlists: [...rule.allowlists.map(compileAllowlist), ...shared.map(({ compiled }) => compiled)],
   };
+}
+
+function compileAllowlist(list: Allowlist): CompiledAllowlist {
+  return { list, paths: list.paths.map(compile), regexes: list.regexes.map(compile) };
 }
 
 function compile(source: string): Search {

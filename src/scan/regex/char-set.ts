@@ -86,6 +86,18 @@ export function fold(set: CharSet): CharSet {
 }
 
 function foldAscii(set: CharSet): CharSet {
+  // Letters by themselves are most of what is folded.
+  const single = set.length === 2 && set[0] === set[1] ? set[0] : undefined;
+  const known = single === undefined ? undefined : letters.get(single);
+  if (known !== undefined) return known;
+  const folded = foldLetters(set);
+  if (single !== undefined && single <= 0x7f) letters.set(single, folded);
+  return folded;
+}
+
+const letters = new Map<number, CharSet>();
+
+function foldLetters(set: CharSet): CharSet {
   const added: number[] = [];
   for (let upper = 0x41; upper <= 0x5a; upper += 1) {
     const lower = upper + 32;

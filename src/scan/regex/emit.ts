@@ -15,16 +15,42 @@ export interface Emitted {
 }
 
 export function emit(pattern: Pattern): Emitted {
-  const emitter = new Emitter();
-  return { source: emitter.write(pattern), fidelity: emitter.fidelity };
+  const fidelity = fidelityOf(pattern);
+  return { source: fidelity === 'different' ? '' : new Emitter().write(pattern), fidelity };
+}
+
+/** `Emitted.fidelity` without the writing. */
+export function fidelityOf(pattern: Pattern): Emitted['fidelity'] {
+  switch (pattern.kind) {
+    case 'set':
+    case 'assertion':
+      return 'same';
+    case 'sequence':
+    case 'choice':
+      return worst(pattern.parts.map(fidelityOf));
+    case 'group':
+      return fidelityOf(pattern.body);
+    case 'repeat': {
+      const { body, min, max } = pattern;
+      const grouped = max > 1 && hasGroup(body);
+      const own =
+        isNullable(body) && min !== max && (max > COPIES_MAX || grouped) ? 'different' : grouped ? 'bounds' : 'same';
+      return worst([own, fidelityOf(body)]);
+    }
+    default:
+      return pattern satisfies never;
+  }
+}
+
+function worst(all: readonly Emitted['fidelity'][]): Emitted['fidelity'] {
+  if (all.includes('different')) return 'different';
+  return all.includes('bounds') ? 'bounds' : 'same';
 }
 
 /** Copies of a body written out for a bounded repetition of something that can be empty. */
 const COPIES_MAX = 16;
 
 class Emitter {
-  fidelity: Emitted['fidelity'] = 'same';
-
   write(pattern: Pattern): string {
     switch (pattern.kind) {
       case 'set':
@@ -46,7 +72,6 @@ class Emitter {
 
   #repeat(repeat: Repeat): string {
     const { body, min, max, greedy } = repeat;
-    if (max > 1 && hasGroup(body) && this.fidelity === 'same') this.fidelity = 'bounds';
     if (isNullable(body) && min !== max) return this.#nullable(repeat);
     const lazy = greedy ? '' : '?';
     return `${this.#closed(body)}${count(min, max)}${min === max && min !== 1 ? '' : lazy}`;
@@ -54,10 +79,6 @@ class Emitter {
 
   /** `x?` is `(?:x|)` in RE2: an empty x counts. More rounds are that inside one another. */
   #nullable({ body, min, max, greedy }: Repeat): string {
-    if (max > COPIES_MAX || (max > 1 && hasGroup(body))) {
-      this.fidelity = 'different';
-      return '';
-    }
     const once = this.#closed(body);
     let tail = '';
     for (let round = min; round < max; round += 1) tail = greedy ? `(?:${once}${tail}|)` : `(?:|${once}${tail})`;

@@ -3,7 +3,7 @@
  * and where one is, only the text around it matters. Lower-cased ASCII: the look-up is blind to case.
  */
 import { sizeOf, type CharSet } from './char-set.ts';
-import { emit } from './emit.ts';
+import { fidelityOf } from './emit.ts';
 import { addReach, NO_REACH, reachOf, type Reach } from './reach.ts';
 import { hasGroup, type Pattern } from './pattern.ts';
 
@@ -74,8 +74,8 @@ function place(atoms: readonly Pattern[], at: { readonly start: number; readonly
     literals: at.literals,
     before: reachAll(atoms.slice(0, at.start)),
     after: reachOf(tail),
-    tail: emit(tail).fidelity === 'different' ? undefined : tail,
-    grouped: !atoms.slice(0, at.start).some(hasGroup) && emit(tail).fidelity === 'same',
+    tail: fidelityOf(tail) === 'different' ? undefined : tail,
+    grouped: !atoms.slice(0, at.start).some(hasGroup) && fidelityOf(tail) === 'same',
   };
 }
 
@@ -126,7 +126,7 @@ function ofRepeat(repeat: Extract<Pattern, { kind: 'repeat' }>): readonly Probe[
 function extend(tail: Pattern | undefined, rest: readonly Pattern[]): Pattern | undefined {
   if (tail === undefined) return undefined;
   const extended: Pattern = { kind: 'sequence', parts: [tail, ...rest] };
-  return emit(extended).fidelity === 'different' ? undefined : extended;
+  return fidelityOf(extended) === 'different' ? undefined : extended;
 }
 
 /** Long literals, few of them, and a bounded neighbourhood. */
