@@ -19,8 +19,11 @@ import { createUpdateStep } from '../gitolite/steps/update-step.ts';
 import { Directory } from '../identity/directory.ts';
 import { ANONYMOUS, type Principal, type UserName } from '../identity/principal.ts';
 import { checkUser } from '../identity/user-record.ts';
+import { CheckBook } from '../receive/checks/check-book.ts';
+import { peopleOf } from '../receive/checks/people.ts';
 import { DEFAULT_RECEIVE_LIMITS, type ReceiveLimits } from '../receive/limits.ts';
 import { createReceive, type Receive } from '../receive/receive.ts';
+import { createCheckStep } from '../receive/steps/checks.ts';
 import { createPolicyStep } from '../receive/steps/policy-candidate.ts';
 import { createSizeStep } from '../receive/steps/size-limits.ts';
 import { Catalogue } from '../repository/catalogue.ts';
@@ -87,7 +90,8 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     stack,
   );
   const trusts = new Trusts({ passLifeMsMax: config.settings.passLifeMax });
-  const policy = new PolicyHolder({ store, processes, log, clock, annexes: [scan.annex, trusts] });
+  const checks = new CheckBook({ isPolicyRepository: (name) => name === ADMIN_REPOSITORY });
+  const policy = new PolicyHolder({ store, processes, log, clock, annexes: [scan.annex, trusts, checks.annex] });
   const everything = site === undefined ? catalogue : composeCatalogue(catalogue, site.catalogue);
   const housekeeper = new Housekeeper({
     store,
@@ -126,6 +130,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     passes: directory.passes.pushing,
     steps: [
       ...stepsOf(config, policy),
+      createCheckStep({ processes, refs, clock, book: checks, people: peopleOf(directory) }),
       scan.step,
       createUpdateStep({ processes, findGround: houseGround(policy) }),
       ...(site === undefined ? [] : siteSteps(site, { processes, ...config.settings })),

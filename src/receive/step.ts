@@ -6,6 +6,7 @@ import type { NativeAnswer } from '../access/decision.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Refname } from '../git/refname.ts';
 import type { Principal } from '../identity/principal.ts';
+import type { Signed } from '../identity/signatures.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Origin } from './journal-line.ts';
 
@@ -48,6 +49,8 @@ export interface Push {
   /** Only updates nobody has refused so far. */
   readonly updates: readonly RefUpdate[];
   readonly options: readonly string[];
+  /** Whose push certificate it carries, or what is wrong with that; undefined: it is not signed. */
+  readonly certificate?: Signed;
   /** All of its updates happen, or none. */
   readonly atomic: boolean;
   /** The quarantine's object directory; undefined where the push brings no pack. */

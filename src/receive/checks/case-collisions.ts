@@ -1,0 +1,81 @@
+/** Names that are one where case does not count: of what a push adds, those that stand beside such a twin at the new tip. */
+import { BOUNDS } from '../../base/bounds.ts';
+import { Fault } from '../../base/fault.ts';
+import type { ObjectPlace } from '../../git/objects.ts';
+import type { Oid } from '../../git/oid.ts';
+import { assertOwnEnd } from '../../git/run.ts';
+
+/** Names added by commits, directories included; folded name -> where. */
+export class AddedNames {
+  readonly #byFold = new Map<string, { readonly path: string; readonly commit: Oid }>();
+
+  /** @throws Fault `bad-input` where there are too many. */
+  add(path: string, commit: Oid): void {
+    for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
+      const name = path.slice(0, end);
+      const fold = foldName(name);
+      if (this.#byFold.has(fold)) continue;
+      this.#byFold.set(fold, { path: name, commit });
+      if (this.#byFold.size > NAMES_MAX) throw tooMany();
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.#byFold.size === 0;
+  }
+
+  /** Where a name with this fold was added. */
+  find(name: string): { readonly path: string; readonly commit: Oid } | undefined {
+    return this.#byFold.get(foldName(name));
+  }
+}
+
+const NAMES_MAX = 300_000;
+const COLLISIONS_MAX = 1_000;
+
+function tooMany(): Fault {
+  const publicMessage = `the push adds more than ${NAMES_MAX} names, too many for a check of their case: push it in parts`;
+  return new Fault('bad-input', 'push adds too many names for its checks', { publicMessage });
+}
+
+/** As file systems that ignore case compare them; composed and decomposed letters are one as well. */
+export function foldName(name: string): string {
+  return name.normalize('NFC').toUpperCase().toLowerCase().normalize('NFC');
+}
+
+export interface Collision {
+  readonly commit: Oid;
+  readonly path: string;
+  readonly other: string;
+}
+
+/** At the tip, names that were added and collide, each with one that it collides with. @throws Fault `process`, `timeout`. */
+export async function collisionsAt(place: ObjectPlace, tip: Oid, added: AddedNames): Promise<readonly Collision[]> {
+  const { processes, ...where } = place;
+  const options = ['-r', '-t', '-z', '--full-tree', '--name-only'];
+  const spec = { subcommand: 'ls-tree', options, operands: [tip], ...where, deadlineMs: BOUNDS.checkMs } as const;
+  await using git = await processes.start(spec);
+  git.stdin.end();
+  const first = new Map<string, string>();
+  const collisions: Collision[] = [];
+  let held = '';
+  for await (const chunk of git.stdout.setEncoding('utf8')) {
+    const names = `${held}${String(chunk)}`.split('\0');
+    held = names.pop() ?? '';
+    for (const name of names) {
+      const found = added.find(name);
+      if (found === undefined) continue;
+      const fold = foldName(name);
+      const twin = first.get(fold);
+      if (twin === undefined) first.set(fold, name);
+      else if (twin !== name && collisions.length < COLLISIONS_MAX) {
+        const { commit, path } = found;
+        collisions.push({ commit, path, other: twin === path ? name : twin });
+      }
+    }
+  }
+  const exit = await git.exit;
+  assertOwnEnd(exit, spec);
+  if (exit.code !== 0) throw new Fault('process', 'git failed', { context: { code: exit.code, stderr: exit.stderr } });
+  return collisions;
+}
