@@ -124,7 +124,7 @@ export class Murmur {
     const lines = this.#line.split('\n');
     this.#line = lines.pop() ?? '';
     for (const line of lines) this.#say(line);
-    // A line without an end is told in pieces at a bound; a secret cut in two by it is still found in the next piece's overlap.
+    // Of a line without an end the last part is kept: never told in pieces, so that no secret is cut in two.
     if (this.#line.length > LINE_LENGTH_MAX) this.#line = this.#line.slice(-LINE_LENGTH_MAX);
   }
 
