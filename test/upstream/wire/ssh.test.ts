@@ -1,5 +1,6 @@
 /** What is particular to ssh upstreams: pinned host keys, the one key, connections that are kept. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
@@ -13,7 +14,7 @@ import type { Remote } from '../../../src/upstream/wire/remote.ts';
 import { quoted } from '../../../src/upstream/wire/ssh.ts';
 import { noSshUpstream, startSshUpstream, type SshUpstream } from '../../support/upstream.ts';
 import { freePort, suiteScope, type Scope } from '../../support/workspace.ts';
-import { callOf, collected, faultOf, oidOf, publicFault, upstreamAt } from './conversation.ts';
+import { callOf, collected, faultOf, oidOf, packFrom, publicFault, upstreamAt } from './conversation.ts';
 
 interface Changed {
   readonly port?: number;
@@ -198,6 +199,33 @@ describe('an ssh upstream', { skip: noSshUpstream() }, () => {
     await relay.ended();
     await list(remote);
     assert.equal(relay.connections(), 2);
+  });
+
+  it('may exchange keys in the middle of a pack, in either direction', async () => {
+    const rekeying = await startSshUpstream(scope, { lines: ['RekeyLimit 1M'] });
+    await rekeying.repositories.create('org/repo');
+    await rekeying.repositories.create('org/copy');
+    const big = randomBytes(3 * 1024 * 1024).toString('base64');
+    const oid = oidOf(await rekeying.repositories.commit('org/repo', 'refs/heads/big', { big }));
+    const of = (name: string): Remote =>
+      createRemote({
+        upstream: upstreamAt(rekeying.url(name), { hostKeys: [rekeying.hostKey] }),
+        credential: () => Promise.resolve({ kind: 'key', privateKey: rekeying.privateKey }),
+      });
+    await using from = of('org/repo');
+    await using to = of('org/copy');
+    const pack = await collected(await from.fetch({ ...callOf(), wants: [oid], haves: [] }));
+    assert.ok(pack.length > 3 * 1024 * 1024);
+    const updates = [{ refname: 'refs/heads/big', oldOid: oidOf('0'.repeat(40)), newOid: oid }];
+    const pushed = await to.push({
+      ...callOf(),
+      updates,
+      atomic: true,
+      options: [],
+      pack: packFrom(rekeying.repositories, 'org/repo', [oid]),
+    });
+    assert.ok(pushed.kind === 'reported' && pushed.unpack === 'ok', JSON.stringify(pushed));
+    assert.equal(await rekeying.repositories.ref('org/copy', 'refs/heads/big'), oid);
   });
 
   it('is asked for a path that no shell can misread', () => {
