@@ -52,6 +52,9 @@ export class CrewThread {
     | { readonly resolve: (answer: ThreadAnswer) => void; readonly reject: (lost: ThreadLost) => void }
     | undefined;
   #closed = false;
+  #stopped: Promise<unknown> = Promise.resolve();
+  /** What the thread that was lost last was at. */
+  #lastItem = 0;
 
   constructor(parts: CrewParts) {
     this.#parts = parts;
@@ -80,7 +83,7 @@ export class CrewThread {
     try {
       await this.#ask({ kind: 'open', facts });
       for await (const chunk of content) {
-        const answer = await this.#ask({ kind: 'chunk', bytes: Uint8Array.from(chunk) });
+        const answer = await this.#ask({ kind: 'chunk', bytes: new Uint8Array(chunk) });
         if (answer.kind === 'taken' && answer.done) break;
       }
     } catch (error) {
@@ -102,8 +105,6 @@ export class CrewThread {
     await this.#stopped;
   }
 
-  #stopped: Promise<unknown> = Promise.resolve();
-
   /** After the source of an item failed: the thread is to be as if it had never heard of it. */
   async #forget(): Promise<void> {
     try {
@@ -120,8 +121,6 @@ export class CrewThread {
     if (!error.started) throw new Fault('internal', 'scan thread does not start', { cause: error });
     return { item: this.#lastItem, reason: error.reason };
   }
-
-  #lastItem = 0;
 
   async #ask(request: ThreadRequest): Promise<ThreadAnswer> {
     if (this.#closed) throw new Fault('aborted', 'secret scan is closed');

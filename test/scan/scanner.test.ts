@@ -1,6 +1,7 @@
 /** Items through the scanner's threads: what is found, what is excused, what is not looked at and says so. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { ALNUM, blob, random, scan, scannerOf, token, TOKEN_RULES, UPPER } from './support.ts';
@@ -233,4 +234,34 @@ describe('scanner', () => {
       [[2, ''], ...[1, 2, 3, 4, 5, 6, 7].map((index) => [2, `f${index}`])],
     );
   });
+});
+
+test('a scanner that is closed ends its scans and takes no more', async (t) => {
+  const scanner = scannerOf(t, TOKEN_RULES);
+  const started = Promise.withResolvers<void>();
+  async function* slow(): AsyncGenerator<Uint8Array> {
+    for (let sent = 0; ; sent += 1) {
+      yield Buffer.alloc(256 * 1024, 'a\n');
+      if (sent === 3) started.resolve();
+    }
+  }
+  const running = scan(scanner, blob(slow()));
+  running.catch(() => undefined);
+  await started.promise;
+  await scanner.close();
+  await assert.rejects(running, { code: 'aborted' });
+  await assert.rejects(scan(scanner, blob('x')), { code: 'aborted' });
+});
+
+test('the event loop goes on while a scan works', async (t) => {
+  const scanner = scannerOf(t, TOKEN_RULES);
+  await scan(scanner, blob('warm'));
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  await scan(
+    scanner,
+    ...Array.from({ length: 64 }, (_, index) => blob(Buffer.alloc(400 * 1024, 'some ordinary words\n'), `f${index}`)),
+  );
+  delay.disable();
+  assert.ok(delay.percentile(50) < 20e6, `half of the turns take less than ${delay.percentile(50) / 1e6} ms`);
 });
