@@ -61,7 +61,7 @@ export async function scanPush(parts: ScanPushParts, push: Push, signal: AbortSi
   return {
     found: fresh.map((finding) => ({
       finding,
-      refnames: finding.kind === 'refname' ? new Set([finding.path]) : (brought.refnames.get(finding.oid) ?? new Set()),
+      refnames: refnamesOf(finding, bringing, brought),
       path: hidden.has(finding.path) ? WITHHELD : finding.path,
       commit: brought.commits.get(finding.oid) ?? '',
     })),
@@ -86,8 +86,8 @@ async function* itemsOf(
   push: Push,
   bringing: readonly RefUpdate[],
 ): AsyncGenerator<ScanItem> {
-  for (const { refname } of bringing) {
-    yield { kind: 'refname', path: refname, oid: '', content: Buffer.from(refname) };
+  for (const [index, { refname }] of bringing.entries()) {
+    yield { kind: 'refname', path: refname, oid: String(index), content: Buffer.from(refname) };
   }
   for (const option of push.options) yield { kind: 'text', path: 'push option', oid: '', content: Buffer.from(option) };
   yield* newObjects(options);
@@ -150,6 +150,13 @@ function keyOf({ kind, path, inner, fingerprint }: Finding): string {
   return JSON.stringify([kind, path, inner, fingerprint]);
 }
 
+/** Empty, and so every ref, where it cannot be told: what a finding says of itself may be redacted. */
+function refnamesOf({ kind, oid }: Finding, bringing: readonly RefUpdate[], brought: Brought): ReadonlySet<string> {
+  if (kind !== 'refname') return brought.refnames.get(oid) ?? new Set();
+  const named = oid === '' ? undefined : bringing[Number(oid)];
+  return new Set(named === undefined ? [] : [named.refname]);
+}
+
 interface Brought {
   /** By oid. Empty for what no ref was asked about: it counts for each. */
   readonly refnames: ReadonlyMap<string, ReadonlySet<string>>;
@@ -159,10 +166,11 @@ interface Brought {
 /** Which refs and commits bring what was found. Of very many refs none is asked: each is held to bring all of it. */
 async function bringers(
   bringing: readonly RefUpdate[],
-  found: readonly { readonly oid: string }[],
+  found: readonly Finding[],
   where: Omit<NewObjectsOptions, 'tips' | 'known'>,
 ): Promise<Brought> {
-  const oids = new Set(found.map(({ oid }) => oid).filter((oid) => oid !== ''));
+  const oids = new Set(found.filter(({ kind }) => kind !== 'refname').map(({ oid }) => oid));
+  oids.delete('');
   const refnames = new Map<string, Set<string>>();
   const commits = new Map<string, string>();
   if (oids.size === 0 || bringing.length > ASKED_REFS_MAX) return { refnames, commits };

@@ -248,3 +248,17 @@ test('a mirror is scanned unless it says otherwise, another repository as the ho
   assert.equal(scanModeOf(facts({ scan: 'on' }), { ...options, isMirror: () => false }), 'on');
   assert.equal(scanModeOf(facts({ scan: 'nonsense' }), options), 'on');
 });
+
+test('a ref whose name is the finding is refused, though the scanner says nothing of the name in clear', async (t) => {
+  const bench = await openBench(t, {
+    judge: (item) =>
+      item.kind === 'refname' && item.text.endsWith('hidden')
+        ? { findings: [finding(item, { kind: 'refname', path: 'h... (6)' })] }
+        : {},
+  });
+  await commitFile(bench.tree, 'b');
+  await refused(bench, /secret scan: fake in the name of a ref/, 'main:refs/heads/hidden');
+  const { code, stderr } = await git(bench.tree, 'push', bench.site.gitUrl, 'main', 'main:refs/heads/hidden');
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /main -> main\n/);
+});

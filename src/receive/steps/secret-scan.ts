@@ -109,7 +109,9 @@ async function judge({ parts, push, bringing, scanned, isReport }: Judgement): P
   }
   if (table !== '') await parts.journal.append(entryOf(push, told));
   if (isReport) return [];
-  return bringing.flatMap((update) => verdictOf(update, { hard, questions, scanned }) ?? []);
+  const verdicts = bringing.flatMap((update) => verdictOf(update, { hard, questions, scanned }) ?? []);
+  // A finding that no ref is refused for would be told and let through.
+  return open.length > 0 && verdicts.length === 0 ? all(bringing, reasonOf(open, false)) : verdicts;
 }
 
 async function sortOut(
