@@ -86,7 +86,7 @@ async function readZip(source: AsyncIterable<Buffer>, parts: ArchiveParts): Prom
   }
   // Entries that the directory at the end does not list: most programs skip them, some do not.
   for (const stray of strayOffsets(held, known)) {
-    await parts.entry(stray.name, tolerant(inflateFrom(held, stray)));
+    await parts.entry(stray.name, tolerant(inflate(Readable.from([held.subarray(stray.data)]), createInflateRaw())));
   }
 }
 
@@ -124,11 +124,6 @@ async function hold(source: AsyncIterable<Buffer>, max: number): Promise<Buffer 
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
-}
-
-function inflateFrom(held: Buffer, stray: { readonly data: number; readonly stored: boolean }): AsyncIterable<Buffer> {
-  const source = Readable.from([held.subarray(stray.data)]);
-  return stray.stored ? source : inflate(source, createInflateRaw());
 }
 
 /** As much as can be read. */

@@ -18,11 +18,10 @@ export interface DecodedRun {
 
 const ALPHABET = alphabet();
 
-/** @param from runs that end before it were seen already. */
-export function findEncodedRuns(bytes: Buffer, from = 0): readonly DecodedRun[] {
+export function findEncodedRuns(bytes: Buffer): readonly DecodedRun[] {
   const found: DecodedRun[] = [];
   // A run that is long enough covers one of these places: between them nothing need be read.
-  for (let probe = from + RUN_BYTES_MIN - 1; probe < bytes.length && found.length < RUNS_MAX;) {
+  for (let probe = RUN_BYTES_MIN - 1; probe < bytes.length && found.length < RUNS_MAX;) {
     if (ALPHABET[bytes[probe] ?? 0] !== 1) {
       probe += RUN_BYTES_MIN;
       continue;

@@ -1,10 +1,9 @@
-/** Entries of a zip file that its directory does not name: a local header is there, and a program may find it. */
+/** Deflated entries of a zip file that its directory does not name: a local header is there, and a program may find it. */
 
 export interface StrayEntry {
   readonly name: string;
   /** Offset of its content. */
   readonly data: number;
-  readonly stored: boolean;
 }
 
 const LOCAL_HEADER = Buffer.from([0x50, 0x4b, 3, 4]);
@@ -22,7 +21,7 @@ export function strayOffsets(zip: Buffer, known: ReadonlySet<number>): readonly 
       const data = at + LOCAL_HEADER_BYTES + nameBytes + zip.readUInt16LE(at + 28);
       const name = zip.toString('utf8', at + LOCAL_HEADER_BYTES, at + LOCAL_HEADER_BYTES + nameBytes);
       // What is stored lies open and is seen with the archive's own bytes.
-      if (data < zip.length && method === 8) found.push({ name, data, stored: false });
+      if (data < zip.length && method === 8) found.push({ name, data });
     }
     at = zip.indexOf(LOCAL_HEADER, at + 4);
   }
