@@ -63,6 +63,7 @@ const CLIENTS = 3;
 const PUSHES = 2;
 /** A push takes about as long: the moment falls anywhere in it. */
 const MOMENT_MS = 1_500;
+const KILL_MS = 700;
 
 export async function runGateRounds(scope: Scope, options: GateRounds): Promise<GateTally> {
   const soak = await GateSoak.open(scope, options);
@@ -161,8 +162,15 @@ class GateSoak {
   }
 
   async #disturb(kind: Kind, pushing: Promise<unknown>): Promise<void> {
-    const moment = new Promise((resolve) => setTimeout(resolve, this.#chance.int(MOMENT_MS))); // the point of a soak
-    await Promise.race([moment, pushing]);
+    const isKill = kind.startsWith('gate killed');
+    const over = new AbortController();
+    const ended = pushing.finally(() => {
+      over.abort();
+    });
+    // Every other kill falls behind the moment at which the upstream has a push in its hands.
+    if (isKill && this.#chance.is(50)) await this.#upstream.busy(over.signal);
+    const moment = new Promise((resolve) => setTimeout(resolve, this.#chance.int(isKill ? KILL_MS : MOMENT_MS))); // the point of a soak
+    await Promise.race([moment, ended]);
     if (kind === 'somebody pushes upstream') {
       for (let times = 0; times < 3; times += 1)
         await this.#upstream.change(`refs/heads/shared/s${this.#chance.int(6)}`);
@@ -170,7 +178,7 @@ class GateSoak {
       this.#upstream.cut();
       await new Promise((resolve) => setTimeout(resolve, this.#chance.int(1_000)));
       this.#upstream.mend();
-    } else if (kind.startsWith('gate killed')) {
+    } else if (isKill) {
       await this.#gate.kill();
       if (kind === 'gate killed, upstream out of reach') this.#upstream.cut();
       await this.#restart();

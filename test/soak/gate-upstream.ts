@@ -40,6 +40,8 @@ export interface SoakUpstream {
   refs(): Promise<ReadonlyMap<string, string>>;
   /** Somebody changes a ref there, past the gate. */
   change(refname: string): Promise<void>;
+  /** Resolves when a push is under way there, or at the abort. */
+  busy(signal: AbortSignal): Promise<void>;
   /** Resolves when no push is under way there. */
   quiet(): Promise<void>;
 }
@@ -90,6 +92,9 @@ export async function startSoakUpstream(scope: Scope): Promise<SoakUpstream> {
     refs: () => refsOf(path, env),
     change: async (refname) => {
       await run('sh', ['-c', `${direct} ${refname}`], { env });
+    },
+    busy: async (signal) => {
+      while (!signal.aborted && !isBusy(path)) await new Promise((resolve) => setTimeout(resolve, 10)); // as in `quiet`
     },
     quiet: () => quiet(path),
   };
@@ -146,10 +151,13 @@ const QUIET_MS = 2_000;
 async function quiet(path: string): Promise<void> {
   if (!existsSync('/proc/self')) await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
   while (existsSync('/proc/self')) {
-    const busy = readdirSync('/proc').some((pid) => /^\d+$/.test(pid) && isReceiving(pid, path));
-    if (!busy) return;
+    if (!isBusy(path)) return;
     await new Promise((resolve) => setTimeout(resolve, 20)); // no event tells of a stranger's process
   }
+}
+
+function isBusy(path: string): boolean {
+  return readdirSync('/proc').some((pid) => /^\d+$/.test(pid) && isReceiving(pid, path));
 }
 
 function isReceiving(pid: string, path: string): boolean {
