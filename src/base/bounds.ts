@@ -234,4 +234,24 @@ export const BOUNDS = {
   upstreamFileBytesMax: 256 * KIB,
   upstreamCredentialBytesMax: 64 * KIB,
   upstreamTokenBytesMax: 8 * KIB,
+  /** A Git LFS pointer is smaller (git-lfs docs/spec.md); objects and bytes of one batch request. */
+  lfsPointerBytesMax: 1_024,
+  lfsBatchObjectsMax: 1_000,
+  lfsRequestBytesMax: 1 * MIB,
+  /** How long what a client was given for LFS lets it in; how many such grants there are at once, and of one credential. */
+  lfsGrantMs: 15 * 60_000,
+  lfsGrantsMax: 20_000,
+  lfsGrantsPerCredentialMax: 200,
+  /** LFS pointers of one push. */
+  lfsPointersMax: 100_000,
+  /** A forge's API: one answer's bytes and time, pages of a list, tries, the wait between them, the longest one that it may ask for. */
+  forgeAnswerBytesMax: 4 * MIB,
+  forgeAnswerMs: 30_000,
+  forgePagesMax: 100,
+  forgeTriesMax: 4,
+  forgeRetryMs: 500,
+  forgeRetryAfterMsMax: 30_000,
+  /** Bytes of a forge's webhook; the secret of one, before base64url. */
+  hookBytesMax: 32 * MIB,
+  hookSecretBytes: 32,
 } as const;
