@@ -31,6 +31,8 @@ export interface JournalEntry {
   readonly refs?: readonly JournalRef[];
   /** Of a push to a mirror: the upstream that was asked to take it. `refs` say what that took. */
   readonly forwardedTo?: string;
+  /** Of a signed push: the certificate as it came, its signature at its end. */
+  readonly certificate?: string;
   /** A command's words, secrets taken out. */
   readonly argv?: readonly string[];
   readonly reason?: string;

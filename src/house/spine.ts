@@ -22,6 +22,7 @@ import { checkUser } from '../identity/user-record.ts';
 import { CheckBook } from '../receive/checks/check-book.ts';
 import { peopleOf } from '../receive/checks/people.ts';
 import { DEFAULT_RECEIVE_LIMITS, type ReceiveLimits } from '../receive/limits.ts';
+import { CertificateDesk } from '../receive/push-certificate.ts';
 import { createReceive, type Receive } from '../receive/receive.ts';
 import { createCheckStep } from '../receive/steps/checks.ts';
 import { createPolicyStep } from '../receive/steps/policy-candidate.ts';
@@ -128,6 +129,11 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     store,
     policy: governed,
     passes: directory.passes.pushing,
+    certificates: new CertificateDesk({
+      clock,
+      verify: (text) => directory.signatures.verify(text),
+      isWanted: (name, principal) => checks.wantsCertificate(name, principal),
+    }),
     steps: [
       ...stepsOf(config, policy),
       createCheckStep({ processes, refs, clock, book: checks, people: peopleOf(directory) }),

@@ -16,12 +16,14 @@ export interface AdvertisementOptions {
   readonly agent: string;
   /** Which refs the principal may see; undefined: all but the gate's own. */
   readonly mayRead: ((refname: string) => boolean) | undefined;
+  /** Of a push certificate; undefined: signed pushes are not offered. */
+  readonly nonce?: string | undefined;
 }
 
 /** The advertisement, its flush included. The one that everybody sees is encoded once for each snapshot. */
 export function encodeAdvertisement(options: AdvertisementOptions): Buffer {
-  const { snapshot, protocol, mayRead } = options;
-  if (mayRead !== undefined) return encode(options, protocol === 1);
+  const { snapshot, protocol, mayRead, nonce } = options;
+  if (mayRead !== undefined || nonce !== undefined) return encode(options, protocol === 1);
   const key = `receive-pack/${protocol === 1 ? 1 : 0}/${options.agent}`;
   const known = snapshot.memo.get(key);
   if (Buffer.isBuffer(known)) return known;
@@ -35,10 +37,10 @@ export function serviceHeader(): Buffer {
   return Buffer.concat([encodePkt('# service=git-receive-pack\n'), FLUSH]);
 }
 
-function encode({ snapshot, format, agent, mayRead }: AdvertisementOptions, isVersion1: boolean): Buffer {
+function encode({ snapshot, format, agent, mayRead, nonce }: AdvertisementOptions, isVersion1: boolean): Buffer {
   const pkts: Buffer[] = isVersion1 ? [encodePkt('version 1\n')] : [];
   const capabilities = `report-status report-status-v2 delete-refs side-band-64k quiet atomic ofs-delta push-options object-format=${format} agent=${agent}`;
-  let suffix = `\0${capabilities}\n`;
+  let suffix = `\0${capabilities}${nonce === undefined ? '' : ` push-cert=${nonce}`}\n`;
   for (const { refname, oid } of snapshot.refs) {
     if (isInternalRefname(refname) || mayRead?.(refname) === false) continue;
     pkts.push(encodePkt(`${oid} ${refname}${suffix}`));

@@ -8,6 +8,7 @@ import type { JournalEntry } from '../audit/entry.ts';
 import { Fault, type Parsed } from '../base/fault.ts';
 import type { PushTicket, PushTickets } from '../identity/pass-pushes.ts';
 import { principalLabel } from '../identity/principal.ts';
+import type { Signed } from '../identity/signatures.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Committed, Committer, CommitRequest } from './commit.ts';
 import { holdLabel, reasonKey, writeHeld, type HeldPush, type HeldRef } from './hold-record.ts';
@@ -17,6 +18,7 @@ import { journalLine, journalRefs } from './journal-line.ts';
 import { limitsFor, type ReceiveConfig } from './limits.ts';
 import { judgeAgainst } from './old-values.ts';
 import { Pipeline, type Candidate, type PipelineParts } from './pipeline.ts';
+import { certificateText, type CertificateDesk, type KeptCertificate } from './push-certificate.ts';
 import type { PushRequest } from './push-request.ts';
 import { openQuarantine } from './quarantine.ts';
 import type { CommittedEvent, Standing } from './receive.ts';
@@ -34,6 +36,8 @@ export interface ApplyParts extends PipelineParts {
   readonly committer: Committer;
   readonly holding: Holding;
   readonly configOf?: ((repository: Repository, requestId: string) => Promise<ReceiveConfig | undefined>) | undefined;
+  /** Verifies push certificates once more. */
+  readonly certificates?: Pick<CertificateDesk, 'verify'> | undefined;
   /** Passes whose pushes are counted. */
   readonly passes?: PushTickets | undefined;
   readonly onCommitted?: ((event: CommittedEvent) => void | Promise<void>) | undefined;
@@ -73,15 +77,23 @@ export async function applyHeld(parts: ApplyParts, held: HeldPush, approval: App
   if (held.pack !== undefined && !(await hasArea(repository.path, held.id))) {
     return end(parts, held, { state: 'expired', why: 'its objects are gone' });
   }
-  return new Application(own, { held, approval, standing: standing.value, updates }).run();
+  const certificate = keptCertificate(held);
+  const signed = certificate === undefined ? undefined : await parts.certificates?.verify(certificate);
+  return new Application(own, { held, approval, standing: standing.value, updates, signed }).run();
 }
 
 function updateOf({ refname, oldOid, newOid, reasons }: HeldRef): Update {
   return new Update({ name: refname, refname, oldOid, newOid, answered: new Set(reasons.map(reasonKey)) });
 }
 
+function keptCertificate({ certificate }: HeldPush): KeptCertificate | undefined {
+  return certificate && { payload: Buffer.from(certificate.payload, 'base64'), signature: certificate.signature };
+}
+
 interface ToApply {
   readonly held: HeldPush;
+  /** What its push certificate is worth now; undefined: it has none. */
+  readonly signed: Signed | undefined;
   readonly approval: Approval;
   readonly standing: HeldStanding;
   readonly updates: readonly Update[];
@@ -148,7 +160,9 @@ class Application {
       },
       entry: () => {
         const { forwardedTo } = this.#pipeline;
-        const line = { repository, principal, origin: held.origin, updates, forwardedTo, bytesIn: 0 };
+        const kept = keptCertificate(held);
+        const certificate = kept && certificateText(kept);
+        const line = { repository, principal, origin: held.origin, updates, forwardedTo, certificate, bytesIn: 0 };
         return { reason: why, ...journalLine(line) };
       },
       onApplied: (applied) => this.#pipeline.follow(new Set(applied.map(({ refname }) => refname))),
@@ -226,7 +240,7 @@ class Application {
   }
 }
 
-function candidateOf({ held, approval, standing, updates }: ToApply): Candidate {
+function candidateOf({ held, approval, standing, updates, signed }: ToApply): Candidate {
   const { repository, principal, mayRead } = standing;
   const { signal, tell } = approval;
   const request: PushRequest = {
@@ -238,7 +252,8 @@ function candidateOf({ held, approval, standing, updates }: ToApply): Candidate 
     expectsPack: held.pack !== undefined,
   };
   const { origin } = held;
-  return { repository, principal, mayRead, origin, request, updates, requestId: origin.id, signal, tell };
+  const certificate = signed;
+  return { repository, principal, mayRead, origin, request, certificate, updates, requestId: origin.id, signal, tell };
 }
 
 /** What it was held for and what it is held for now: the next approver answers all of it. */

@@ -8,6 +8,7 @@ import { holdLabel, type HeldPush, type HeldRef } from './hold-record.ts';
 import type { Holding } from './holding.ts';
 import type { Origin } from './journal-line.ts';
 import type { Judged } from './pipeline.ts';
+import type { KeptCertificate } from './push-certificate.ts';
 import type { PushRequest } from './push-request.ts';
 import { refUpdate, type Update } from './update.ts';
 
@@ -37,6 +38,7 @@ export async function holdUpdates(holding: Holding, options: ToHold): Promise<He
     origin: { id: origin.id, transport: origin.transport, address: origin.address },
     refs: together.flatMap(heldRef),
     options: request.options,
+    ...(request.certificate === undefined ? {} : { certificate: heldCertificate(request.certificate) }),
     pack: judged.objectDirectory === undefined ? undefined : judged.pack,
     objectDirectory: judged.objectDirectory,
   });
@@ -51,6 +53,10 @@ export async function holdUpdates(holding: Holding, options: ToHold): Promise<He
   for (const update of together) update.keepAside(heldWords(kept.value, update, held[0]));
   for (const line of introduction(kept.value, holding)) tell(line);
   return kept.value;
+}
+
+function heldCertificate({ payload, signature }: KeptCertificate): NonNullable<HeldPush['certificate']> {
+  return { payload: payload.toString('base64'), signature };
 }
 
 function heldRef(update: Update): readonly HeldRef[] {

@@ -51,6 +51,8 @@ export interface HeldPush {
   readonly behind: readonly string[];
   readonly origin: { readonly id: string; readonly transport: string; readonly address: string };
   readonly options: readonly string[];
+  /** Of a signed push: its certificate, in base64, and the signature; verified anew when it is applied. */
+  readonly certificate?: { readonly payload: string; readonly signature: string };
   /** What came over the wire; absent where the push brought no object. */
   readonly pack?: { readonly name: string; readonly sent: number; readonly bytes: number };
   /** Of its objects on disk. */
@@ -108,6 +110,7 @@ export function writeHeld(held: HeldPush): Json {
     behind,
     origin: { ...origin },
     options,
+    ...(held.certificate === undefined ? {} : { certificate: { ...held.certificate } }),
     ...(pack === undefined ? {} : { pack: { ...pack } }),
     bytes,
     createdAt,
@@ -124,6 +127,7 @@ export function readHeld(stored: Stored): HeldPush {
   const [repository, origin] = [inner('repository'), inner('origin')];
   const pack = fields.raw('pack') === undefined ? undefined : inner('pack');
   const decision = fields.raw('decision') === undefined ? undefined : inner('decision');
+  const certificate = fields.raw('certificate') === undefined ? undefined : inner('certificate');
   return {
     id: stored.key,
     round: fields.number('round'),
@@ -135,6 +139,9 @@ export function readHeld(stored: Stored): HeldPush {
     behind: fields.texts('behind'),
     origin: { id: origin.text('id'), transport: origin.text('transport'), address: origin.text('address') },
     options: fields.texts('options'),
+    ...(certificate === undefined
+      ? {}
+      : { certificate: { payload: certificate.text('payload'), signature: certificate.text('signature') } }),
     ...(pack === undefined
       ? {}
       : { pack: { name: pack.text('name'), sent: pack.number('sent'), bytes: pack.number('bytes') } }),

@@ -49,6 +49,8 @@ export interface HoldRequest {
   readonly origin: HeldPush['origin'];
   readonly refs: readonly HeldRef[];
   readonly options: readonly string[];
+  /** Of a signed push. */
+  readonly certificate?: HeldPush['certificate'];
   readonly pack: HeldPush['pack'] | undefined;
   readonly objectDirectory: string | undefined;
 }
@@ -191,7 +193,7 @@ export class Holding {
 
   async #admit(request: HoldRequest): Promise<Parsed<HeldPush>> {
     const { clock, durable, limits, store, metrics } = this.#parts;
-    const { repository, principal, origin, refs, options, pack, objectDirectory } = request;
+    const { repository, principal, origin, refs, options, certificate, pack, objectDirectory } = request;
     const bytes = objectDirectory === undefined ? 0 : await bytesIn(objectDirectory);
     const full = await this.#fullness(request, bytes);
     if (full !== undefined) return refuse(full);
@@ -208,6 +210,7 @@ export class Holding {
       behind: namesBehind(principal),
       origin,
       options,
+      ...(certificate === undefined ? {} : { certificate }),
       ...(pack === undefined ? {} : { pack }),
       bytes,
       createdAt: now,

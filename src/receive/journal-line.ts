@@ -30,6 +30,8 @@ export interface PushLine {
   readonly unpack?: string;
   /** Where the push was taken, or tried, before it was committed here. */
   readonly forwardedTo?: string | undefined;
+  /** The push certificate with its signature. */
+  readonly certificate?: string | undefined;
 }
 
 export function journalLine({
@@ -42,6 +44,7 @@ export function journalLine({
   ms,
   unpack = 'ok',
   forwardedTo,
+  certificate,
 }: PushLine): JournalEntry {
   const refusal = mainRefusal(updates);
   return {
@@ -55,6 +58,7 @@ export function journalLine({
     repository: repository.name,
     refs: journalRefs(updates),
     ...(forwardedTo === undefined ? {} : { forwardedTo }),
+    ...(certificate === undefined ? {} : { certificate }),
     ...(refusal === undefined
       ? {}
       : { reason: oneLine(unpack === 'ok' ? refusal.reason : `${refusal.reason}: ${unpack}`) }),

@@ -9,6 +9,7 @@ import type { ObjectPlace } from '../git/objects.ts';
 import { isZeroOid, type Oid } from '../git/oid.ts';
 import type { RefSnapshot } from '../git/ref-cache.ts';
 import type { Principal } from '../identity/principal.ts';
+import type { Signed } from '../identity/signatures.ts';
 import type { Repository } from '../repository/repository.ts';
 import { classifyUpdates } from './classify.ts';
 import type { ReceiveLog, RefSource } from './commit.ts';
@@ -50,6 +51,8 @@ export interface Candidate {
   readonly mayRead: ((refname: string) => boolean) | undefined;
   readonly origin: Origin;
   readonly request: PushRequest;
+  /** What became of the request's push certificate; undefined: it has none. */
+  readonly certificate?: Signed | undefined;
   readonly updates: readonly Update[];
   readonly requestId: string;
   readonly signal: AbortSignal;
@@ -216,7 +219,7 @@ export class Pipeline {
   }
 
   #pushOf(updates: readonly RefUpdate[]): Push {
-    const { repository, principal, origin, request, requestId, signal, tell } = this.#candidate;
+    const { repository, principal, origin, request, certificate, requestId, signal, tell } = this.#candidate;
     return {
       requestId,
       origin,
@@ -224,6 +227,7 @@ export class Pipeline {
       repository,
       updates,
       options: request.options,
+      ...(certificate === undefined ? {} : { certificate }),
       atomic: request.abilities.atomic,
       objectDirectory: this.#objectDirectory,
       packBytes: this.#packBytes,

@@ -8,6 +8,7 @@ import { badInput } from '../base/fault.ts';
 import { parseCapabilities, capabilityValue, type Capabilities } from '../git/capabilities.ts';
 import { isZeroOid, parseOid, type ObjectFormat, type Oid } from '../git/oid.ts';
 import { pktText, type Pkt } from '../git/pkt-line.ts';
+import { parsePushCertificate, type PushCertificate } from './push-certificate.ts';
 
 /** One ref update as asked for. `name` is printable but may be no valid refname. */
 export interface RefCommand {
@@ -36,6 +37,8 @@ export interface PushRequest {
   readonly shallow: readonly Oid[];
   /** A pack follows unless every command deletes. */
   readonly expectsPack: boolean;
+  /** Where the push is signed: then its commands are those of the certificate. */
+  readonly certificate?: PushCertificate;
 }
 
 interface PktSource {
@@ -47,6 +50,8 @@ export interface ReadOptions {
   readonly format: ObjectFormat;
   /** Called as soon as it is known how the client can be spoken to, even where the rest turns out malformed. */
   readonly onAbilities: (abilities: ClientAbilities) => void;
+  /** Whether signed pushes are offered; default: no. */
+  readonly takesCertificates?: boolean;
 }
 
 /**
@@ -80,6 +85,10 @@ class Reading {
   readonly #repeated = new Set<string>();
   readonly #shallow: Oid[] = [];
   #count = 0;
+  /** Lines of the push certificate so far; undefined: there is none. */
+  #certified: Buffer[] | undefined;
+  #certifiedBytes = 0;
+  #certificate: PushCertificate | undefined;
   abilities: ClientAbilities | undefined;
 
   constructor(options: ReadOptions) {
@@ -87,10 +96,14 @@ class Reading {
   }
 
   get isEmpty(): boolean {
-    return this.#count === 0 && this.#shallow.length === 0;
+    return this.#count === 0 && this.#shallow.length === 0 && this.#certified === undefined;
   }
 
   line(payload: Buffer): void {
+    if (this.#certified !== undefined) {
+      this.#certifiedLine(payload, this.#certified);
+      return;
+    }
     const nul = payload.indexOf(0);
     const words = nul === -1 ? payload : payload.subarray(0, nul);
     const text = pktText(words);
@@ -100,16 +113,49 @@ class Reading {
     }
     if (this.abilities === undefined) this.#firstLine(nul === -1 ? '' : pktText(payload.subarray(nul + 1)));
     else if (nul !== -1) throw badInput('protocol error: NUL in a ref update');
-    if (text === 'push-cert') throw badInput('protocol error: signed pushes are not offered here');
+    if (text === 'push-cert') {
+      if (this.#options.takesCertificates !== true)
+        throw badInput('protocol error: signed pushes are not offered here');
+      if (this.#count > 0) throw badInput('protocol error: ref updates outside of the push certificate');
+      this.#certified = [];
+      return;
+    }
     this.#command(words, text);
   }
 
   end(options: readonly string[]): PushRequest {
     const { abilities } = this;
     if (abilities === undefined) throw badInput('protocol error: shallow lines without a ref update');
+    const certificate = this.#certificate;
+    if (this.#certified !== undefined && certificate === undefined) {
+      throw badInput('protocol error: the push certificate has no end');
+    }
+    if (certificate !== undefined && JSON.stringify(certificate.options) !== JSON.stringify(options)) {
+      throw badInput('protocol error: the push options are not those of the push certificate');
+    }
     const commands = [...this.#commands.values()];
     const expectsPack = commands.some((command) => !isZeroOid(command.newOid));
-    return { commands, repeated: this.#repeated, abilities, options, shallow: this.#shallow, expectsPack };
+    const signed = certificate === undefined ? {} : { certificate };
+    return { commands, repeated: this.#repeated, abilities, options, shallow: this.#shallow, expectsPack, ...signed };
+  }
+
+  /** What is asked for is what is signed, and nothing else. */
+  #certifiedLine(payload: Buffer, lines: Buffer[]): void {
+    if (this.#certificate !== undefined) throw badInput('protocol error: lines behind the push certificate');
+    if (pktText(payload) === 'push-cert-end') {
+      this.#certificate = parsePushCertificate(lines);
+      for (const line of this.#certificate.commands) {
+        const bytes = line.subarray(0, -1);
+        if (bytes.includes(0)) throw badInput('protocol error: NUL in a ref update');
+        this.#command(bytes, pktText(bytes));
+      }
+      return;
+    }
+    this.#certifiedBytes += payload.length;
+    if (this.#certifiedBytes > BOUNDS.pushCertificateBytesMax) {
+      throw badInput(`a push certificate has at most ${BOUNDS.pushCertificateBytesMax} bytes: push fewer refs at once`);
+    }
+    lines.push(Buffer.from(payload));
   }
 
   #firstLine(list: string): void {

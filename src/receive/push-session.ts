@@ -12,6 +12,7 @@ import { encodeAdvertisement, serviceHeader } from './advertisement.ts';
 import { ClientChannel } from './client-channel.ts';
 import type { CommitRequest, Committed, Committer } from './commit.ts';
 import { journalLine, journalRefs, outcomeOf, type PushLine } from './journal-line.ts';
+import type { Signed } from '../identity/signatures.ts';
 import { askAhead } from './decide.ts';
 import { awaitDecision, holdUpdates } from './hold-push.ts';
 import type { HeldPush } from './hold-record.ts';
@@ -19,6 +20,7 @@ import type { Holding } from './holding.ts';
 import { judgeAgainst } from './old-values.ts';
 import { PackInput } from './pack-input.ts';
 import { Pipeline, type Judged, type PipelineParts } from './pipeline.ts';
+import { certificateText, type CertificateDesk } from './push-certificate.ts';
 import { readPushRequest, type PushRequest } from './push-request.ts';
 import { openQuarantine, type Quarantine } from './quarantine.ts';
 import type { CommittedEvent, PushAbout, ReceiveMetrics, ReceiveReport } from './receive.ts';
@@ -31,6 +33,8 @@ export interface SessionParts extends PipelineParts {
   readonly metrics: ReceiveMetrics;
   readonly committer: Committer;
   readonly passes?: PushTickets | undefined;
+  /** Absent: signed pushes are not offered. */
+  readonly certificates?: CertificateDesk | undefined;
   readonly agent: string;
   readonly onCommitted?: (event: CommittedEvent) => void | Promise<void>;
   /** Absent: what would be held is refused. */
@@ -64,6 +68,10 @@ export class PushSession {
   readonly #ticket: PushTicket | undefined;
   readonly #tell: (text: string) => void;
   #cancelDeadline: (() => void) | undefined;
+  /** For a push certificate: what was advertised in this conversation. */
+  #nonce: string | undefined;
+  /** The certificate that came, as the journal keeps it. */
+  #certificate: string | undefined;
   /** Why the commit failed: no deadline that passed meanwhile says more. */
   #truth: unknown;
 
@@ -109,8 +117,15 @@ export class PushSession {
     const snapshot = await this.#parts.refs.snapshot(repository);
     const format = repository.objectFormat;
     await askAhead(snapshot.byName.keys(), { mayRead, clock: this.#parts.clock });
-    const refs = encodeAdvertisement({ snapshot, format, protocol, mayRead, agent: this.#parts.agent });
+    const nonce = this.#freshNonce();
+    this.#nonce = nonce;
+    const refs = encodeAdvertisement({ snapshot, format, protocol, mayRead, nonce, agent: this.#parts.agent });
     await this.#channel.write(mode === 'advertise' ? Buffer.concat([serviceHeader(), refs]) : refs);
+  }
+
+  /** Undefined where no check asks for signed pushes. */
+  #freshNonce(): string | undefined {
+    return this.#parts.certificates?.nonceFor(this.#about.repository, this.#about.principal);
   }
 
   /** The first line may take as long as a person's pre-push hook; from then on silence is bounded. */
@@ -137,7 +152,10 @@ export class PushSession {
       },
     };
     const onAbilities = this.#channel.agree.bind(this.#channel);
-    return readPushRequest(source, { format: this.#about.repository.objectFormat, onAbilities });
+    // Over HTTP the nonce was given out by another request.
+    const nonce = this.#conversation.mode === 'rpc' ? this.#freshNonce() : this.#nonce;
+    const format = this.#about.repository.objectFormat;
+    return readPushRequest(source, { format, onAbilities, takesCertificates: nonce !== undefined });
   }
 
   async #serve(request: PushRequest): Promise<ReceiveReport> {
@@ -154,9 +172,18 @@ export class PushSession {
     return this.#refuseAll(request, updates, 'ok');
   }
 
+  /** Whose certificate it is, or what is wrong with it: the checks that ask for one judge it. */
+  async #readCertificate({ certificate }: PushRequest): Promise<Signed | undefined> {
+    const { certificates } = this.#parts;
+    if (certificate === undefined || certificates === undefined) return undefined;
+    this.#certificate = certificateText(certificate);
+    return certificates.check(certificate, { repository: this.#about.repository, issued: this.#nonce });
+  }
+
   async #carryOut(request: PushRequest, updates: readonly Update[]): Promise<ReceiveReport> {
     const { requestId } = this.#conversation;
-    const about = { ...this.#about, request, updates, requestId, signal: this.#signal, tell: this.#tell };
+    const certificate = await this.#readCertificate(request);
+    const about = { ...this.#about, request, updates, requestId, certificate, signal: this.#signal, tell: this.#tell };
     const pipeline = new Pipeline(this.#parts, about);
     await using quarantine = await this.#quarantine(request);
     const judged: Judged = await pipeline.judge(this.#input, quarantine);
@@ -219,7 +246,8 @@ export class PushSession {
       entry: () => {
         const { forwardedTo } = pipeline;
         const traffic = { bytesIn: this.#bytesIn, ms: this.#elapsedMs };
-        return journalLine({ repository, principal, origin, updates, forwardedTo, ...traffic });
+        const certificate = this.#certificate;
+        return journalLine({ repository, principal, origin, updates, forwardedTo, certificate, ...traffic });
       },
       ...(ticket === undefined ? {} : { alongside: () => ticket.mark() }),
       onApplied: (applied) => pipeline.follow(new Set(applied.map(({ refname }) => refname))),
@@ -313,7 +341,8 @@ export class PushSession {
   ): Promise<void> {
     const { repository, principal, origin } = this.#about;
     const traffic = { bytesIn: this.#bytesIn, ms: this.#elapsedMs };
-    const line = { repository, principal, origin, updates, unpack, forwardedTo, ...traffic };
+    const certificate = this.#certificate;
+    const line = { repository, principal, origin, updates, unpack, forwardedTo, certificate, ...traffic };
     await this.#parts.journal.append(journalLine(line));
   }
 

@@ -23,6 +23,7 @@ import type { HoldLimits } from './hold-bounds.ts';
 import { Holding, type HoldMetrics } from './holding.ts';
 import { DEFAULT_RECEIVE_LIMITS, limitsFor, type ReceiveConfig, type ReceiveLimits } from './limits.ts';
 import type { LoggedUpdate } from './log-entry.ts';
+import type { CertificateDesk } from './push-certificate.ts';
 import { PushSession } from './push-session.ts';
 import { everyRepository, recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
 import { createRefWriter, type RefWriter } from './ref-writer.ts';
@@ -44,6 +45,8 @@ export interface ReceiveParts {
   readonly catalogue: RepositorySource;
   /** Passes that may push so many times; absent: nothing is counted. */
   readonly passes?: PushTickets;
+  /** Signed pushes; absent: they are not offered. */
+  readonly certificates?: CertificateDesk;
   readonly limits?: Partial<ReceiveLimits>;
   /** What the git configuration of a repository asks for; undefined where the house's settings say it all. */
   readonly configOf?: (repository: Repository, requestId: string) => Promise<ReceiveConfig | undefined>;

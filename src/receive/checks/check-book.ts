@@ -28,6 +28,11 @@ export class CheckBook {
     };
   }
 
+  /** Whether a check asks for signed pushes. */
+  wantsCertificate(repositoryName: string, principal: Principal): boolean {
+    return this.active(repositoryName, principal).some(({ rules }) => rules.pushCertificate);
+  }
+
   /** What holds for pushes of this principal to this repository. */
   active(repositoryName: string, principal: Principal): readonly Check[] {
     const isPolicy = this.#isPolicyRepository(repositoryName);
