@@ -1,5 +1,5 @@
 /** Upkeep of one repository: roll, gc, fsck, count-objects. One at a time for each repository. */
-import { rm } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { BOUNDS } from '../base/bounds.ts';
 import { ok, refuse, type Parsed } from '../base/fault.ts';
 import { syncDirectory } from '../base/durable.ts';
@@ -30,6 +30,10 @@ const STALE_LOCKS = [
   'objects/info/commit-graphs/commit-graph-chain.lock',
   'objects/pack/multi-pack-index.lock',
 ];
+
+/** Taken by whoever deletes a ref, too, for moments: one that is this old was left by a git that was killed. */
+const AGED_LOCKS = ['packed-refs.lock', 'packed-refs.new'];
+const AGED_MS = 5 * 60_000;
 
 /**
  * Keeps a repository cheap to read without reading all of it: refs into one file; packs rolled into ever larger ones, so
@@ -121,9 +125,17 @@ async function inTurn(ground: UpkeepGround, upkeep: Upkeep, task: () => Promise<
   return ground.turns.run(upkeepTurn(upkeep.repository.id), async () => {
     // The wait for the turn may have been long.
     if (upkeep.signal?.aborted === true) return refuse('given up while waiting');
-    for (const lock of STALE_LOCKS) await rm(`${upkeep.repository.path}/${lock}`, { force: true });
+    await removeStaleLocks(upkeep.repository.path);
     return task();
   });
+}
+
+async function removeStaleLocks(path: string): Promise<void> {
+  for (const lock of STALE_LOCKS) await rm(`${path}/${lock}`, { force: true });
+  for (const lock of AGED_LOCKS) {
+    const found = await stat(`${path}/${lock}`).catch(() => undefined);
+    if (found !== undefined && Date.now() - found.mtimeMs > AGED_MS) await rm(`${path}/${lock}`, { force: true });
+  }
 }
 
 /** Tells what git says on both its outputs; a failing exit code is a refusal that quotes the end of it. */

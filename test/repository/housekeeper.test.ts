@@ -1,6 +1,6 @@
 /** Upkeep that nobody asked for: what it leaves of a repository, and what it does where it fails. */
 import assert from 'node:assert/strict';
-import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
@@ -115,6 +115,10 @@ test('locks that a killed git left do not stop upkeep for ever', async (t) => {
     'objects/pack/multi-pack-index.lock',
   ])
     writeFileSync(join(repository.path, lock), '');
+  for (const lock of ['packed-refs.lock', 'packed-refs.new']) {
+    writeFileSync(join(repository.path, lock), '');
+    utimesSync(join(repository.path, lock), 0, 0);
+  }
   kept.housekeeper.note(repository.id);
   assert.deepEqual(await kept.ended(1), ['roll done']);
 });
@@ -196,6 +200,9 @@ test('upkeep that is given up at any moment loses nothing, and the next one succ
     await fixture.catalogue.roll({ repository, tell, signal }).catch(() => undefined);
     assert.equal(await git(repository.path, 'rev-list', '--all', '--objects'), before, `given up after ${ms} ms`);
   }
+  // A git that did not end in time was killed, and its lock stays until it is old.
+  for (const lock of ['packed-refs.lock', 'packed-refs.new'])
+    if (existsSync(join(repository.path, lock))) utimesSync(join(repository.path, lock), 0, 0);
   must(await fixture.catalogue.roll({ repository, tell }));
   await git(repository.path, 'fsck', '--full', '--strict');
   assert.equal(await git(repository.path, 'rev-list', '--all', '--objects'), before);
