@@ -291,6 +291,20 @@ export const SETTINGS = {
     meaning:
       'size of one object that the secret scan looks at; a push with a larger one is refused where it is scanned',
   },
+  lfsObjectBytesMax: {
+    key: 'lfs.object-bytes-max',
+    type: 'bytes',
+    default: '4 GiB',
+    min: 0,
+    meaning: 'size of one Git LFS object; where objects are scanned, `secret-scan.item-bytes-max` counts as well',
+  },
+  lfsRepositoryBytesMax: {
+    key: 'lfs.repository-bytes-max',
+    type: 'bytes',
+    default: '64 GiB',
+    min: 0,
+    meaning: 'disk for the Git LFS objects of one repository',
+  },
   upstreamKeyFile: {
     key: 'upstream.key-file',
     type: 'path',

@@ -112,7 +112,7 @@ function hasLine(error: unknown): boolean {
   return typeof context === 'object' && context !== null && 'journaled' in context && context.journaled === true;
 }
 
-function originFields(
+export function originFields(
   origin: RequestOrigin,
 ): Pick<
   JournalEntry,

@@ -15,6 +15,7 @@ import { commandLine, gitLine, type Findings } from './line.ts';
 import { outcomeOf } from './outcome.ts';
 import type { GitRequest, Outcome, RequestOrigin } from './request.ts';
 import { isOutsidePass, missingReason, nameInPath, phantomOf, scopeRefusal } from './refusal.ts';
+import { visitLine, type VisitOutcome, type VisitRequest, type VisitTail } from './visit.ts';
 import type { Standing, WalkParts, WalkVisit } from './walk-parts.ts';
 
 /** How a command ended, for its line in the journal. */
@@ -58,6 +59,11 @@ export interface Walk {
    * while it cannot be written.
    */
   command(origin: RequestOrigin, about: CommandTrip, tail: CommandTail): Promise<CommandEnd>;
+  /**
+   * A request about a repository that is no conversation of Git's: the same questions, then `tail`, with one journal line.
+   * Never rejects. `told`: the tail answered the client itself.
+   */
+  visit(request: VisitRequest, tail: VisitTail): Promise<VisitOutcome>;
   /** No new requests; running ones get `ms` milliseconds. Resolves when none runs. */
   drain(ms: number): Promise<void>;
   readonly draining: boolean;
@@ -68,6 +74,7 @@ export function createWalk(parts: WalkParts): Walk {
   return new OneWalk(parts);
 }
 
+const OTHER_REPOSITORY = 'what you showed is for another repository';
 const NEVER = new AbortController().signal;
 const NOT_ACCEPTED = 'your account, or the key or token you showed, is not accepted any more';
 
@@ -111,17 +118,16 @@ class OneWalk implements Walk {
     const principal = await directory.current(request.principal);
     if (principal === undefined) return { kind: 'refused', reason: NOT_ACCEPTED };
 
-    const operation = operationOf(request);
-    const asked = nameInPath(request.requestedPath);
-    if (isOutsidePass(principal, asked)) return outside(request, findings);
-    const scope = scopeRefusal(principal, operation, asked);
-    if (scope !== undefined) return { kind: 'refused', reason: scope };
+    const asked = askedOf(request);
+    const { operation } = asked;
+    const kept = outOfReach(asked, principal, findings);
+    if (kept !== undefined) return kept;
 
     const visit = await this.#parts.site?.begin(request, principal);
     const admitted =
       visit === undefined
-        ? await this.#admit(request, principal, findings)
-        : await this.#admitToSite(request, { principal, visit, findings });
+        ? await this.#admit(asked, principal, findings)
+        : await this.#admitToSite(asked, { principal, visit, findings });
     if (admitted.kind !== 'ok') return admitted;
     const found = admitted.value;
     // A push that could not be journaled is not begun: its commit point would come before the journal says no.
@@ -144,37 +150,37 @@ class OneWalk implements Walk {
   }
 
   /** The repository of the house that is asked for, where the principal may do with it what is asked. */
-  async #admit(request: GitRequest, principal: Principal, findings: Findings): Promise<Admitted> {
+  async #admit(asked: Asked, principal: Principal, findings: Findings): Promise<Admitted> {
     // What is not there gets the same questions as what is, so that neither words nor time tell them apart.
-    const operation = operationOf(request);
-    const name = parseRequestedName(request.requestedPath);
+    const { operation } = asked;
+    const name = parseRequestedName(asked.requestedPath);
     if (name.kind === 'ok') findings.repository = name.value;
     const found = name.kind === 'ok' ? await this.#parts.catalogue.find(name.value) : undefined;
     const phantom = phantomOf(name, principal);
     const forPush = operation === 'write' ? ({ forPush: true } as const) : {};
-    const reading = this.#decide(request, { principal, operation: 'read', repository: found ?? phantom, ...forPush });
+    const reading = this.#decide(asked, { principal, operation: 'read', repository: found ?? phantom, ...forPush });
     if (found === undefined || reading.kind === 'refused') {
       findings.rule = reading.rule;
-      const mayMake = this.#mayMake(request, principal);
-      return { kind: 'missing', reason: missingReason(request.requestedPath, name, mayMake) };
+      const mayMake = this.#mayMake(asked, principal);
+      return { kind: 'missing', reason: missingReason(asked.requestedPath, name, mayMake) };
     }
     if (operation === 'read') return ok(found);
-    const writing = this.#decide(request, { principal, operation: 'write', repository: found });
+    const writing = this.#decide(asked, { principal, operation: 'write', repository: found });
     findings.rule = writing.rule;
     return writing.kind === 'refused' ? { kind: 'refused', reason: writing.reason } : ok(found);
   }
 
   /** The same for a repository of the site, as gitolite's shell does it: made where that is allowed, one question. */
-  async #admitToSite(request: GitRequest, { principal, visit, findings }: SiteAsked): Promise<Admitted> {
-    const forPush = operationOf(request) === 'write' ? ({ forPush: true } as const) : {};
+  async #admitToSite(asked: Asked, { principal, visit, findings }: SiteAsked): Promise<Admitted> {
+    const forPush = asked.operation === 'write' ? ({ forPush: true } as const) : {};
     const ask = (operation: Operation): Decision =>
-      this.#decide(request, { principal, operation, repository: visit.facts, ...forPush });
+      this.#decide(asked, { principal, operation, repository: visit.facts, ...forPush });
     findings.repository = visit.name;
     if (visit.repository === undefined && ask('create-repository').kind === 'allowed') {
       if (this.#parts.journal.failure !== undefined) throw this.#parts.journal.failure;
       await visit.create();
     }
-    const operation = operationOf(request);
+    const { operation } = asked;
     const decision = ask(operation);
     findings.rule = decision.rule;
     const { reason, native } = decision;
@@ -184,16 +190,16 @@ class OneWalk implements Walk {
     const own = native === undefined ? {} : { native: native.text };
     const mayRead = repository !== undefined && operation !== 'read' && ask('read').kind === 'allowed';
     if (mayRead) return { kind: 'refused', reason, ...own };
-    const mayMake = !isSiteUser(principal) && this.#mayMake(request, principal);
-    return { kind: 'missing', reason: missingReason(request.requestedPath, ok(visit.name), mayMake), ...own };
+    const mayMake = !isSiteUser(principal) && this.#mayMake(asked, principal);
+    return { kind: 'missing', reason: missingReason(asked.requestedPath, ok(visit.name), mayMake), ...own };
   }
 
   /** Whether the hint about `create` is due: it depends on who asks and on the name, never on what is there. */
-  #mayMake(request: GitRequest, principal: Principal): boolean {
-    const name = parseRequestedName(request.requestedPath);
+  #mayMake(asked: Asked, principal: Principal): boolean {
+    const name = parseRequestedName(asked.requestedPath);
     const repository = phantomOf(name, principal);
-    const creating = this.#decide(request, { principal, operation: 'create-repository', repository });
-    return operationOf(request) === 'write' && name.kind === 'ok' && creating.kind === 'allowed';
+    const creating = this.#decide(asked, { principal, operation: 'create-repository', repository });
+    return asked.operation === 'write' && name.kind === 'ok' && creating.kind === 'allowed';
   }
 
   #decide(request: RequestOrigin, question: Question): Decision {
@@ -201,7 +207,7 @@ class OneWalk implements Walk {
   }
 
   /** The questions about a push once more, with everything as it is now. */
-  async #confirm(request: GitRequest, { id, name, conf }: Repository, visit?: WalkVisit): Promise<Parsed<Standing>> {
+  async #confirm(request: RequestOrigin, { id, name, conf }: Repository, visit?: WalkVisit): Promise<Parsed<Standing>> {
     const { catalogue, directory } = this.#parts;
     const principal = await directory.current(request.principal);
     if (principal === undefined) return refuse(NOT_ACCEPTED);
@@ -246,6 +252,57 @@ class OneWalk implements Walk {
     if (report !== undefined) metrics.bytes('in', transport, report.bytesIn);
     if (report !== undefined && 'bytesOut' in report) metrics.bytes('out', transport, report.bytesOut);
     return told;
+  }
+
+  async visit(request: VisitRequest, tail: VisitTail): Promise<VisitOutcome> {
+    const findings: Findings = { begunMs: this.#parts.clock.monotonicMs() };
+    const faulted = (error: unknown): VisitOutcome => {
+      findings.error = error;
+      return outcomeOf(error, { requestId: request.id, inBand: findings.serving === true });
+    };
+    try {
+      using place = await this.#admission.enter(request, request.signal);
+      const result = await this.#visited(request, { signal: place.signal, findings, tail }).catch(faulted);
+      const written = await this.#visitJournaled(request, findings, result).catch(faulted);
+      if (written.kind === 'told') await written.end.tell?.().catch(() => {});
+      return written;
+    } catch (error) {
+      return this.#visitJournaled(request, findings, faulted(error)).catch(faulted);
+    }
+  }
+
+  async #visited(request: VisitRequest, { signal, findings, tail }: Visiting): Promise<VisitOutcome> {
+    const { directory, journal } = this.#parts;
+    const principal = await directory.current(request.principal);
+    if (principal === undefined) return { kind: 'refused', reason: NOT_ACCEPTED };
+    const kept = outOfReach(request, principal, findings);
+    if (kept !== undefined) return kept;
+    const admitted = await this.#admit(request, principal, findings);
+    if (admitted.kind !== 'ok') return admitted;
+    const repository = admitted.value;
+    if (request.repositoryId !== undefined && request.repositoryId !== repository.id) {
+      return { kind: 'refused', reason: OTHER_REPOSITORY };
+    }
+    if (request.operation === 'write' && journal.failure !== undefined) throw journal.failure;
+    const confirm = (): Promise<Parsed<Standing>> => this.#confirm(request, repository);
+    const onAnswer = (): void => {
+      findings.serving = true;
+    };
+    return { kind: 'told', end: await tail({ repository, principal, signal, confirm, onAnswer }) };
+  }
+
+  /** What changes something has its line on disk before its client hears. @throws the journal's fault. */
+  async #visitJournaled(request: VisitRequest, findings: Findings, result: VisitOutcome): Promise<VisitOutcome> {
+    const { clock, journal, metrics } = this.#parts;
+    const { entry, ms } = visitLine(request, result, findings, clock.monotonicMs());
+    const { outcome } = entry;
+    this.#tell({ ...entry, request: request.id }, result.kind === 'faulted' ? findings.error : undefined);
+    metrics.request({ transport: request.transport, service: request.event, outcome }, ms);
+    if (entry.bytesIn !== undefined) metrics.bytes('in', request.transport, entry.bytesIn);
+    if (entry.bytesOut !== undefined) metrics.bytes('out', request.transport, entry.bytesOut);
+    if (result.kind === 'told' && result.end.isChange === true) await this.#append(entry);
+    else journal.record(entry);
+    return result;
   }
 
   async command(origin: RequestOrigin, about: CommandTrip, tail: CommandTail): Promise<CommandEnd> {
@@ -301,6 +358,12 @@ class OneWalk implements Walk {
   }
 }
 
+interface Visiting {
+  readonly signal: AbortSignal;
+  readonly findings: Findings;
+  readonly tail: VisitTail;
+}
+
 type Admitted =
   | { readonly kind: 'ok'; readonly value: Repository }
   | Extract<Outcome, { readonly kind: 'missing' | 'refused' }>;
@@ -311,11 +374,30 @@ interface SiteAsked {
   readonly findings: Findings;
 }
 
-/** What a pass is not about is not looked for. */
-function outside({ requestedPath }: GitRequest, findings: Findings): Outcome {
-  const name = parseRequestedName(requestedPath);
-  if (name.kind === 'ok') findings.repository = name.value;
-  return { kind: 'missing', reason: missingReason(requestedPath, name, false) };
+/** What is asked of a repository, whatever is asked with it. */
+interface Asked extends RequestOrigin {
+  readonly requestedPath: string;
+  readonly operation: 'read' | 'write';
+}
+
+/** What the token or the pass does not reach: that is not looked for. Undefined: it may. */
+function outOfReach(
+  { requestedPath, operation }: Asked,
+  principal: Principal,
+  findings: Findings,
+): Extract<Outcome, { readonly kind: 'missing' | 'refused' }> | undefined {
+  const named = nameInPath(requestedPath);
+  if (isOutsidePass(principal, named)) {
+    const name = parseRequestedName(requestedPath);
+    if (name.kind === 'ok') findings.repository = name.value;
+    return { kind: 'missing', reason: missingReason(requestedPath, name, false) };
+  }
+  const reason = scopeRefusal(principal, operation, named);
+  return reason === undefined ? undefined : { kind: 'refused', reason };
+}
+
+function askedOf(request: GitRequest): Asked {
+  return { ...originOf(request), requestedPath: request.requestedPath, operation: operationOf(request) };
 }
 
 function operationOf({ service }: GitRequest): 'read' | 'write' {
@@ -327,6 +409,6 @@ function wireOf(request: GitRequest): Omit<Conversation, 'signal'> {
   return { protocol, mode, input, output, requestId: id };
 }
 
-function originOf({ id, transport, address, principal }: GitRequest): RequestOrigin {
+function originOf({ id, transport, address, principal }: RequestOrigin): RequestOrigin {
   return { id, transport, address, principal };
 }
