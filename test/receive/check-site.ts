@@ -7,6 +7,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { RefCache } from '../../src/git/ref-cache.ts';
 import { CheckBook } from '../../src/receive/checks/check-book.ts';
 import { peopleOf } from '../../src/receive/checks/people.ts';
+import { CertificateDesk } from '../../src/receive/push-certificate.ts';
 import type { Step } from '../../src/receive/step.ts';
 import { createCheckStep } from '../../src/receive/steps/checks.ts';
 import { addUsers, openDirectory, type Fixture } from '../identity/fixture.ts';
@@ -16,6 +17,7 @@ import { git, openSite, type Ran, type Site, type SiteOptions } from './site.ts'
 export interface CheckSite {
   readonly site: Site;
   readonly users: Fixture['directory'];
+  readonly certificates: CertificateDesk;
   /** Puts these checks in force, in place of those before. */
   check(toml: string): void;
   /** Pushes by git://, as alice. */
@@ -30,7 +32,12 @@ export async function openCheckSite(t: TestContext, options: SiteOptions = {}): 
   const book = new CheckBook({ isPolicyRepository: (name) => name === 'gatehouse-admin' });
   let real: Step | undefined;
   const step: Step = { name: 'checks', check: async (push) => (await real?.check(push)) ?? [] };
-  const site = await openSite(t, { ...options, parts: { ...options.parts, steps: [step] } });
+  const certificates = new CertificateDesk({
+    clock: systemClock,
+    verify: (text) => directory.signatures.verify(text),
+    isWanted: (name, principal) => book.wantsCertificate(name, principal),
+  });
+  const site = await openSite(t, { ...options, parts: { ...options.parts, certificates, steps: [step] } });
   const { processes } = site;
   real = createCheckStep({
     processes,
@@ -42,6 +49,7 @@ export async function openCheckSite(t: TestContext, options: SiteOptions = {}): 
   return {
     site,
     users: directory,
+    certificates,
     check(toml) {
       const compiled = book.annex.compile(new Map([['checks/site.toml', toml]]));
       if (compiled.kind === 'wrong') throw new Error(compiled.problems.map(renderProblem).join('\n'));
