@@ -16,6 +16,7 @@ import { shortTime, table } from './table.ts';
 /** What the commands ask of the held pushes (`receive/hold-desk.ts`). */
 export interface HoldDeskParts {
   list(): AsyncIterable<HeldPush>;
+  waiting(): AsyncIterable<HeldPush>;
   find(text: string): Promise<{ readonly held: HeldPush; readonly isLatest: boolean } | undefined>;
   repositoryOf(held: HeldPush): Promise<Repository | undefined>;
   view(
@@ -101,8 +102,7 @@ async function list(call: Call): Promise<Answer> {
   if (holds === undefined) return done([], '');
   const repositories = new Map<string, Promise<Repository | undefined>>();
   const seen: HeldPush[] = [];
-  for await (const held of holds.list()) {
-    if (!call.args.has('--all') && held.state !== 'waiting') continue;
+  for await (const held of call.args.has('--all') ? holds.list() : holds.waiting()) {
     const { id } = held.repository;
     if (asked !== undefined && asked.repository.id !== id) continue;
     const repository = repositories.get(id) ?? holds.repositoryOf(held);

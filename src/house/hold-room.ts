@@ -40,7 +40,7 @@ export function heldStanding(ground: HoldGround): ApplyParts['standing'] {
     if (repository === undefined) return refuse(`${held.repository.name} is gone`);
     const variables = { source: held.origin.transport };
     for (const operation of repository.conf === undefined ? (['read', 'write'] as const) : (['write'] as const)) {
-      const decision = policy.decide({ principal, operation, repository, variables });
+      const decision = policy.decide({ principal, operation, repository, variables, forPush: true });
       if (decision.kind === 'refused') return refuse(decision.reason);
     }
     const mayRead = policy.readableRefs(principal, repository);

@@ -274,7 +274,7 @@ async function end(
   held: HeldPush,
   { state, why }: { readonly state: 'refused' | 'stale' | 'expired'; readonly why: string },
 ): Promise<HeldPush> {
-  const ended = await holding.decide(held, state, { by: 'gatehouse', reason: why.slice(0, WHY_CHARS_MAX) });
+  const ended = await holding.decideClaimed(held, state, { by: 'gatehouse', reason: why.slice(0, WHY_CHARS_MAX) });
   return ended ?? found(holding, held);
 }
 

@@ -5,7 +5,7 @@ import { principalLabel } from '../identity/principal.ts';
 import { isKept, type HeldPush, type HeldRef, type HoldState } from './hold-record.ts';
 
 export interface HoldLimits {
-  /** Objects of all held pushes together, and of one repository's. */
+  /** Objects of all held pushes together; and of one repository's, or of one principal's. */
   readonly bytesMax: number;
   readonly repositoryBytesMax: number;
   /** Pushes of one principal that wait at the same time. */
@@ -70,10 +70,13 @@ export function fullness(index: ReadonlyMap<string, Summary>, wanted: Wanted, li
   const sum = (of: readonly Summary[]): number => of.reduce((total, held) => total + held.bytes, bytes);
   const own = kept.filter((held) => held.principal === principal);
   if (own.length >= limits.perPrincipalMax) {
-    return `${own.length} pushes of yours are held already: cancel one (hold list, hold cancel ID)`;
+    return `${own.length} pushes of yours are held already: cancel one (hold list --all, hold cancel ID)`;
   }
   if (sum(kept) > limits.bytesMax) return `the holding area is full (${formatBytes(limits.bytesMax)} in all)`;
   const here = kept.filter((held) => held.repositoryId === repositoryId);
-  if (sum(here) <= limits.repositoryBytesMax) return undefined;
-  return `the holding area of this repository is full (${formatBytes(limits.repositoryBytesMax)})`;
+  const room = formatBytes(limits.repositoryBytesMax);
+  if (sum(here) > limits.repositoryBytesMax) return `the holding area of this repository is full (${room})`;
+  // Owners may hold what they push to repositories of their own: nobody fills the area for everybody by that.
+  if (sum(own) > limits.repositoryBytesMax) return `your held pushes fill the room of one user (${room}): cancel one`;
+  return undefined;
 }

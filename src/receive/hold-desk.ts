@@ -19,8 +19,6 @@ export interface Decider {
 
 export class HoldDesk {
   readonly #parts: ApplyParts & { readonly catalogue: Pick<RepositorySource, 'byId'> };
-  /** Approvals that are under way: a second one is told so, rather than to do the work twice. */
-  readonly #busy = new Set<string>();
   #cancelSweep: (() => void) | undefined;
 
   constructor(parts: ApplyParts & { readonly catalogue: Pick<RepositorySource, 'byId'> }) {
@@ -29,6 +27,10 @@ export class HoldDesk {
 
   list(): AsyncGenerator<HeldPush> {
     return this.#parts.holding.list();
+  }
+
+  waiting(): AsyncGenerator<HeldPush> {
+    return this.#parts.holding.waiting();
   }
 
   /** By what a person typed; `isLatest` is false where its reasons are others by now. */
@@ -70,17 +72,13 @@ export class HoldDesk {
     const { principal, reason, requestId, signal, tell, confirm } = decider;
     const not = this.#whyNot(held) ?? whyNotBy(held, principal);
     if (not !== undefined) return refuse(not);
-    if (this.#busy.has(held.id)) return refuse(`${holdLabel(held)} is being decided just now`);
-    this.#busy.add(held.id);
-    try {
-      // As it is now: what was looked at before may be decided by now.
-      const now = await this.#parts.holding.find(held.id);
-      if (now === undefined || now.version !== held.version) return refuse(`${holdLabel(held)} changed: look again`);
-      const by = principalLabel(principal);
-      return { kind: 'ok', value: await applyHeld(this.#parts, now, { by, reason, requestId, signal, tell, confirm }) };
-    } finally {
-      this.#busy.delete(held.id);
-    }
+    using claim = this.#parts.holding.claim(held);
+    if (claim === undefined) return refuse(busyWords(held));
+    // As it is now: what was looked at before may be decided by now.
+    const now = await this.#parts.holding.find(held.id);
+    if (now === undefined || now.version !== held.version) return refuse(`${holdLabel(held)} changed: look again`);
+    const by = principalLabel(principal);
+    return { kind: 'ok', value: await applyHeld(this.#parts, now, { by, reason, requestId, signal, tell, confirm }) };
   }
 
   refuse(held: HeldPush, decider: Decider): Promise<Parsed<HeldPush>> {
@@ -125,8 +123,11 @@ export class HoldDesk {
   }
 
   async #decide(held: HeldPush, decider: Decider, state: HoldState): Promise<Parsed<HeldPush>> {
-    const not = this.#whyNot(held);
+    // What no longer fits takes room until it expires: its pusher may take it back all the same.
+    const isLeftOver = state === 'cancelled' && held.state === 'stale';
+    const not = isLeftOver ? undefined : this.#whyNot(held);
     if (not !== undefined) return refuse(not);
+    if (this.#parts.holding.isClaimed(held)) return refuse(busyWords(held));
     const { principal, reason, requestId } = decider;
     const by = principalLabel(principal);
     const decided = await this.#parts.holding.decide(held, state, { by, reason });
@@ -160,6 +161,10 @@ export class HoldDesk {
     };
     await this.#parts.journal.append(entry);
   }
+}
+
+function busyWords(held: HeldPush): string {
+  return `${holdLabel(held)} is being decided just now`;
 }
 
 /** Nobody approves what they stand behind: not as themselves, not as somebody else, not by a pass. */

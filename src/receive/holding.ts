@@ -67,6 +67,8 @@ export class Holding {
   readonly waits: HoldWaits;
   /** One after another, so that two pushes do not both take the last free byte. */
   #admitting: Promise<unknown> = Promise.resolve();
+  /** Records whose approval is under way: nobody else decides about them. */
+  readonly #claimed = new Set<string>();
   /** What bounds are counted on, of every record. */
   #index: Promise<Map<string, Summary>> | undefined;
 
@@ -98,13 +100,45 @@ export class Holding {
     }
   }
 
+  /** Those that wait for a decision now; what was decided, which may be much more, is not read. */
+  async *waiting(): AsyncGenerator<HeldPush> {
+    const ids = [...(await this.#summaries())].filter(([, { state }]) => state === 'waiting').map(([id]) => id);
+    for (const id of ids) {
+      const held = await this.find(id);
+      if (held?.state === 'waiting') yield held;
+    }
+  }
+
   /** Another state, or another round. Undefined: somebody else changed it first. */
   async change(held: HeldPush, to: Partial<Pick<HeldPush, 'refs' | 'round'>>): Promise<HeldPush | undefined> {
     return this.#put(held, { ...held, ...to });
   }
 
-  /** Ends the waiting; whoever waits hears. Undefined: somebody else decided first. */
+  /**
+   * Keeps everybody else from deciding about it, until disposed: what an approval took upstream must not be found refused
+   * at its commit point. Undefined: it is claimed already.
+   */
+  claim({ id }: Pick<HeldPush, 'id'>): Disposable | undefined {
+    if (this.#claimed.has(id)) return undefined;
+    this.#claimed.add(id);
+    return { [Symbol.dispose]: () => void this.#claimed.delete(id) };
+  }
+
+  isClaimed({ id }: Pick<HeldPush, 'id'>): boolean {
+    return this.#claimed.has(id);
+  }
+
+  /** Ends the waiting; whoever waits hears. Undefined: somebody else decided first, or is about to. */
   async decide(held: HeldPush, state: HoldState, decision: Omit<HoldDecision, 'at'>): Promise<HeldPush | undefined> {
+    return this.isClaimed(held) ? undefined : this.decideClaimed(held, state, decision);
+  }
+
+  /** The same for whoever has claimed it. */
+  async decideClaimed(
+    held: HeldPush,
+    state: HoldState,
+    decision: Omit<HoldDecision, 'at'>,
+  ): Promise<HeldPush | undefined> {
     const next = await this.#put(held, this.decided(held, state, decision));
     if (next !== undefined) await this.follow(next);
     return next;
@@ -261,7 +295,11 @@ export class Holding {
   }
 
   #summaries(): Promise<Map<string, Summary>> {
-    this.#index ??= this.#readIndex();
+    this.#index ??= this.#readIndex().catch((error: unknown) => {
+      // What could not be read now may be read by the next.
+      this.#index = undefined;
+      throw error;
+    });
     return this.#index;
   }
 

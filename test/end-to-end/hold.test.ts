@@ -232,6 +232,16 @@ describe('held pushes', () => {
     assert.equal((await tips('api')).has('refs/tags/by-pass-2'), false);
   });
 
+  test('the push of a pass that does not fetch is held, and applied when it is approved', async () => {
+    const words = ['pass', 'issue', '--repo', 'api', '--push', 'refs/tags/*', '--expires', '1h'];
+    const secret = /\bgpass_[A-Za-z0-9]+/.exec(await sshOk(alice, gate, words))?.[0];
+    const target = url(gate, 'http', 'api', secret);
+    const id = idIn((await git(alice, ['push', target, 'HEAD:refs/tags/unread'], tree)).stderr);
+    const ended = await approve(rita, id);
+    assert.equal(ended.code, 0, ended.stderr);
+    assert.equal((await tips('api')).has('refs/tags/unread'), true);
+  });
+
   test('clients wait over ssh and http, and read ok once somebody approves', async () => {
     const main = (await tips('api')).get('refs/heads/main') ?? '';
     await gitOk(alice, ['reset', '-q', '--hard', main], tree);

@@ -5,12 +5,13 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { Decision, Question } from '../../src/access/decision.ts';
+import { systemClock } from '../../src/base/clock.ts';
 import { Fault, ok, refuse, type Parsed } from '../../src/base/fault.ts';
 import { parseUserName, type Principal } from '../../src/identity/principal.ts';
 import type { HeldStanding } from '../../src/receive/apply-held.ts';
 import type { HoldDesk } from '../../src/receive/hold-desk.ts';
 import type { HeldPush } from '../../src/receive/hold-record.ts';
-import type { HoldLimits } from '../../src/receive/hold-bounds.ts';
+import { fullness, type HoldLimits } from '../../src/receive/hold-bounds.ts';
 import type { ReceiveParts } from '../../src/receive/receive.ts';
 import type { Step } from '../../src/receive/step.ts';
 import {
@@ -368,6 +369,39 @@ test('an approved push goes upstream before it counts here; what the upstream re
   assert.equal(await site.refs(), `${tip} refs/heads/main`);
 });
 
+test('nobody refuses, takes back or lets expire what an approval is taking upstream at that moment', async (t) => {
+  const [under, go] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+  const step: Step = {
+    name: 'forward',
+    check: async () => [],
+    async forward() {
+      under.resolve(undefined);
+      await go.promise;
+      return { to: 'git.example', verdicts: [], [Symbol.asyncDispose]: async () => {} };
+    },
+  };
+  let aheadMs = 0;
+  const clock = { ...systemClock, now: () => systemClock.now() + aheadMs };
+  const site = await holdSite(t, { parts: { steps: [step], clock } });
+  const { tip } = await pushed(site, ['main']);
+  const push = await only(site.desk);
+  const approval = approved(site.desk, push);
+  await under.promise;
+  const decider = { reason: 'no', requestId: 'x' };
+  for (const ended of [
+    await site.desk.cancel(push, { ...decider, principal: PRINCIPAL }),
+    await site.desk.refuse(push, { ...decider, principal: OLIVE }),
+    await approve(site.desk, push, person('rita')),
+  ])
+    assert.match(ended.kind === 'refused' ? ended.reason : '', /is being decided just now/);
+  aheadMs = LIMITS.expiresMs;
+  await site.desk.sweep();
+  assert.equal((await only(site.desk)).id, push.id, 'not expired');
+  go.resolve(undefined);
+  assert.equal((await approval).state, 'approved');
+  assert.equal(await site.refs(), `${tip} refs/heads/main`);
+});
+
 test('without a holding area a held update is refused with its reason', async (t) => {
   const site = await openSite(t, { decide });
   const { stderr, code } = await pushed(site, ['main', 'main:fine'], '--atomic');
@@ -409,6 +443,34 @@ test('only who pushed takes a held push back', async (t) => {
   assert.equal((await site.desk.cancel(push, { ...decider, principal: OLIVE })).kind, 'refused');
   assert.equal((await site.desk.cancel(push, { ...decider, principal: PRINCIPAL })).kind, 'ok');
   assert.deepEqual(areas(site), []);
+});
+
+test('nobody fills the holding area for everybody through repositories of their own', () => {
+  const one = { state: 'waiting', principal: 'mallory', bytes: 30, hasObjects: true, expiresAt: 1, since: 0 } as const;
+  const index = new Map(['a', 'b'].map((id) => [id, { ...one, repositoryId: id }]));
+  const limits = { ...LIMITS, bytesMax: 1_000, repositoryBytesMax: 100 };
+  const wanted = { bytes: 50, refs: [], repositoryId: 'c', principal: 'mallory' };
+  assert.match(fullness(index, wanted, limits) ?? '', /fill the room of one user \(100 bytes\)/);
+  assert.equal(fullness(index, { ...wanted, principal: 'alice' }, limits), undefined);
+});
+
+test('who pushed what no longer fits takes it back, and has the room again', async (t) => {
+  const open = { main: false };
+  const own = (question: Question): Decision => (open.main ? ALLOW : decide(question));
+  const site = await holdSite(t, { limits: { perPrincipalMax: 1 }, decide: own });
+  const { tree } = await pushed(site, ['main']);
+  const push = await only(site.desk);
+  open.main = true;
+  await gitOk(tree, 'push', site.gitUrl, 'main');
+  open.main = false;
+  assert.equal((await approved(site.desk, push)).state, 'stale');
+  const stale = await only(site.desk, 'stale');
+  assert.match((await git(tree, 'push', site.gitUrl, 'main:held')).stderr, /1 pushes of yours are held already/);
+  const decider = { reason: 'moved', requestId: 'x' };
+  assert.equal((await site.desk.refuse(stale, { ...decider, principal: OLIVE })).kind, 'refused');
+  assert.equal((await site.desk.cancel(stale, { ...decider, principal: PRINCIPAL })).kind, 'ok');
+  assert.deepEqual(areas(site), []);
+  assert.match((await git(tree, 'push', site.gitUrl, 'main:held')).stderr, /held for approval as/);
 });
 
 test('deletions and refs of objects that are there are held without objects', async (t) => {
