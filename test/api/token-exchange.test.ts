@@ -88,6 +88,11 @@ async function sign(name = 'rs', claims: JWTPayload = {}): Promise<string> {
   return new SignJWT(payload).setProtectedHeader({ alg, kid }).sign(privateKey);
 }
 
+/** Claims of types that they must not have. */
+function odd(claims: Readonly<Record<string, unknown>>): JWTPayload {
+  return claims;
+}
+
 interface Answer {
   readonly status: number;
   readonly json: Readonly<Record<string, unknown>>;
@@ -240,6 +245,12 @@ describe('what is no proof gets no pass:', () => {
     ['an issuer that no rule names', () => sign('rs', { iss: 'https://evil.example' }), /no rule of this gate/],
     ['an issuer with a slash more', () => sign('rs', { iss: `${issuer}/` }), /no rule of this gate/],
     ['no JWT at all', async () => 'abc', /no JWT/],
+    ['an issuer that is a number', () => sign('rs', odd({ iss: 5 })), /no JWT with an issuer/],
+    ['an issuer that is a list', () => sign('rs', odd({ iss: [issuer] })), /no JWT with an issuer/],
+    ['a subject that is no text', () => sign('rs', odd({ sub: { toString: 1 } })), /claim sub/],
+    ['two issuers in one text', () => sign('rs', { iss: `${issuer}\r\n${issuer}` }), /no rule of this gate/],
+    ['a claim with a line end behind it', () => sign('rs', { ref: 'refs/heads/main\n' }), /no rule of this gate/],
+    ['an end without end', () => sign('rs', { exp: 1e300 }), /longer than a day/],
     [
       'no end',
       async () => {

@@ -27,7 +27,9 @@ export interface Identity {
 export function claimedIssuer(token: string): string | undefined {
   if (token.length > BOUNDS.idTokenBytesMax) return undefined;
   try {
-    return decodeJwt(token).iss;
+    // Nothing of it is proved: it may be anything that JSON can be.
+    const issuer: unknown = decodeJwt(token).iss;
+    return typeof issuer === 'string' ? issuer : undefined;
   } catch {
     return undefined;
   }
@@ -49,7 +51,9 @@ export async function proveIdentity(
   const claims = proved.value;
   const expiresAt = (claims.exp ?? 0) * 1000;
   if (expiresAt > parts.clock.now() + BOUNDS.idTokenLifeMsMax) return refuse('the token lives longer than a day');
-  return ok({ subject: claims.sub ?? '', claims, expiresAt, fingerprint: fingerprintOf(token, claims) });
+  const { sub: subject = '' }: { readonly sub?: unknown } = claims;
+  if (typeof subject !== 'string') return refuse('the claim sub of the token is no text');
+  return ok({ subject, claims, expiresAt, fingerprint: fingerprintOf(token, claims) });
 }
 
 type Verified = Parsed<JWTPayload> | 'unknown key';

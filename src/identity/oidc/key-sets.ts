@@ -43,7 +43,8 @@ export class KeySets {
     const now = this.#clock.monotonicMs();
     const isOld = known.set === undefined || now - known.fetchedMs > BOUNDS.keySetFreshMs;
     const mayAsk = now - known.triedMs >= BOUNDS.keySetCooldownMs;
-    if (known.running !== undefined || ((isOld || fresh) && mayAsk)) {
+    // Whoever has what he needs does not wait for what strangers make us ask for.
+    if ((isOld || fresh) && (known.running !== undefined || mayAsk)) {
       known.running ??= this.#refresh(source.url, known);
       await known.running;
     }
