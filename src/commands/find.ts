@@ -110,12 +110,20 @@ export function withoutSecrets(entry: Entry, argv: readonly string[]): readonly 
   return words.map((word, index) => (hidden.has(argv[index] ?? '') ? '(secret)' : word));
 }
 
-/** `https://name:password@host/`: what stands there is refused, and the journal does not keep it. */
+/**
+ * `https://name:password@host/`: what stands there is refused, and the journal does not keep it. A password may hold
+ * `@`, `/` or `:` itself, stand behind `--flag=`, or in `name:password@host:path`: more is hidden rather than less.
+ */
 function withoutPassword(word: string): string {
-  return word.replace(/^([A-Za-z][A-Za-z0-9+.-]*:\/\/)([^/@]*)@/, (whole, scheme: string, user: string) =>
-    user.includes(':') || /^https?:/i.test(scheme) ? `${scheme}(secret)@` : whole,
-  );
+  const [, start = '', user = '', rest = ''] = ADDRESS.exec(word) ?? SCP.exec(word) ?? [];
+  // Of ssh, a user alone is no secret; of http, what stands before the host may be a token.
+  const isSecret = user.includes(':') || (/https?:\/\/$/i.test(start) && !/^[^@]*\//.test(user));
+  return isSecret ? `${start}(secret)@${rest}` : word;
 }
+
+/** What an address begins with, everything before its last `@`, and the rest. */
+const ADDRESS = /^((?:--?[a-z-]+=?)?[A-Za-z][A-Za-z0-9+.-]*:\/\/)(\S*)@(.*)$/s;
+const SCP = /^((?:--[a-z-]+=)?)([^\s/:@=]+:(?!\/\/)\S*)@(.*)$/s;
 
 /** Text of the asker's that goes back to a terminal. */
 export function shown(text: string): string {
