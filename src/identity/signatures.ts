@@ -15,7 +15,7 @@ export type Signed =
       readonly email: string;
       readonly fingerprint: string;
     }
-  /** `reason` follows the words "its signature ...". */
+  /** `reason` follows the words "a signature that ...". */
   | { readonly kind: 'bad'; readonly reason: string };
 
 export interface SignedText {

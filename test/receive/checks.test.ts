@@ -219,7 +219,10 @@ describe('checks', { concurrency: 4 }, () => {
     assert.match(await refused(at, tree, 'main'), /is signed by bob, not by who pushes/);
     await gitOk(tree, 'reset', '-q', '--hard', good);
     await commit(tree, 'Nobody', ...signed(nobody));
-    assert.match(await refused(at, tree, 'main'), /its signature is by a key that nobody registered here: SHA256:/);
+    assert.match(
+      await refused(at, tree, 'main'),
+      /has a signature that is by a key that nobody registered here: SHA256:/,
+    );
     await gitOk(tree, 'reset', '-q', '--hard', good);
     await commit(tree, 'Unsigned');
     assert.match(await refused(at, tree, 'main'), /"Unsigned": is not signed/);
@@ -236,7 +239,7 @@ describe('checks', { concurrency: 4 }, () => {
     const forged = write(raw.replace('Good', 'Evil'));
     assert.match(
       await refused(at, tree, `${forged}:refs/heads/forged`),
-      /"Evil": its signature is not good: .* did not sign this/,
+      /"Evil": has a signature that is not good: .* did not sign this/,
     );
     const header = /gpgsig [^]*?-----END SSH SIGNATURE-----\n/.exec(raw)?.[0] ?? '';
     const twice = write(raw.replace(header, header + header));

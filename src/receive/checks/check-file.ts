@@ -76,9 +76,9 @@ function readCheck(table: CheckTable, place: Pick<Check, 'file' | 'line'>): Chec
     knownCommits,
     rules: readRules(table),
   };
+  table.finish();
   const asked = Object.entries(check.rules).filter(([key, value]) => key !== 'signedBy' && value !== false);
   if (asked.length === 0 && table.problems.length === 0) table.problem(undefined, 'asks for nothing');
-  table.finish();
   return table.problems.length === 0 ? check : undefined;
 }
 

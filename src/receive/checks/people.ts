@@ -101,7 +101,7 @@ export class PushPeople {
   ): string | undefined {
     const { format, by, committer } = asked;
     if (signed === undefined) return 'is not signed';
-    if (signed.kind === 'bad') return `its signature ${signed.reason}`;
+    if (signed.kind === 'bad') return `has a signature that ${signed.reason}`;
     if (format !== 'any' && signed.format !== format) return `is signed with ${signed.format}, not with ${format}`;
     const { principal } = this;
     if (by === 'pusher' && !(principal.kind === 'user' && principal.name === signed.user)) {
