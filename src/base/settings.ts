@@ -206,7 +206,7 @@ export const SETTINGS = {
     type: 'bytes',
     default: '2 GiB',
     min: 0,
-    meaning: 'of this, for the held pushes of one repository',
+    meaning: 'of this, for the held pushes of one repository, and for those of one user',
   },
   holdPerUserMax: {
     key: 'hold.per-user-max',
