@@ -11,6 +11,7 @@ import type { Principal } from './identity/principal.ts';
 import { controlPath } from './house/control-path.ts';
 import { openDoors, type Doors } from './house/doors.ts';
 import { nextSteps, readyLine, urlsOf, type Urls } from './house/banner.ts';
+import type { ForgeGround } from './house/ground.ts';
 import { openRooms, type Rooms } from './house/rooms.ts';
 import { awaitStop } from './house/signals.ts';
 import { startControlSocket, type ControlSocket, type ControlSocketOptions } from './api/control-server.ts';
@@ -44,15 +45,16 @@ export interface HouseOptions {
   readonly config: Config;
   /** Keys of the vault, where they came with the environment. */
   readonly vaultKeys?: KeySource | undefined;
+  readonly forges?: ForgeGround;
   /** How a person calls the local command line. */
   readonly program: string;
 }
 
 /** Everything, ready to serve. @throws Fault with a public message where something cannot be opened. */
 export async function openHouse(options: HouseOptions): Promise<House> {
-  const { config, program, vaultKeys } = options;
+  const { config, program, vaultKeys, forges = {} } = options;
   let urls: Urls = {};
-  const rooms = await openRooms(config, { urls: () => urls, vaultKeys });
+  const rooms = await openRooms(config, { urls: () => urls, vaultKeys, forges });
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rooms.close());
   const stopping = new AbortController();
@@ -211,12 +213,13 @@ export interface LocalRun {
   readonly stderr: Writable;
   readonly signal: AbortSignal;
   readonly vaultKeys?: KeySource | undefined;
+  readonly forges?: ForgeGround;
 }
 
 /** One command without a running gate: the same parts and the same policy, without doors. */
-export async function runOnStore(config: Config, { vaultKeys, ...run }: LocalRun): Promise<number> {
+export async function runOnStore(config: Config, { vaultKeys, forges = {}, ...run }: LocalRun): Promise<number> {
   const quiet: Config = { ...config, settings: { ...config.settings, logLevel: 'error' } };
-  const rooms = await openRooms(quiet, { urls: () => ({}), vaultKeys });
+  const rooms = await openRooms(quiet, { urls: () => ({}), vaultKeys, forges });
   try {
     const principal = await localPrincipal(rooms);
     if (principal.kind === 'refused') {

@@ -7,6 +7,7 @@ import type { ControlCommand } from './api/control-client.ts';
 import { showConfig } from './base/config.ts';
 import { Fault, publicMessageOf } from './base/fault.ts';
 import { VERSION } from './base/version.ts';
+import { takeForgeTokenFrom, type EnvironmentToken } from './upstream/forges/forge-tokens.ts';
 import { takeKeysFrom, type KeySource } from './upstream/vault-keys.ts';
 import { controlPath } from './house/control-path.ts';
 import {
@@ -31,7 +32,10 @@ async function main(argv: readonly string[]): Promise<number> {
   // Taken out before anything is started that would inherit it.
   const vaultKeys = takeKeysFrom(process.env);
   if (vaultKeys.kind === 'refused') return usage(vaultKeys.reason);
-  const surroundings = { env: process.env, cwd: process.cwd(), vaultKeys: vaultKeys.value };
+  const environment = takeForgeTokenFrom(process.env);
+  if (environment.kind === 'refused') return usage(environment.reason);
+  const forges = { environment: environment.value };
+  const surroundings = { env: process.env, cwd: process.cwd(), vaultKeys: vaultKeys.value, forges };
   const wish = readWish(argv);
   if (wish.kind === 'refused') return usage(wish.reason);
   try {
@@ -44,6 +48,7 @@ async function main(argv: readonly string[]): Promise<number> {
 
 interface Start extends Surroundings {
   readonly vaultKeys: KeySource | undefined;
+  readonly forges: { readonly environment: EnvironmentToken | undefined };
 }
 
 function fulfil(wish: Wish, surroundings: Start): Promise<number> {
@@ -97,8 +102,8 @@ async function serve(flags: LocalFlags, surroundings: Start): Promise<number> {
   const config = configOf(flags, surroundings);
   if (config.kind === 'refused') return usage(config.reason);
   const { serveHouse } = await import('./house.ts');
-  const { vaultKeys } = surroundings;
-  return serveHouse({ config: config.value, program: programFor(flags, surroundings), vaultKeys });
+  const { vaultKeys, forges } = surroundings;
+  return serveHouse({ config: config.value, program: programFor(flags, surroundings), vaultKeys, forges });
 }
 
 /** How a person at this place calls this program for the same data directory, in words to copy. */
@@ -133,7 +138,7 @@ async function command(flags: LocalFlags, words: readonly string[], surroundings
   const config = configOf(flags, surroundings);
   if (config.kind === 'refused') return usage(config.reason);
   const { runOnStore } = await import('./house.ts');
-  return runOnStore(config.value, { ...run, vaultKeys: surroundings.vaultKeys });
+  return runOnStore(config.value, { ...run, vaultKeys: surroundings.vaultKeys, forges: surroundings.forges });
 }
 
 /** Takes a gitolite site over: works on the account's files, where no gate ran yet. */

@@ -13,6 +13,7 @@ import { parseAuthorization } from '../request/authorization.ts';
 import type { RequestOrigin } from '../request/request.ts';
 import { Collected } from './collected.ts';
 import type { CommandDoor } from './commands.ts';
+import { registerHooks, type HookDoor, type HookOptions } from './hooks.ts';
 import { registerExchange, type TokenExchange } from './token-exchange.ts';
 import { COMMAND_ROUTE, describeApi, WHOAMI_ROUTE } from './routes.ts';
 
@@ -25,6 +26,10 @@ export interface ApiOptions {
   readonly limits?: Partial<ApiLimits>;
   /** Absent: identity tokens are not exchanged. */
   readonly exchange?: TokenExchange;
+  /** Absent: no forge's webhooks are taken. */
+  readonly hooks?: HookDoor;
+  /** Told of each webhook that was taken, for the journal. */
+  readonly onHook?: HookOptions['onHook'];
   /** Told of each token that is none, for the journal. */
   readonly onTurnedAway?: (origin: Pick<RequestOrigin, 'id' | 'transport' | 'address'>, reason: string) => void;
 }
@@ -58,8 +63,10 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
     });
     // JSON only: text/plain is what a form of another site may send without asking.
     scope.removeContentTypeParser('text/plain');
-    const { exchange, ...rest } = options;
+    const { exchange, hooks, onHook, ...rest } = options;
     if (exchange !== undefined) await registerExchange(scope, { exchange, ...rest });
+    if (hooks !== undefined)
+      await registerHooks(scope, { hooks, ...rest, ...(onHook === undefined ? {} : { onHook }) });
     scope.get('/api/openapi.json', async () => description);
     scope.get(WHOAMI_ROUTE.path, { schema: { response: { 200: WHOAMI_ROUTE.answer } } }, async (request, reply) => {
       const user = await authenticate(request, reply, options);

@@ -9,6 +9,8 @@ export interface ApiRoute {
   readonly summary: string;
   /** Without a token the answer is 401. */
   readonly needsToken: boolean;
+  /** Of the path, as OpenAPI writes them. */
+  readonly parameters?: readonly JsonSchema[];
   readonly body?: JsonSchema;
   /** Of the body; default: application/json. */
   readonly bodyType?: string;
@@ -138,6 +140,21 @@ export const EXCHANGE_ROUTE: ApiRoute = {
   },
 };
 
+export const HOOK_ROUTE: ApiRoute = {
+  method: 'POST',
+  path: '/api/v1/hooks/{id}',
+  id: 'receiveHook',
+  summary: 'A forge says that a mirrored project changed. Any body; its signature is the credential.',
+  needsToken: false,
+  parameters: [
+    { name: 'id', in: 'path', required: true, schema: { type: 'string', pattern: '^[0-9a-f]{32}$' } },
+    ...['X-Hub-Signature-256', 'X-Gitea-Signature', 'X-Forgejo-Signature', 'webhook-signature', 'X-Gitlab-Token'].map(
+      (name) => ({ name, in: 'header', required: false, schema: { type: 'string' } }),
+    ),
+  ],
+  answer: { type: 'object', required: ['taken'], properties: { taken: { const: true } } },
+};
+
 /** Every answer that is not the wanted one. */
 export const ERROR_SCHEMA: JsonSchema = {
   type: 'object',
@@ -145,7 +162,7 @@ export const ERROR_SCHEMA: JsonSchema = {
   properties: { error: { type: 'string', description: 'What is wrong, for a person.' } },
 };
 
-export const ROUTES: readonly ApiRoute[] = [COMMAND_ROUTE, WHOAMI_ROUTE, EXCHANGE_ROUTE];
+export const ROUTES: readonly ApiRoute[] = [COMMAND_ROUTE, WHOAMI_ROUTE, EXCHANGE_ROUTE, HOOK_ROUTE];
 
 /** The OpenAPI 3.1 description of the table above. */
 export function describeApi(version: string): JsonSchema {
@@ -174,11 +191,13 @@ function describeRoute(route: ApiRoute): JsonSchema {
     operationId: route.id,
     summary: route.summary,
     security: route.needsToken ? [{ bearer: [] }, { basic: [] }] : [],
+    ...(route.parameters === undefined ? {} : { parameters: route.parameters }),
     ...(route.body === undefined ? {} : { requestBody: { required: true, ...json(route.body, route.bodyType) } }),
     responses: {
       200: { description: 'The answer.', ...json(route.answer) },
       ...(route.body === undefined ? {} : { 400: failure('The body is not as described.') }),
       ...(route.needsToken ? { 401: failure('No token, or one that is wrong, expired or revoked.') } : {}),
+      ...(route === HOOK_ROUTE ? { 401: failure('No such webhook, or a wrong signature.') } : {}),
       503: failure('The gate is closing or has no room.'),
     },
   };

@@ -237,11 +237,13 @@ export const BOUNDS = {
   /** A Git LFS pointer is smaller (git-lfs docs/spec.md); objects and bytes of one batch request. */
   lfsPointerBytesMax: 1_024,
   lfsBatchObjectsMax: 1_000,
-  lfsRequestBytesMax: 1 * MIB,
+  lfsRequestBytesMax: 256 * KIB,
   /** How long what a client was given for LFS lets it in; how many such grants there are at once, and of one credential. */
   lfsGrantMs: 15 * 60_000,
   lfsGrantsMax: 20_000,
   lfsGrantsPerCredentialMax: 200,
+  /** LFS objects on their way from upstreams at the same time. */
+  lfsFlightsMax: 64,
   /** LFS pointers of one push. */
   lfsPointersMax: 100_000,
   /** A forge's API: one answer's bytes and time, pages of a list, tries, the wait between them, the longest one that it may ask for. */

@@ -6,6 +6,7 @@ import type { Buried } from '../repository/record.ts';
 import { done, type Answer, type Call, type SiteCommand } from './command.ts';
 import { confirm } from './confirm.ts';
 import { shown } from './find.ts';
+import { revokeOf } from './mirror-forge.ts';
 import { shortTime, table } from './table.ts';
 
 export const GRAVEYARD_COMMANDS: readonly SiteCommand[] = [
@@ -90,5 +91,6 @@ async function purge(call: Call): Promise<Answer> {
   const purged = await call.parts.catalogue.purge(id);
   if (purged.kind === 'refused') return purged;
   await call.parts.mirrors?.forget(id);
-  return done({ purged: name, id }, `purged ${name}\n`);
+  const { text, exit } = await revokeOf(call, id);
+  return { kind: 'done', json: { purged: name, id }, text: `purged ${name}\n${text}`, exit };
 }

@@ -63,11 +63,12 @@ export interface UpstreamOptions {
 export async function readUpstreamOptions(call: Call, url: UpstreamUrl): Promise<Parsed<UpstreamOptions>> {
   const plain = readPlain(call, url);
   if (plain.kind === 'refused') return plain;
-  const texts = await readFiles(call);
+  const texts = await readFileFlags(call, FILE_FLAGS);
   if (texts.kind === 'refused') return texts;
   const credential = readCredentialFlag(call, texts.value, url);
   if (credential.kind === 'refused') return credential;
-  const authorities = readAuthorities(texts.value.get('--ca'));
+  const ca = texts.value.get('--ca');
+  const authorities = ca === undefined ? ok(undefined) : authoritiesIn('--ca', ca);
   if (authorities.kind === 'refused') return authorities;
   return ok({
     ...plain.value,
@@ -109,8 +110,11 @@ function parseFresh(text: string): Parsed<number> {
 }
 
 /** The texts behind the flags that name a file; at most one of them is standard input. */
-async function readFiles(call: Call): Promise<Parsed<ReadonlyMap<string, string>>> {
-  const given = FILE_FLAGS.flatMap((flag) => {
+export async function readFileFlags(
+  call: Call,
+  flags: readonly string[],
+): Promise<Parsed<ReadonlyMap<string, string>>> {
+  const given = flags.flatMap((flag) => {
     const value = call.args.value(flag);
     return value === undefined ? [] : [{ flag, value }];
   });
@@ -172,9 +176,9 @@ function readCredentialFlag(
   return parseCredential({ ...first, username, bearer: call.args.has('--bearer') }, url.scheme);
 }
 
-function readAuthorities(text: string | undefined): Parsed<string | undefined> {
-  if (text === undefined) return ok(undefined);
+/** The certificates in PEM behind a flag. */
+export function authoritiesIn(flag: string, text: string): Parsed<string> {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g);
-  if (blocks === null || text.length > BOUNDS.upstreamFileBytesMax) return refuse('--ca takes certificates in PEM');
+  if (blocks === null || text.length > BOUNDS.upstreamFileBytesMax) return refuse(`${flag} takes certificates in PEM`);
   return ok(blocks.map((block) => `${block}\n`).join(''));
 }

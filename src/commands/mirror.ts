@@ -4,6 +4,7 @@ import { parseUserName } from '../identity/principal.ts';
 import { parseRequestedName } from '../repository/name.ts';
 import type { Repository, RepositoryFacts } from '../repository/repository.ts';
 import type { MirrorChange, MirrorCheck, NewMirror } from '../upstream/declare.ts';
+import { addProvisioned, type ForgeWish } from '../upstream/forges/provision.ts';
 import { gitconfigOf } from '../upstream/gitconfig.ts';
 import type { Doing, MirrorView, RefreshReport } from '../upstream/mirrors.ts';
 import { DEFAULT_REFS } from '../upstream/ref-plan.ts';
@@ -12,6 +13,7 @@ import type { Rekeyed } from '../upstream/vault.ts';
 import { findReadable } from './answer.ts';
 import { done, type Answer, type Call, type Command } from './command.ts';
 import { shown } from './find.ts';
+import { checkGrants, FORGE_FLAGS, MIRROR_SWEEP, readForgeWish, revokeOf } from './mirror-forge.ts';
 import { PUSH_FLAGS, readUpstreamOptions, SECRET_FLAGS, UPSTREAM_FLAGS } from './mirror-options.ts';
 import { freshness, stateJson, viewJson, viewText } from './mirror-view.ts';
 import { count, fields, table } from './table.ts';
@@ -49,6 +51,7 @@ export const MIRROR_COMMANDS: readonly Command[] = [
     flags: [
       ...UPSTREAM_FLAGS,
       ...PUSH_FLAGS,
+      ...FORGE_FLAGS,
       { name: '--owner', value: 'USER', meaning: 'who owns the repository; default: you' },
     ],
     stdin: INPUT,
@@ -56,9 +59,10 @@ export const MIRROR_COMMANDS: readonly Command[] = [
       "mirror add api git@git.example:org/api.git --key ~/api-key --host-key 'ssh-ed25519 AAAA...'",
       'mirror add docs https://git.example/org/docs --token - --fresh 30s < token',
       'mirror add public https://git.example/org/public --read-only',
+      "mirror add app git@git.example:org/app --forge gitea --deploy-key --write --forge-token - --host-key 'ssh-ed25519 AAAA...' < token",
     ],
     scope: 'admin',
-    secrets: SECRET_FLAGS,
+    secrets: [...SECRET_FLAGS, '--forge-token'],
     permission: { kind: 'site', action: 'mirroradd' },
     run: add,
   },
@@ -126,13 +130,14 @@ export const MIRROR_COMMANDS: readonly Command[] = [
     form: 'mirror remove REPO',
     summary: 'Make a mirror an ordinary repository, and forget its credential',
     details: [
-      'What it had last stays, and pushes end here from now on. `destroy REPO` takes repository and mirror away.',
+      'Deploy key and webhook that were made for it are revoked. What it had last stays, and pushes end here from now on. `destroy REPO` takes repository and mirror away.',
     ],
     examples: ['mirror remove api'],
     scope: 'admin',
     permission: { kind: 'repository', operation: 'configure', action: 'mirror_remove' },
     run: remove,
   },
+  MIRROR_SWEEP,
   {
     form: 'mirror gitconfig [REPO]',
     summary: "Print git configuration that sends a client's upstream URLs to this gate",
@@ -190,26 +195,33 @@ async function add(call: Call): Promise<Answer> {
     return refuse(`there is no user ${shown(owner.value)}`);
   const options = await readUpstreamOptions(call, url.value);
   if (options.kind === 'refused') return options;
-  const added = await parts.mirrorDesk.add(
-    {
-      name: name.value,
-      owner: owner.value,
-      url: url.value,
-      hostKeys: [],
-      authorities: undefined,
-      credential: undefined,
-      freshMs: 0,
-      refs: DEFAULT_REFS,
-      ...options.value,
-      takesPushes: !args.has('--read-only'),
-      allowsPartialPushes: args.has('--allow-partial'),
-    },
-    doingOf(call),
-  );
+  const wish = await readForgeWish(call, url.value);
+  if (wish.kind === 'refused') return wish;
+  const fresh: NewMirror = {
+    name: name.value,
+    owner: owner.value,
+    url: url.value,
+    hostKeys: [],
+    authorities: undefined,
+    credential: undefined,
+    freshMs: 0,
+    refs: DEFAULT_REFS,
+    ...options.value,
+    takesPushes: !args.has('--read-only') && wish.value?.key?.mayWrite !== false,
+    allowsPartialPushes: args.has('--allow-partial'),
+  };
+  const added = await addWith(call, fresh, wish.value);
   if (added.kind === 'refused') return added;
   const { upstream, state } = added.value;
   const text = `${name.value} mirrors ${upstream.url.text}: ${count(state.refs ?? 0, 'ref')}\nmirror gitconfig ${name.value} prints what clients need\n`;
   return done(viewJson(added.value), text);
+}
+
+async function addWith(call: Call, fresh: NewMirror, wish: ForgeWish | undefined): Promise<Parsed<MirrorView>> {
+  const { mirrorDesk: desk, forges } = call.parts;
+  if (desk === undefined || forges === undefined) return NO_MIRRORS;
+  const doing = doingOf(call);
+  return wish === undefined ? desk.add(fresh, doing) : addProvisioned({ desk, forges }, { fresh, wish }, doing);
 }
 
 async function list(call: Call): Promise<Answer> {
@@ -225,6 +237,7 @@ async function check(call: Call, repository: Repository): Promise<Answer> {
   if (mirrorDesk === undefined) return NO_MIRRORS;
   const { url, takesPushes } = view.value.upstream;
   const { refs, head, objectFormat, pushProblem, tookMs } = await mirrorDesk.check(repository, doingOf(call));
+  const grants = await checkGrants(call, repository.id);
   const pushes = takesPushes ? (pushProblem ?? 'possible') : 'not taken by this mirror';
   const json = {
     url: url.text,
@@ -234,6 +247,7 @@ async function check(call: Call, repository: Repository): Promise<Answer> {
     tookMs,
     takesPushes,
     pushProblem: pushProblem ?? null,
+    atForge: grants.rows.map(([what, state]) => ({ what, state })),
   };
   const text = fields([
     ['upstream', url.text],
@@ -242,8 +256,10 @@ async function check(call: Call, repository: Repository): Promise<Answer> {
     ['HEAD', head ?? 'not told'],
     ['object format', objectFormat],
     ['pushes', pushes],
+    ...grants.rows,
   ]);
-  return { kind: 'done', json, text, exit: pushProblem === undefined ? 0 : 1 };
+  const isGood = pushProblem === undefined && grants.isGood;
+  return { kind: 'done', json, text, exit: isGood ? 0 : 1 };
 }
 
 async function refresh(call: Call, repository: Repository): Promise<Answer> {
@@ -292,8 +308,9 @@ async function remove(call: Call, repository: Repository): Promise<Answer> {
   const view = await viewOf(call, repository);
   if (view.kind === 'refused') return view;
   await call.parts.mirrorDesk?.remove(repository);
+  const { text: revoked, exit } = await revokeOf(call, repository.id);
   const text = `${repository.name} is an ordinary repository now; its credential for ${view.value.upstream.url.text} is gone from here\n`;
-  return done({ removed: repository.name }, text);
+  return { kind: 'done', json: { removed: repository.name }, text: `${text}${revoked}`, exit };
 }
 
 async function gitconfig(call: Call): Promise<Answer> {

@@ -9,6 +9,7 @@ import type { CommandRun } from '../request/request.ts';
 import type { Walk } from '../request/walk.ts';
 import type { AuditReader } from './audit.ts';
 import type { MirrorDeskParts, MirrorIndex, VaultDesk } from './mirror.ts';
+import type { ForgeIndex } from './mirror-forge.ts';
 import type { HoldDeskParts } from './hold.ts';
 import type { PolicyDesk } from './policy.ts';
 import type { ScanDesk } from './scan.ts';
@@ -40,6 +41,8 @@ export interface CommandParts {
   readonly mirrors?: MirrorIndex;
   readonly mirrorDesk?: MirrorDeskParts;
   readonly vault?: VaultDesk;
+  /** What mirrors have at their forges. */
+  readonly forges?: ForgeIndex;
   /** The secret scan. */
   readonly scan?: ScanDesk;
   /** Held pushes. Absent: nothing is held. */

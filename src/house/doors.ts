@@ -1,8 +1,10 @@
 /** The doors that the settings leave open, opened together: if one cannot be had, none stays open. What is off is not loaded. */
 import { join } from 'node:path';
+import type { JournalEntry } from '../audit/entry.ts';
 import { systemClock } from '../base/clock.ts';
 import type { Config } from '../base/config.ts';
 import { VERSION } from '../base/version.ts';
+import type { RequestOrigin } from '../request/request.ts';
 import type { Door } from '../transport/door.ts';
 import { TurnedAwayBook } from '../transport/turned-away-book.ts';
 import { turnedAway, type TurnedAway } from '../transport/turned-away.ts';
@@ -74,6 +76,10 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
           registerApi(app, {
             commands,
             exchange: rooms.exchange,
+            hooks: rooms.hooks,
+            onHook: (origin, repository) => {
+              turnedAwayBook.enter(hookEntry(origin, repository));
+            },
             directory,
             clock,
             version: VERSION,
@@ -106,4 +112,15 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
     await closeAll();
     throw error;
   }
+}
+
+/** A forge's webhook, as the journal has it: bounded with those who were turned away, for it can be sent again and again. */
+function hookEntry(
+  origin: Pick<RequestOrigin, 'id' | 'transport' | 'address'>,
+  repository: string | undefined,
+): JournalEntry {
+  const { id: request, transport, address } = origin;
+  const about = repository === undefined ? {} : { repository };
+  const reason = 'the upstream changed: the next fetch asks it';
+  return { event: 'hook', outcome: 'served', request, transport, address, principal: 'forge', ...about, reason };
 }

@@ -10,8 +10,17 @@ import { startGitProcesses, type ConfinedGitProcesses } from '../git/spawner.ts'
 import { claimDataDirectory, type DataDirectory } from '../store/data-directory.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
 import type { Store } from '../store/store.ts';
+import type { EnvironmentToken } from '../upstream/forges/forge-tokens.ts';
 import type { KeySource } from '../upstream/vault-keys.ts';
 import { readSiteSettings, type SiteSettings } from './site-room.ts';
+
+/** What the start says about forges. */
+export interface ForgeGround {
+  /** The token that came with the environment. */
+  readonly environment?: EnvironmentToken | undefined;
+  /** What marks this gate's keys; absent: the site's own mark. */
+  readonly gateId?: string;
+}
 
 export interface Ground {
   readonly data: DataDirectory;
@@ -23,13 +32,14 @@ export interface Ground {
   readonly siteSettings: SiteSettings | undefined;
   /** Keys of the vault that came with the environment. */
   readonly vaultKeys: KeySource | undefined;
+  readonly forges: ForgeGround;
 }
 
 /** What it opens is closed with the stack. @throws Fault with a public message where something cannot be opened. */
 export async function layGround(
   config: Config,
   stack: AsyncDisposableStack,
-  { vaultKeys }: { readonly vaultKeys?: KeySource | undefined } = {},
+  { vaultKeys, forges = {} }: { readonly vaultKeys?: KeySource | undefined; readonly forges?: ForgeGround } = {},
 ): Promise<Ground> {
   const { dataDirectory, settings } = config;
   const log = createLog({ level: settings.logLevel as LogLevel });
@@ -58,5 +68,5 @@ export async function layGround(
   });
   stack.defer(() => processes.close());
   log.info({ confinement: processes.confinement.describe() }, 'confine git');
-  return { data, log, metrics, store, journal, processes, siteSettings, vaultKeys };
+  return { data, log, metrics, store, journal, processes, siteSettings, vaultKeys, forges };
 }

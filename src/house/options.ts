@@ -153,7 +153,7 @@ export function configOf(flags: LocalFlags, surroundings: Surroundings): Parsed<
 
 /** Flags of commands that name a file of this machine, by the command's first word; `-` is standard input. */
 const FILE_FLAGS: ReadonlyMap<string, readonly string[]> = new Map([
-  ['mirror', ['--key', '--token', '--certificate', '--ca']],
+  ['mirror', ['--key', '--token', '--certificate', '--ca', '--forge-token', '--forge-ca']],
   ['pass', ['--key']],
 ]);
 

@@ -24,10 +24,11 @@ import { parseRepositoryName } from '../repository/name.ts';
 import { createWalk, type Walk } from '../request/walk.ts';
 import type { SiteCommandWalk } from '../transport/site-door.ts';
 import { createUpload } from '../upload/upload.ts';
+import type { Hooks } from '../upstream/forges/hooks.ts';
 import type { KeySource } from '../upstream/vault-keys.ts';
 import type { OpenDoors, Urls } from './banner.ts';
 import { openExchange } from './exchange-room.ts';
-import { layGround } from './ground.ts';
+import { layGround, type ForgeGround } from './ground.ts';
 import { siteAccessOf } from './site-access.ts';
 import { composeDirectory, siteCommandsOf, siteCommandWalk } from './site-joints.ts';
 import type { SiteRoom } from './site-room.ts';
@@ -52,6 +53,8 @@ export interface Rooms {
   readonly commands: CommandRunner;
   /** CI identities for passes. */
   readonly exchange: Exchange;
+  /** Forges say that something changed. */
+  readonly hooks: Hooks;
   readonly administrator: UserName;
   /** This start made the site. */
   readonly isFirst: boolean;
@@ -71,6 +74,7 @@ export interface RoomsOptions {
   readonly urls: () => Urls;
   /** Keys of the vault, where they came with the environment. */
   readonly vaultKeys?: KeySource | undefined;
+  readonly forges?: ForgeGround;
 }
 
 /** @throws Fault with a public message where something cannot be opened; what was opened is closed again. */
@@ -152,6 +156,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
     journal,
     commands,
     exchange: openExchange(ground, spine),
+    hooks: spine.hooks,
     administrator,
     isFirst,
     hasKey: (await directory.keys.list(administrator)).length > 0,

@@ -10,21 +10,27 @@ import type { Receive } from '../receive/receive.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import type { Store } from '../store/store.ts';
 import { MirrorDesk } from '../upstream/declare.ts';
+import { ForgeDesk } from '../upstream/forges/forge-desk.ts';
+import { Hooks } from '../upstream/forges/hooks.ts';
 import { Mirrors, type MirrorLog, type MirrorsParts } from '../upstream/mirrors.ts';
 import { keyFile, type KeySource } from '../upstream/vault-keys.ts';
 import { Vault } from '../upstream/vault.ts';
 import { createRemote } from '../upstream/wire/create-remote.ts';
+import type { ForgeGround } from './ground.ts';
 
 export interface UpstreamRoom {
   readonly mirrors: Mirrors;
   readonly mirrorDesk: MirrorDesk;
   readonly vault: Vault;
+  readonly forges: ForgeDesk;
+  readonly hooks: Hooks;
 }
 
 export interface UpstreamGround {
   readonly config: Config;
   /** Keys that came with the environment. */
   readonly vaultKeys: KeySource | undefined;
+  readonly forges: ForgeGround;
   readonly store: Store;
   readonly processes: GitProcesses;
   readonly refs: RefCache;
@@ -69,5 +75,10 @@ export async function openUpstreamRoom(ground: UpstreamGround, stack: AsyncDispo
     createRemote,
     exclusively: (id, task) => receive().exclusively(id, task),
   });
-  return { mirrors, mirrorDesk, vault };
+  const { environment, gateId } = ground.forges;
+  const isMirror = (id: string): boolean => mirrors.isMirror(id);
+  const forges = new ForgeDesk({ store, clock, vault, environment, gateId, isMirror, log });
+  const nameOf = async (id: string): Promise<string | undefined> => (await catalogue.byId(id))?.name;
+  const hooks = new Hooks({ store, vault, clock, mirrors, nameOf });
+  return { mirrors, mirrorDesk, vault, forges, hooks };
 }

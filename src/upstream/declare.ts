@@ -37,6 +37,8 @@ export type Declared = Pick<
 export interface NewMirror extends Declared {
   readonly name: RepositoryName;
   readonly owner: string;
+  /** Further writes of the transaction in which it comes into being: what was made at a forge for it is linked there. */
+  readonly alongside?: (repositoryId: string) => readonly Write[];
 }
 
 /** What is to be another; absent: it stays. `null`: none any more. */
@@ -171,7 +173,13 @@ export class MirrorDesk {
           objectFormat: seen.objectFormat,
           ...(branch === undefined ? {} : { settings: { 'default-branch': branch } }),
         },
-        (id) => ({ writes: [...writes, { kind: 'mirror', key: id, put: writeMirrorRecord(record) }] }),
+        (id) => ({
+          writes: [
+            ...writes,
+            { kind: 'mirror', key: id, put: writeMirrorRecord(record) },
+            ...(fresh.alongside?.(id) ?? []),
+          ],
+        }),
       );
     const secret = credential && { purpose: 'upstream-credential' as const, text: writeCredential(credential) };
     const made =
@@ -203,7 +211,7 @@ export class MirrorDesk {
 }
 
 /** What is wrong with a declaration as a whole; undefined: nothing. */
-function declaredProblem(
+export function declaredProblem(
   declared: Pick<Declared, 'url' | 'hostKeys' | 'authorities'> & {
     readonly credential: { readonly kind: UpstreamCredential['kind'] } | undefined;
   },
