@@ -20,11 +20,14 @@ interface FailuresOf {
   readonly shown: Failure[];
   /** Failures of each ref by itself. */
   readonly refs: Map<string, Failure>;
-  /** The first failure of each commit that has any. */
-  readonly commits: Map<string, Failure>;
+  /** Every commit that has any, with its first failure; undefined: too many to remember what it was. */
+  readonly commits: Map<string, Failure | undefined>;
 }
 
 const WORDS_CHARS_MAX = 300;
+const PATH_CHARS_MAX = 300;
+/** Commits of one check whose failure is remembered in words. */
+const WORDED_MAX = 1_000;
 const SUBJECT_CHARS_MAX = 60;
 
 export class Failures {
@@ -37,7 +40,8 @@ export class Failures {
   }
 
   add(failure: Failure): void {
-    const short = { ...failure, words: failure.words.slice(0, WORDS_CHARS_MAX) };
+    const path = failure.path === undefined ? {} : { path: cut(failure.path, PATH_CHARS_MAX) };
+    const short = { ...failure, ...path, words: cut(failure.words, WORDS_CHARS_MAX) };
     const { check, refname, oid } = short;
     const of: FailuresOf = this.#byCheck.get(check) ?? {
       check,
@@ -53,7 +57,8 @@ export class Failures {
       this.#shown += 1;
     }
     if (refname !== undefined && !of.refs.has(refname)) of.refs.set(refname, short);
-    if (oid !== undefined && !of.commits.has(oid)) of.commits.set(oid, short);
+    if (oid === undefined || of.commits.has(oid)) return;
+    of.commits.set(oid, of.commits.size < WORDED_MAX ? short : undefined);
   }
 
   get isEmpty(): boolean {
@@ -73,8 +78,14 @@ export class Failures {
     return this.#byCheck.get(check)?.refs.get(refname);
   }
 
-  ofCommits(check: Check): ReadonlyMap<string, Failure> {
-    return this.#byCheck.get(check)?.commits ?? new Map<string, Failure>();
+  /** Every commit that breaks the check. */
+  commits(check: Check): ReadonlyMap<string, unknown> {
+    return this.#byCheck.get(check)?.commits ?? new Map<string, unknown>();
+  }
+
+  /** The first failure of one of them. */
+  ofCommit(check: Check, oid: Oid): Failure {
+    return this.#byCheck.get(check)?.commits.get(oid) ?? { check, oid, words: 'breaks this check' };
   }
 
   /** The commits that the list names. */
@@ -93,6 +104,11 @@ export class Failures {
     }
     return lines.map((line) => `${line}\n`).join('');
   }
+}
+
+/** A copy: a part of a long text would keep all of it in memory. */
+function cut(text: string, max: number): string {
+  return text.length <= max ? text : `${Buffer.from(text.slice(0, max)).toString('utf8')}...`;
 }
 
 const MEANING: Readonly<Record<Check['action'], string>> = {

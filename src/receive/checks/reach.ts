@@ -108,11 +108,13 @@ export async function tipCommits(place: ObjectPlace, updates: readonly RefUpdate
 export function tainted(
   { commits }: Pick<Reach, 'commits'>,
   failed: ReadonlyMap<string, unknown>,
-): ReadonlyMap<string, string> {
-  const found = new Map<string, string>();
+): ReadonlyMap<string, Oid> {
+  const found = new Map<string, Oid>();
   if (failed.size === 0) return found;
   for (const [oid, parents] of commits) {
-    const first = failed.has(oid) ? oid : parents.map((parent) => found.get(parent)).find((from) => from !== undefined);
+    const first = failed.has(oid)
+      ? (oid as Oid)
+      : parents.map((parent) => found.get(parent)).find((from) => from !== undefined);
     if (first !== undefined) found.set(oid, first);
   }
   return found;

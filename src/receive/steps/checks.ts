@@ -4,6 +4,7 @@
  */
 import { BOUNDS } from '../../base/bounds.ts';
 import { Fault } from '../../base/fault.ts';
+import type { Oid } from '../../git/oid.ts';
 import { coversRef, type Check } from '../checks/check.ts';
 import type { CheckBook } from '../checks/check-book.ts';
 import { Failures, titleOf, verdictOf, type Failure } from '../checks/failures.ts';
@@ -76,7 +77,7 @@ function verdictsOf(push: Push, { run, failures, subjects }: Grounds): readonly 
   const strict = failures.checks.filter(({ action }) => action !== 'warn');
   const total = strict.reduce((sum, check) => sum + failures.count(check), 0);
   const taints = new Map(
-    strict.map((check) => [check, taintsOf(run.reaches, check, failures.ofCommits(check))] as const),
+    strict.map((check) => [check, taintsOf(run.reaches, check, failures.commits(check))] as const),
   );
   return push.updates.flatMap((update) => {
     const own = strict.flatMap((check) => {
@@ -93,9 +94,9 @@ function verdictsOf(push: Push, { run, failures, subjects }: Grounds): readonly 
   });
 }
 
-type Taints = readonly { readonly updates: readonly RefUpdate[]; readonly by: ReadonlyMap<string, string> }[];
+type Taints = readonly { readonly updates: readonly RefUpdate[]; readonly by: ReadonlyMap<string, Oid> }[];
 
-function taintsOf(reaches: readonly Reach[], check: Check, failed: ReadonlyMap<string, Failure>): Taints {
+function taintsOf(reaches: readonly Reach[], check: Check, failed: ReadonlyMap<string, unknown>): Taints {
   return reaches
     .filter(({ checks }) => checks.includes(check))
     .map((reach) => ({ updates: reach.updates, by: tainted(reach, failed) }));
@@ -117,7 +118,7 @@ function failureOf(
   const tip = run.tips.get(update.newOid);
   for (const { updates, by } of taints) {
     const oid = tip !== undefined && updates.includes(update) ? by.get(tip) : undefined;
-    if (oid !== undefined) return failures.ofCommits(check).get(oid);
+    if (oid !== undefined) return failures.ofCommit(check, oid);
   }
   return undefined;
 }
