@@ -109,7 +109,7 @@ export const MIRROR_COMMANDS: readonly Command[] = [
     form: 'mirror set REPO',
     summary: "Change a mirror's credential, host keys or bounds",
     details: [
-      'What no flag names stays. --host-key and --refs replace what was there; the next fetch asks the upstream.',
+      'What no flag names stays. --host-key and --refs replace what was there; the next fetch asks the upstream. --host-key, --ca and --no-ca are for those who may add mirrors.',
     ],
     flags: [
       ...UPSTREAM_FLAGS,
@@ -279,6 +279,11 @@ async function set(call: Call, repository: Repository): Promise<Answer> {
   if (parts.mirrorDesk === undefined) return NO_MIRRORS;
   for (const [one, other] of CONTRARIES)
     if (args.has(one) && args.has(other)) return { kind: 'usage', reason: `${one} and ${other} are contraries` };
+  // The credential stays, and it is not the owner's: whom it is shown to is for those to say who may add mirrors.
+  if (PINS.some((flag) => args.has(flag))) {
+    const decision = call.ask({ operation: 'administer', action: 'mirroradd' });
+    if (decision.kind === 'refused') return { kind: 'forbidden', decision };
+  }
   const options = await readUpstreamOptions(call, view.value.upstream.url);
   if (options.kind === 'refused') return options;
   const change: MirrorChange = {
@@ -294,6 +299,9 @@ async function set(call: Call, repository: Repository): Promise<Answer> {
   const changed = await parts.mirrorDesk.change(repository, change);
   return changed.kind === 'refused' ? changed : done(viewJson(changed.value), viewText(changed.value));
 }
+
+/** What says whom the upstream's place may be taken by. */
+const PINS = ['--host-key', '--ca', '--no-ca'] as const;
 
 const CONTRARIES = [
   ['--read-only', '--read-write'],

@@ -317,6 +317,8 @@ export class Mirrors {
       metrics.mirrorRefresh(refreshed.changed === 0 ? 'unchanged' : 'updated', tookMs);
       this.#learn(held, stateAfter(held.state, { refreshed, triedAt, tookMs }));
     } catch (cause) {
+      // It may have failed between two of its transactions, too: within no bound is what is here what the upstream had.
+      held.asked = undefined;
       if (flight.signal.aborted) throw cause;
       const tookMs = clock.monotonicMs() - beganMs;
       metrics.mirrorRefresh('failed', tookMs);

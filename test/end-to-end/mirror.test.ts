@@ -68,6 +68,17 @@ describe('mirrors', { skip: noSshUpstream() }, () => {
   });
   after(() => scope.close());
 
+  test('the owner of a mirror does not decide whom its credential is shown to', async () => {
+    await mirror('pinned', ['--owner', 'reader']);
+    const pinned = await shownOf('pinned');
+    const asOwner = (...words: readonly string[]): Promise<Ended> =>
+      ssh(reader, site.gate, ['mirror', 'set', 'pinned', ...words]);
+    const other = readFileSync(`${reader.keyFile}.pub`, 'utf8').trim();
+    assert.match((await asOwner('--host-key', other)).stderr, /only administrators do this \(mirroradd\)/);
+    assert.deepEqual((await shownOf('pinned'))['hostKeys'], pinned['hostKeys']);
+    assert.equal((await asOwner('--fresh', '1s')).code, 0);
+  });
+
   test('a client sees what came upstream a moment ago, over every transport and protocol version', async () => {
     const first = await mirror('fresh');
     const second = await upstream.repositories.commit('fresh', 'refs/heads/main', { 'a.txt': 'second' });

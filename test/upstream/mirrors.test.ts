@@ -341,6 +341,20 @@ test('an upstream that fails makes clients fail with its reason, and is asked ag
   assert.equal((await mirrors.show(mirror.id))?.state.failure, undefined);
 });
 
+test('after a refresh that failed nothing is fresh, however long the bound', async (t) => {
+  const { upstream, mirrors, mirror, refresh } = await open(t, { freshMs: 3_600_000 });
+  await refresh();
+  const { lsRefs } = upstream.counts;
+  await refresh();
+  assert.equal(upstream.counts.lsRefs, lsRefs, 'within the bound');
+  upstream.onAsked = () => Promise.reject(new Fault('upstream', 'down', { publicMessage: 'it is down' }));
+  await assert.rejects(mirrors.refresh(mirror, { ...DOING, force: true }), /cannot be refreshed/);
+  await assert.rejects(refresh(), /cannot be refreshed/);
+  upstream.onAsked = () => Promise.resolve();
+  await refresh();
+  assert.equal(upstream.counts.lsRefs, lsRefs + 3);
+});
+
 test('what went wrong inside is not told to clients', async (t) => {
   const { upstream, refresh } = await open(t);
   upstream.onAsked = () => Promise.reject(new Error('a secret of ours'));
