@@ -22,6 +22,7 @@ import type { Principal, UserName } from '../identity/principal.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import { parseRepositoryName } from '../repository/name.ts';
 import { createWalk, type Walk } from '../request/walk.ts';
+import type { LfsDoorParts } from '../transport/lfs-parts.ts';
 import type { SiteCommandWalk } from '../transport/site-door.ts';
 import { createUpload } from '../upload/upload.ts';
 import type { Hooks } from '../upstream/forges/hooks.ts';
@@ -29,6 +30,7 @@ import type { KeySource } from '../upstream/vault-keys.ts';
 import type { OpenDoors, Urls } from './banner.ts';
 import { openExchange } from './exchange-room.ts';
 import { layGround, type ForgeGround } from './ground.ts';
+import { lfsDoor } from './lfs-room.ts';
 import { siteAccessOf } from './site-access.ts';
 import { composeDirectory, siteCommandsOf, siteCommandWalk } from './site-joints.ts';
 import type { SiteRoom } from './site-room.ts';
@@ -51,6 +53,8 @@ export interface Rooms {
   /** For what never comes as far as the walk. */
   readonly journal: Pick<OpenJournal, 'record' | 'failure' | 'sync'>;
   readonly commands: CommandRunner;
+  /** Git LFS, for the doors. */
+  readonly lfs: LfsDoorParts;
   /** CI identities for passes. */
   readonly exchange: Exchange;
   /** Forges say that something changed. */
@@ -155,6 +159,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
         }),
     journal,
     commands,
+    lfs: lfsDoor(spine.lfs, { walk, settings: config.settings, urls: options.urls }),
     exchange: openExchange(ground, spine),
     hooks: spine.hooks,
     administrator,

@@ -10,7 +10,13 @@ import type { GitProcesses } from '../git/processes.ts';
 import type { RefCache } from '../git/ref-cache.ts';
 import { ScanDesk } from '../receive/scan-desk.ts';
 import type { Step } from '../receive/step.ts';
-import { createSecretScanStep, SCAN_MODES, scanModeOf, type ScanMode } from '../receive/steps/secret-scan.ts';
+import {
+  createSecretScanStep,
+  SCAN_MODES,
+  scanModeOf,
+  type ScanMode,
+  type SecretScanParts,
+} from '../receive/steps/secret-scan.ts';
 import type { RepositoryFacts } from '../repository/repository.ts';
 import { createScanner, type RuledScanner, type ScanLimits } from '../scan/create-scanner.ts';
 import { createRuleAnnex, type RulesInForce } from '../scan/rule-annex.ts';
@@ -29,6 +35,8 @@ export interface ScanGround {
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly isMirror: (repositoryId: string) => boolean;
+  /** As `ScanPushParts.observe`. */
+  readonly observe?: SecretScanParts['observe'];
 }
 
 export interface ScanRoom {
@@ -44,7 +52,7 @@ export interface ScanRoom {
 
 /** Nothing is read and no thread started before there is something to scan. */
 export function openScanRoom(ground: ScanGround, stack: AsyncDisposableStack): ScanRoom {
-  const { settings, store, processes, refs, journal, metrics, clock, isMirror } = ground;
+  const { settings, store, processes, refs, journal, metrics, clock, isMirror, observe } = ground;
   const keeper = new ScannerKeeper({ itemBytesMax: settings.scanItemBytesMax });
   stack.defer(() => keeper.close());
   const waivers = new Waivers({ store, clock });
@@ -59,7 +67,7 @@ export function openScanRoom(ground: ScanGround, stack: AsyncDisposableStack): S
     annex,
     modeOf,
     desk: new ScanDesk({ ...parts, refs, inForce: () => keeper.inForce }),
-    step: createSecretScanStep({ ...parts, modeOf, journal, metrics }),
+    step: createSecretScanStep({ ...parts, modeOf, journal, metrics, ...(observe === undefined ? {} : { observe }) }),
   };
 }
 

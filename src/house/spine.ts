@@ -5,6 +5,7 @@ import { PolicyHolder } from '../access/holder.ts';
 import { houseFiles } from '../access/house.ts';
 import { Trusts } from '../access/trust/trusts.ts';
 import type { Metrics } from '../audit/metrics.ts';
+import { BOUNDS } from '../base/bounds.ts';
 import { systemClock } from '../base/clock.ts';
 import type { Config } from '../base/config.ts';
 import { AGENT } from '../base/version.ts';
@@ -27,6 +28,7 @@ import { createReceive, type Receive } from '../receive/receive.ts';
 import { createCheckStep } from '../receive/steps/checks.ts';
 import { createPolicyStep } from '../receive/steps/policy-candidate.ts';
 import { createSizeStep } from '../receive/steps/size-limits.ts';
+import { PushPointers } from '../lfs/pointers-of-push.ts';
 import { Catalogue } from '../repository/catalogue.ts';
 import { Housekeeper, HOUSEKEEPING_LIMITS } from '../repository/housekeeper.ts';
 import { ADMIN_REPOSITORY } from '../repository/lifecycle.ts';
@@ -35,6 +37,7 @@ import { ensureAdminRepository, headBranch } from './admin-repository.ts';
 import { ensureAdministrator } from './first-start.ts';
 import type { Ground } from './ground.ts';
 import { heldStanding, holdLimitsOf } from './hold-room.ts';
+import { lfsUpstreams, openLfsRoom, type LfsRoom } from './lfs-room.ts';
 import { composeCatalogue, composeDirectory, followUpAdmin, isAdminPending } from './site-joints.ts';
 import { openSiteRoom, siteSteps, type SiteRoom } from './site-room.ts';
 import { openScanRoom, type ScanRoom } from './scan-room.ts';
@@ -51,6 +54,7 @@ export interface Spine extends UpstreamRoom {
   readonly governed: PolicyHolder | GovernedPolicy;
   readonly site: SiteRoom | undefined;
   readonly scan: ScanRoom;
+  readonly lfs: LfsRoom;
   readonly receive: Receive;
   /** Which CI identities get passes. */
   readonly trusts: Trusts;
@@ -86,8 +90,18 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   const { administrator, made } = await ensureAdministrator(directory, config);
   await catalogue.recover();
   await directory.recover();
+  const { pushDeadline: deadlineMs } = config.settings;
+  const pointers = new PushPointers({ processes, objectsMax: BOUNDS.scanObjectsMax, deadlineMs });
   const scan = openScanRoom(
-    { ...ground, ...config, processes, refs, clock, isMirror: (id) => upstream.mirrors.isMirror(id) },
+    {
+      ...ground,
+      ...config,
+      processes,
+      refs,
+      clock,
+      isMirror: (id) => upstream.mirrors.isMirror(id),
+      observe: (push, item) => pointers.note(push, item),
+    },
     stack,
   );
   const trusts = new Trusts({ passLifeMsMax: config.settings.passLifeMax });
@@ -120,6 +134,10 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     stack,
   );
   const { mirrors } = upstream;
+  const lfs = await openLfsRoom(
+    { ...ground, config, clock, scan, pointers, catalogue, upstreams: lfsUpstreams(mirrors) },
+    stack,
+  );
   const forwarding = createForwarding({ ...ground, processes, refs, clock, mirrors, catalogue });
   const everybody = site === undefined ? directory : composeDirectory(directory, site);
   const holdGround = { ...upstream, directory: everybody, catalogue: everything, policy: governed };
@@ -138,6 +156,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
       ...stepsOf(config, policy),
       createCheckStep({ processes, refs, clock, book: checks, people: peopleOf(directory) }),
       scan.step,
+      lfs.step,
       createUpdateStep({ processes, findGround: houseGround(policy) }),
       ...(site === undefined ? [] : siteSteps(site, { processes, ...config.settings })),
       forwarding.step,
@@ -178,6 +197,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   return {
     ...upstream,
     scan,
+    lfs,
     processes,
     refs,
     catalogue,

@@ -11,7 +11,7 @@ import { listAll, type Store } from '../store/store.ts';
 import type { LfsInspection } from './inspection.ts';
 import type { LfsOid, LfsPointer } from './pointer.ts';
 import { lfsKey, readLfsObject, writeLfsObject, type LfsObject, type LfsScan } from './record.ts';
-import type { LfsStorage } from './storage.ts';
+import type { LfsStorage, Watch } from './storage.ts';
 
 export interface LfsObjectsParts {
   readonly store: Store;
@@ -36,6 +36,8 @@ export interface Sent {
   readonly isScanned: boolean;
   /** Asked once more when all of it is here: why it may not be taken after all. */
   readonly confirm?: () => Promise<Parsed<unknown>>;
+  /** Told how far it has come. */
+  readonly watch?: Watch;
   readonly signal: AbortSignal;
 }
 
@@ -137,7 +139,7 @@ export class LfsObjects {
   async #takeIn(sent: Sent): Promise<Parsed<{ readonly object: LfsObject; readonly isNew: boolean }>> {
     const { repository, pointer, content, by, isScanned, confirm } = sent;
     const { storage, clock } = this.#parts;
-    const received = await storage.receive(repository.id, pointer, content);
+    const received = await storage.receive(repository.id, pointer, content, sent.watch);
     if (received.kind === 'refused') return received;
     await using incoming = received.value;
     let scan: LfsScan | undefined;

@@ -20,6 +20,12 @@ export interface Incoming extends AsyncDisposable {
   keep(): Promise<void>;
 }
 
+/** Told how far an object has come: its file, then the bytes that can be read of it. */
+export interface Watch {
+  opened(path: string): void;
+  wrote(bytes: number): void;
+}
+
 export class LfsStorage {
   readonly #root: string;
 
@@ -74,6 +80,7 @@ export class LfsStorage {
     repositoryId: string,
     { oid, size }: LfsPointer,
     content: AsyncIterable<Uint8Array>,
+    watch?: Watch,
   ): Promise<Parsed<Incoming>> {
     const path = join(this.#root, INCOMING, randomUUID());
     const final = this.path(repositoryId, oid);
@@ -82,7 +89,8 @@ export class LfsStorage {
       const file = await open(path, 'wx', 0o600);
       let wrong: string | undefined;
       try {
-        wrong = await copyInto(file, { oid, size }, content);
+        watch?.opened(path);
+        wrong = await copyInto(file, { oid, size }, { content, watch });
         if (wrong === undefined) await file.sync();
       } finally {
         await file.close();
@@ -131,7 +139,7 @@ export class LfsStorage {
 async function copyInto(
   file: FileHandle,
   { oid, size }: LfsPointer,
-  content: AsyncIterable<Uint8Array>,
+  { content, watch }: { readonly content: AsyncIterable<Uint8Array>; readonly watch: Watch | undefined },
 ): Promise<string | undefined> {
   const hash = createHash('sha256');
   let bytes = 0;
@@ -143,6 +151,7 @@ async function copyInto(
       const { bytesWritten } = await file.write(chunk, at, chunk.length - at);
       at += bytesWritten;
     }
+    watch?.wrote(bytes);
   }
   if (bytes < size) return `only ${bytes} of ${size} bytes came`;
   return hash.digest('hex') === oid ? undefined : 'what came has another SHA-256 than its oid says';

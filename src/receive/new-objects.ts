@@ -25,6 +25,8 @@ export interface NewObjectsOptions {
   readonly requestId: string;
   /** More objects than this: `Fault` bad-input. */
   readonly objectsMax: number;
+  /** Larger blobs, in bytes, are left out; undefined: none are. */
+  readonly blobsBelow?: number;
 }
 
 /** Paths of one object beyond its first, over all objects. */
@@ -199,7 +201,9 @@ const SPACE = 0x20;
 async function* listLines(options: NewObjectsOptions): AsyncGenerator<Buffer> {
   const { tips, known, signal } = options;
   const digits = oidHexLength(options.repository.objectFormat);
-  const walk = ['--objects', '--in-commit-order', '--reverse', '--stdin'];
+  const { blobsBelow } = options;
+  const filter = blobsBelow === undefined ? [] : [`--filter=blob:limit=${blobsBelow}`, '--filter-provided-objects'];
+  const walk = ['--objects', '--in-commit-order', '--reverse', ...filter, '--stdin'];
   await using git = await options.processes.start(
     specOf(options, 'rev-list', known === 'refs' ? [...walk, '--not', '--all'] : walk),
   );

@@ -66,6 +66,11 @@ export class ScanDesk {
     return { revision: this.#parts.scanner.revision, files, rules: shown };
   }
 
+  /** The rules in force, whole. */
+  ruleSet(): RuleSet {
+    return this.#parts.inForce().rules;
+  }
+
   text(content: Uint8Array, path: string, signal: AbortSignal): Promise<ScanReport> {
     return this.#parts.scanner.scan([{ kind: 'text', path, oid: '', size: content.length, content }], { signal });
   }

@@ -16,6 +16,8 @@ export interface ScanPushParts {
   readonly clock: Clock;
   readonly deadlineMs: number;
   readonly objectsMax: number;
+  /** Sees each item of a push on its way to the scanner, and undefined behind the last. */
+  readonly observe?: (push: Push, item: ScanItem | undefined) => void;
 }
 
 /** A finding with the refs that bring it, and a path that may be shown. */
@@ -52,7 +54,8 @@ export async function scanPush(parts: ScanPushParts, push: Push, signal: AbortSi
   const bringing = push.updates.filter(({ newOid }) => !isZeroOid(newOid));
   const where = objectsOf(parts, push, signal);
   const tips = [...new Set(bringing.map(({ newOid }) => newOid))];
-  const items = told(itemsOf({ ...where, tips, known: 'refs' }, push, bringing), parts.clock, push);
+  const seen = observed(itemsOf({ ...where, tips, known: 'refs' }, push, bringing), parts, push);
+  const items = told(seen, parts.clock, push);
   const report = await parts.scanner.scan(items, { signal });
   const { findings: all, unscanned, notes, items: count, bytes, findingsDropped: dropped } = report;
   const fresh = await withoutKnown(all, { parts, push, bringing, where, signal });
@@ -91,6 +94,18 @@ async function* itemsOf(
   }
   for (const option of push.options) yield { kind: 'text', path: 'push option', oid: '', content: Buffer.from(option) };
   yield* newObjects(options);
+}
+
+async function* observed(
+  items: AsyncIterable<ScanItem>,
+  { observe }: ScanPushParts,
+  push: Push,
+): AsyncGenerator<ScanItem> {
+  for await (const item of items) {
+    observe?.(push, item);
+    yield item;
+  }
+  observe?.(push, undefined);
 }
 
 /** Says every few seconds how far it is. The number of objects is that of the pack: close, but not the same. */

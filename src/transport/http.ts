@@ -15,6 +15,9 @@ import { clientAddress } from '../request/address.ts';
 import { listenAt, spoken, type Door, type DoorLog, type DoorMetrics } from './door.ts';
 import { parseGitUrl } from './git-url.ts';
 import { BODY_LIMITS, type BodyLimits } from './http-body.ts';
+import { serveLfs } from './http-lfs.ts';
+import type { LfsDoorParts } from './lfs-parts.ts';
+import { parseLfsUrl } from './lfs-url.ts';
 import { turnedAway } from './turned-away.ts';
 import { serveGit, type HttpGitParts } from './http-git.ts';
 
@@ -27,6 +30,8 @@ export interface HttpOptions extends Omit<HttpGitParts, 'limits' | 'metrics'> {
   readonly metrics: DoorMetrics & { readonly contentType: string; text(): Promise<string> };
   /** Why the gate should get no requests now: it starts, it drains, its journal cannot be written. Undefined: it is ready. */
   readonly unready: () => string | undefined;
+  /** Git LFS; undefined: it is not served. */
+  readonly lfs?: LfsDoorParts;
   /** What else is served here: the API, pages. */
   readonly register?: (app: FastifyInstance) => Promise<void> | void;
   readonly limits?: Partial<HttpLimits>;
@@ -160,6 +165,14 @@ function makeServer({ options, limits, pair, handler }: ServerParts): Server | S
       // A closing door does not wait for the next request of a connection that just had its answer.
       if (!server.listening) setImmediate(() => server.closeIdleConnections());
     });
+    const lfsUrl = options.lfs && parseLfsUrl(request.url ?? '');
+    if (options.lfs !== undefined && lfsUrl !== undefined) {
+      const { lfs } = options;
+      const scheme = pair === undefined ? 'http' : 'https';
+      if (lfsUrl.kind === 'refused') sendText(response, 404, lfsUrl.reason);
+      else void serveLfs({ ...options, lfs, limits, scheme, request, response, expectsContinue }, lfsUrl.value);
+      return;
+    }
     const url = parseGitUrl(request.url ?? '');
     if (url === undefined) {
       if (expectsContinue) response.writeContinue();

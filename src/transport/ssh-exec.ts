@@ -4,6 +4,8 @@ import { publicMessageOf } from '../base/fault.ts';
 import { parseGitService, type GitService } from '../git/service.ts';
 import { isSiteUser } from '../gitolite/site-users.ts';
 import type { RequestOrigin } from '../request/request.ts';
+import type { LfsDoorParts } from './lfs-parts.ts';
+import { authenticateLfs } from './ssh-lfs.ts';
 import { spoken, type DoorCommands, type DoorWalk } from './door.ts';
 import { parseShellWords } from './shell-words.ts';
 import { turnedAway, type TurnedAway, type TurnedAwayAbout } from './turned-away.ts';
@@ -26,6 +28,7 @@ export interface ExecutionParts {
   readonly walk: DoorWalk;
   readonly siteLine?: SiteLine;
   readonly commands: DoorCommands;
+  readonly lfs?: LfsDoorParts;
   /** Told of whom the door turns away before the walk hears of it. */
   readonly onTurnedAway?: TurnedAway;
 }
@@ -60,8 +63,12 @@ async function executeLine(execution: Execution, line: string, parts: ExecutionP
   const argv = words.value;
   // git-lfs asks by name and takes 127 for "not here" (its server discovery document).
   if (/^git-lfs-(?:authenticate|transfer)$/.test(argv[0] ?? '')) {
-    turnAway('Git LFS is not served here');
-    return say(execution, 'Git LFS is not served here', EXIT_UNKNOWN);
+    if (argv[0] === 'git-lfs-authenticate' && parts.lfs?.doorUrl() !== undefined) {
+      return authenticateLfs(execution, argv.slice(1), { lfs: parts.lfs, turnAway });
+    }
+    const reason = 'Git LFS is served over HTTP only';
+    turnAway(reason);
+    return say(execution, reason, EXIT_UNKNOWN);
   }
   const git = parseGitLine(argv);
   if (git === undefined) {
