@@ -44,6 +44,11 @@ export class UpstreamRepositories {
     return join(this.root, `${name}.git`);
   }
 
+  /** Whether `NAME.git` was made. */
+  has(name: string): boolean {
+    return name !== '' && existsSync(this.path(name));
+  }
+
   /** An empty bare repository `NAME.git` that takes pushes of everything, over http as well. */
   async create(name: string, options: { readonly objectFormat?: ObjectFormat } = {}): Promise<string> {
     const path = this.path(name);

@@ -86,7 +86,7 @@ function parseApiUrl(kind: ForgeKind, text: string): Parsed<string> {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   const isLoopback = isIP(host) !== 0 && isWithin(LOOPBACK, host);
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback))
-    return refuse('a forge is asked over https: a token in the clear would be everybody’s');
+    return refuse('a forge is asked over https: a token in the clear would be for everybody to read');
   const path = url.pathname.replace(/\/+$/, '');
   if (kind === 'github' && (host === 'api.github.com' || host === 'github.com' || host === 'ssh.github.com'))
     return ok('https://api.github.com');
