@@ -5,6 +5,7 @@ type Bench = (args: readonly string[]) => Promise<number>;
 /** Loaded when it is asked for: each needs other programs. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   gitolite: async () => (await import('./gitolite.ts')).benchGitolite,
+  peers: async () => (await import('./peers.ts')).benchPeers,
   openssh: async () => (await import('./openssh.ts')).benchOpenSsh,
   scan: async () => (await import('./scan.ts')).benchScan,
 };

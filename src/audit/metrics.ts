@@ -3,6 +3,7 @@
  * interface. Labels are closed word lists: nothing that a client can choose becomes a label.
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { watchEventLoop } from './event-loop-delay.ts';
 
 export interface Metrics {
   /** A request ended. `service`: `upload-pack`, `command`, ... */
@@ -43,6 +44,7 @@ export function createMetrics(): Metrics {
   const registry = new Registry();
   // Process and event-loop numbers: nodejs_eventloop_lag_*, process_resident_memory_bytes, ...
   collectDefaultMetrics({ register: registry, prefix: PREFIX });
+  watchEventLoop(registry, PREFIX);
   return new PromMetrics(registry);
 }
 

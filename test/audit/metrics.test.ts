@@ -38,6 +38,7 @@ test('every count is in the text with its labels', async () => {
     assert.ok(text.split('\n').includes(line), line);
   }
   assert.match(text, /gatehouse_nodejs_eventloop_lag_seconds /);
+  assert.match(text, /gatehouse_event_loop_delay_seconds_bucket\{le="0.005"\} /);
   assert.match(text, /gatehouse_process_resident_memory_bytes /);
   assert.match(metrics.contentType, /^text\/plain/);
 });

@@ -1,0 +1,179 @@
+/**
+ * Gatehouse beside what people run today, taking turns in one run on one machine: `npm run bench -- peers [--rows a,b]
+ * [--rounds N] [--quick] [--large PATH] [--shapes DIRECTORY] [--markdown | --json]`. docs/performance.md says how to read it.
+ */
+import { parseArgs } from 'node:util';
+import { join } from 'node:path';
+import { hasProgram, suiteScope, workspace } from '../test/support/workspace.ts';
+import { noNginx } from '../test/support/nginx.ts';
+import { noSshd } from '../test/support/sshd.ts';
+import { startGatehouse, type OurSite } from './peers/gatehouse-peer.ts';
+import { growthRows } from './peers/growth-rows.ts';
+import { machineRows } from './peers/machine-rows.ts';
+import { busyShare, currentLoad, noiseOf, noiseText } from './peers/noise.ts';
+import { PEERS, type BenchGround, type Peer, type PeerName } from './peers/peer.ts';
+import { openFiles, startGitDaemon, startNginxPeer } from './peers/plain-peers.ts';
+import { readRows } from './peers/read-rows.ts';
+import type { Row, Sample } from './peers/row.ts';
+import { makeShapes, type ShapeName } from './peers/shapes.ts';
+import { startGitolite, startGitShell } from './peers/sshd-peer.ts';
+import { jsonOf, linesOf, markdownOf, plainOf, type Line } from './peers/table.ts';
+import { writeRows } from './peers/write-rows.ts';
+
+interface Plan {
+  readonly rows: readonly Row[];
+  readonly rounds: number;
+  readonly quick: boolean;
+  readonly large: string | undefined;
+  readonly shapes: string;
+  readonly streamMib: number;
+}
+
+const ROUNDS = 7;
+
+/** Resolves with the exit code: 1 where Gatehouse left a request unserved. A missed aim is told, and no failure. */
+export async function benchPeers(args: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      rows: { type: 'string' },
+      rounds: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      large: { type: 'string' },
+      shapes: { type: 'string' },
+      markdown: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const scope = suiteScope();
+  const stop = onSignals(() => scope.close());
+  try {
+    const root = workspace(scope, 'gatehouse-bench-');
+    let site: OurSite | undefined;
+    const { quick } = values;
+    const streamMib = quick ? 128 : 1_024;
+    const all = [
+      ...readRows({ root, quick }),
+      ...writeRows({ root, quick }),
+      ...machineRows({ root, quick, streamMib, ours: () => site }),
+      ...growthRows({ root, quick, scope, ours: () => site }),
+    ];
+    const rows = chosen(all, values.rows);
+    if (rows === undefined) return 2;
+    const shapes = values.shapes ?? join(root, 'shapes');
+    const rounds = Number(values.rounds ?? (quick ? 3 : ROUNDS));
+    const plan: Plan = { rows, rounds, quick, large: values.large, shapes, streamMib };
+    const loadBefore = currentLoad();
+    const templates = await makeTemplates(plan);
+    const ground: BenchGround = { scope, root, templates };
+    const wanted = new Set(rows.flatMap(({ peers }) => peers));
+    const peers = await startPeers(ground, wanted, (ours) => {
+      site = ours;
+    });
+    const [lines, busy] = await measure(plan, peers);
+    const noise = noiseOf(lines, { loadBefore, busy });
+    const meters = [...new Set([...peers.values()].flatMap(({ meter }) => meter?.kind ?? []))];
+    const shown = PEERS.filter((name) => peers.has(name));
+    const about = `${noiseText(noise)}Processor time and memory from the ${meters.join(' and ')}; ${quick ? 'small shapes (--quick); ' : ''}${rounds} rounds.\n`;
+    if (values.json)
+      process.stdout.write(`${JSON.stringify({ noise, meters, quick, rounds, lines: jsonOf(lines) })}\n`);
+    else if (values.markdown) process.stdout.write(`${about}\n${markdownOf(lines, shown)}`);
+    else process.stdout.write(`${plainOf(lines)}\n${about}`);
+    return lines.some(({ failed }) => [...failed].some(([peer, count]) => peer.startsWith('gatehouse') && count > 0))
+      ? 1
+      : 0;
+  } finally {
+    stop();
+    await scope.close();
+  }
+}
+
+function chosen(all: readonly Row[], names: string | undefined): readonly Row[] | undefined {
+  if (names === undefined) return all;
+  const wanted = names.split(',');
+  const unknown = wanted.filter((name) => !all.some((row) => row.name === name));
+  if (unknown.length === 0) return all.filter(({ name }) => wanted.includes(name));
+  process.stderr.write(`no row ${unknown.join(', ')}; there are ${all.map(({ name }) => name).join(', ')}\n`);
+  return undefined;
+}
+
+async function makeTemplates({ rows, shapes, quick, large, streamMib }: Plan): Promise<ReadonlyMap<ShapeName, string>> {
+  tell('makes the repositories');
+  const names = new Set(rows.flatMap((row) => row.shapes));
+  return makeShapes({ folder: shapes, quick, names, streamMib, ...(large === undefined ? {} : { large }) });
+}
+
+/** What is not installed is left out, and told. */
+async function startPeers(
+  ground: BenchGround,
+  wanted: ReadonlySet<PeerName>,
+  started: (site: OurSite) => void,
+): Promise<ReadonlyMap<PeerName, Peer>> {
+  const peers = new Map<PeerName, Peer>();
+  const add = async (
+    name: PeerName,
+    missing: string | false,
+    start: () => Promise<Peer | undefined>,
+  ): Promise<void> => {
+    if (!wanted.has(name)) return;
+    const peer = missing === false ? await start() : undefined;
+    if (peer === undefined) tell(`leaves out ${name}: ${missing === false ? 'not installed' : missing}`);
+    else peers.set(name, peer);
+  };
+  if (PEERS.some((name) => name.startsWith('gatehouse') && wanted.has(name))) {
+    tell('starts gatehouse');
+    const site = await startGatehouse(ground);
+    for (const peer of site.peers) if (wanted.has(peer.name)) peers.set(peer.name, peer);
+    started(site);
+  }
+  tell('starts the others');
+  await add('gitolite', noSshd() || !hasProgram('gitolite') ? 'sshd or gitolite is not installed' : false, () =>
+    startGitolite(ground),
+  );
+  for (const name of ['git-shell', 'git-shell tuned'] as const)
+    await add(name, noSshd(), () => startGitShell(ground, name));
+  await add('nginx', noNginx(), () => startNginxPeer(ground));
+  await add('git daemon', false, () => startGitDaemon(ground));
+  await add('file', false, () => openFiles(ground));
+  return peers;
+}
+
+/** Row after row; within a row the peers take turns, each round beginning with another. */
+async function measure(
+  plan: Plan,
+  peers: ReadonlyMap<PeerName, Peer>,
+): Promise<readonly [readonly Line[], readonly number[]]> {
+  const lines: Line[] = [];
+  const busy: number[] = [];
+  for (const row of plan.rows) {
+    const taking = row.peers.flatMap((name) => peers.get(name) ?? []);
+    busy.push(await busyShare());
+    for (const peer of taking) await row.prepare?.(peer);
+    const samples = new Map<PeerName, Sample[]>(taking.map(({ name }) => [name, []]));
+    const rounds = Math.min(plan.rounds, row.roundsMax ?? plan.rounds);
+    for (let round = 0; round < rounds; round += 1) {
+      tell(`${row.name}, round ${round + 1} of ${rounds}`);
+      for (let turn = 0; turn < taking.length; turn += 1) {
+        const peer = taking[(turn + round) % taking.length];
+        if (peer !== undefined) samples.get(peer.name)?.push(await row.run(peer, round));
+      }
+    }
+    lines.push(...linesOf(row, samples));
+  }
+  return [lines, busy];
+}
+
+function tell(what: string): void {
+  process.stderr.write(`bench peers: ${what}\n`);
+}
+
+/** Whatever was started ends, whoever ends the bench. */
+function onSignals(close: () => Promise<void>): () => void {
+  const end = (signal: NodeJS.Signals): void => {
+    void close().finally(() => process.exit(signal === 'SIGINT' ? 130 : 143));
+  };
+  process.once('SIGINT', end).once('SIGTERM', end);
+  return () => {
+    process.removeListener('SIGINT', end).removeListener('SIGTERM', end);
+  };
+}

@@ -1,0 +1,70 @@
+/** Work trees of the clients that push, and commits to push; making those is not timed. */
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { git, gitOk, type Peer, type Served } from './peer.ts';
+
+export interface Fresh {
+  /** The client's repository. */
+  readonly cwd: string;
+  readonly oid: string;
+  readonly refname: string;
+}
+
+export interface PushTo extends Fresh {
+  readonly repository: Served;
+}
+
+export class Workbench {
+  readonly #folder: string;
+  #count = 0;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** A commit without a parent, for a branch of its own: a push that needs no clone. */
+  async freshCommit(peer: Peer): Promise<Fresh> {
+    const cwd = join(this.#folder, `${peer.name.replaceAll(' ', '-')}-fresh.git`);
+    if (!existsSync(cwd)) await gitOk(peer, ['init', '-q', '--bare', cwd]);
+    const number = this.#next();
+    const tree = await gitOk(peer, ['mktree'], { cwd, stdin: '' });
+    const oid = await gitOk(peer, ['commit-tree', tree, '-m', `Fresh ${number} of ${process.pid}`], { cwd });
+    return { cwd, oid, refname: `refs/heads/fresh/${number}` };
+  }
+
+  /** The next commit on a branch of small: one file changed. `lane`: who does that at the same time. */
+  async nextCommit(peer: Peer, lane = 0): Promise<Fresh> {
+    const cwd = join(this.#folder, `${peer.name.replaceAll(' ', '-')}-${lane}`);
+    if (!existsSync(cwd)) {
+      mkdirSync(this.#folder, { recursive: true });
+      await gitOk(peer, ['clone', '-q', peer.url('pushed'), cwd]);
+    }
+    const number = this.#next();
+    writeFileSync(join(cwd, `lane-${lane}.txt`), `Change ${number} of ${process.pid}\n`);
+    await gitOk(peer, ['add', '-A'], { cwd });
+    await gitOk(peer, ['commit', '-q', '-m', `Change ${number}`], { cwd });
+    return { cwd, oid: await gitOk(peer, ['rev-parse', 'HEAD'], { cwd }), refname: `refs/heads/lane-${lane}` };
+  }
+
+  #next(): number {
+    this.#count += 1;
+    return this.#count;
+  }
+}
+
+/** @throws where it is not taken. */
+export async function pushFresh(peer: Peer, to: PushTo): Promise<void> {
+  await gitOk(peer, ['push', '-q', peer.url(to.repository), `${to.oid}:${to.refname}`], { cwd: to.cwd });
+}
+
+/** Whether it was taken: overload is one of the answers that a crowd gets. */
+export async function tryPush(peer: Peer, to: PushTo): Promise<boolean> {
+  const pushed = await git(peer, ['push', '-q', peer.url(to.repository), `${to.oid}:${to.refname}`], { cwd: to.cwd });
+  return pushed.code === 0;
+}
+
+/** @throws where the server does not show what was pushed. */
+export async function verifyRef(peer: Peer, { repository, oid, refname }: PushTo): Promise<void> {
+  const said = await gitOk(peer, ['ls-remote', peer.url(repository), refname]);
+  if (!said.startsWith(oid)) throw new Error(`${peer.name}: ${refname} is not ${oid} but ${said}`);
+}
