@@ -24,10 +24,20 @@ export function isWithin(ranges: readonly string[], address: string | undefined)
   const plain = (address ?? '').replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '');
   const family = isIP(plain);
   if (family === 0) return false;
+  return listOf(ranges).check(plain, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+/** Asked for each ref of a push, and for each repository of a listing. */
+const LISTS = new WeakMap<readonly string[], BlockList>();
+
+function listOf(ranges: readonly string[]): BlockList {
+  const known = LISTS.get(ranges);
+  if (known !== undefined) return known;
   const list = new BlockList();
   for (const range of ranges) {
     const [start = '', bits = ''] = range.split('/');
     list.addSubnet(start, Number(bits), start.includes(':') ? 'ipv6' : 'ipv4');
   }
-  return list.check(plain, family === 6 ? 'ipv6' : 'ipv4');
+  LISTS.set(ranges, list);
+  return list;
 }
