@@ -11,6 +11,7 @@ import { principalLabel } from '../identity/principal.ts';
 import type { Signed } from '../identity/signatures.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Committed, Committer, CommitRequest } from './commit.ts';
+import { holdLine } from './hold-line.ts';
 import { holdLabel, reasonKey, writeHeld, type HeldPush, type HeldRef } from './hold-record.ts';
 import type { Holding } from './holding.ts';
 import { hasArea, heldObjects, linkObjects } from './holding-area.ts';
@@ -210,17 +211,8 @@ class Application {
   async #journalApproval(): Promise<void> {
     const { held, approval, updates } = this.#about;
     const { by, reason, requestId } = approval;
-    await this.#parts.journal.append({
-      event: 'hold',
-      outcome: 'served',
-      request: requestId,
-      transport: 'local',
-      address: 'local',
-      principal: by,
-      repository: held.repository.name,
-      refs: journalRefs(updates),
-      reason: `approves ${holdLabel(held)} of ${principalLabel(held.principal)}: ${reason}`,
-    });
+    const deed = { by, requestId, what: 'approves', reason, refs: journalRefs(updates) };
+    await this.#parts.journal.append(holdLine(held, deed));
   }
 
   async #announce(committed: Committed): Promise<void> {

@@ -1,11 +1,11 @@
 /** What people do with held pushes: list, look, approve, refuse, take back. Who may is asked by the commands; that nobody approves their own push is seen to here. */
-import type { JournalEntry } from '../audit/entry.ts';
 import { BOUNDS } from '../base/bounds.ts';
 import { refuse, type Parsed } from '../base/fault.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import { applyHeld, type Approval, type ApplyParts } from './apply-held.ts';
 import { decidedWords } from './hold-push.ts';
+import { holdLine } from './hold-line.ts';
 import { hasArea, heldObjects } from './holding-area.ts';
 import { holdLabel, isKept, namesBehind, parseHoldLabel, type HeldPush, type HoldState } from './hold-record.ts';
 import { viewRef, type RefView } from './hold-view.ts';
@@ -118,7 +118,9 @@ export class HoldDesk {
 
   async sweep(): Promise<void> {
     for (const held of await this.#parts.holding.sweep(BOUNDS.heldSweepMax)) {
-      await this.#journal(held, { by: 'gatehouse', requestId: held.origin.id, what: 'ends' });
+      const { reason = '' } = held.decision ?? {};
+      const deed = { by: 'gatehouse', requestId: held.origin.id, what: 'ends', reason };
+      await this.#parts.journal.append(holdLine(held, deed));
     }
   }
 
@@ -132,7 +134,8 @@ export class HoldDesk {
     const by = principalLabel(principal);
     const decided = await this.#parts.holding.decide(held, state, { by, reason });
     if (decided === undefined) return refuse(`${holdLabel(held)} changed: look again`);
-    await this.#journal(decided, { by, requestId, what: state === 'refused' ? 'refuses' : 'takes back' });
+    const deed = { by, requestId, what: state === 'refused' ? 'refuses' : 'takes back', reason };
+    await this.#parts.journal.append(holdLine(decided, deed));
     return { kind: 'ok', value: decided };
   }
 
@@ -140,26 +143,6 @@ export class HoldDesk {
   #whyNot(held: HeldPush): string | undefined {
     if (held.state !== 'waiting') return decidedWords(held);
     return held.expiresAt <= this.#parts.clock.now() ? `hold ${holdLabel(held)} has expired` : undefined;
-  }
-
-  async #journal(
-    held: HeldPush,
-    { by, requestId, what }: { readonly by: string; readonly requestId: string; readonly what: string },
-  ): Promise<void> {
-    const entry: JournalEntry = {
-      event: 'hold',
-      outcome: 'served',
-      request: requestId,
-      transport: 'local',
-      address: 'local',
-      principal: by,
-      repository: held.repository.name,
-      refs: held.refs.slice(0, BOUNDS.journalRefsMax).map(({ refname, oldOid, newOid }) => {
-        return { name: refname, old: oldOid, new: newOid, result: held.state };
-      }),
-      reason: `${what} ${holdLabel(held)} of ${principalLabel(held.principal)}: ${held.decision?.reason ?? ''}`,
-    };
-    await this.#parts.journal.append(entry);
   }
 }
 

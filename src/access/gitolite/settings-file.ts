@@ -1,7 +1,7 @@
 /** `conf/gitolite.toml`: what a gitolite site says in its rc file and decisions depend on. Read strictly. */
-import { parse, TomlError } from 'smol-toml';
 import { didYouMean } from '../../base/nearest.ts';
 import { fileProblem, type Problem } from '../problem.ts';
+import { readToml } from '../toml-file.ts';
 import { DEFAULT_SETTINGS, SUGARS, type ConfSettings, type Sugar } from './conf-settings.ts';
 
 export type ReadSettings =
@@ -13,14 +13,9 @@ const KEYS = ['hostname', 'config-keys', 'safe-config', 'roles', 'sugar'] as con
 /** @param text undefined: there is no such file, and the defaults hold. */
 export function readConfSettings(file: string, text: string | undefined): ReadSettings {
   if (text === undefined) return { kind: 'ok', settings: SITE_DEFAULTS };
-  let values: Readonly<Record<string, unknown>>;
-  try {
-    values = parse(text);
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error;
-    const [message = 'is no TOML'] = error.message.replace(/^Invalid TOML document: /, '').split('\n');
-    return { kind: 'wrong', problems: [{ ...fileProblem(file, message), line: error.line }] };
-  }
+  const read = readToml(file, text);
+  if (read.kind === 'wrong') return read;
+  const { values } = read;
   const problems: Problem[] = [];
   const wrong = (message: string): undefined => void problems.push(fileProblem(file, message));
   for (const key of Object.keys(values))

@@ -1,5 +1,4 @@
 /** `oidc/*.toml`: which CI identities get a pass, and what it may do. Read strictly: what is not understood is refused. */
-import { parse, TomlError } from 'smol-toml';
 import { BOUNDS } from '../../base/bounds.ts';
 import { ok, refuse, type Parsed } from '../../base/fault.ts';
 import { didYouMean } from '../../base/nearest.ts';
@@ -14,6 +13,7 @@ import { parseLife, parsePushesMax, parseScope } from '../../identity/pass-reque
 import type { PassScope } from '../../identity/pass-scope.ts';
 import { parseUserName, type UserName } from '../../identity/principal.ts';
 import { fileProblem, type Problem } from '../problem.ts';
+import { readToml } from '../toml-file.ts';
 
 export interface TrustRule {
   /** `oidc/ci.toml, rule 2`. */
@@ -61,14 +61,9 @@ const LIFE_DEFAULT = '1h';
 
 /** @param lifeMsMax as `pass.life-max` says. */
 export function readTrustFile(file: string, text: string, lifeMsMax: number): TrustFile {
-  let values: Readonly<Record<string, unknown>>;
-  try {
-    values = parse(text);
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error;
-    const [message = 'is no TOML'] = error.message.replace(/^Invalid TOML document: /, '').split('\n');
-    return { kind: 'wrong', problems: [{ ...fileProblem(file, message), line: error.line }] };
-  }
+  const read = readToml(file, text);
+  if (read.kind === 'wrong') return read;
+  const { values } = read;
   const other = Object.keys(values).find((key) => key !== 'trust');
   if (other !== undefined) return wrong(file, `unknown key ${other}: rules stand under [[trust]]`);
   const tables = values['trust'] ?? [];

@@ -1,0 +1,36 @@
+/** The journal's line of what somebody did with a held push. */
+import type { JournalEntry, JournalRef } from '../audit/entry.ts';
+import { BOUNDS } from '../base/bounds.ts';
+import { principalLabel } from '../identity/principal.ts';
+import { holdLabel, type HeldPush } from './hold-record.ts';
+
+export interface HoldDeed {
+  /** A user name, or `gatehouse`. */
+  readonly by: string;
+  readonly requestId: string;
+  /** `approves`, `refuses`, `takes back`, `ends`. */
+  readonly what: string;
+  readonly reason: string;
+  /** Default: those of the record, with its state. */
+  readonly refs?: readonly JournalRef[];
+}
+
+export function holdLine(held: HeldPush, { by, requestId, what, reason, refs }: HoldDeed): JournalEntry {
+  return {
+    event: 'hold',
+    outcome: 'served',
+    request: requestId,
+    transport: 'local',
+    address: 'local',
+    principal: by,
+    repository: held.repository.name,
+    refs: refs ?? refsOf(held),
+    reason: `${what} ${holdLabel(held)} of ${principalLabel(held.principal)}: ${reason}`,
+  };
+}
+
+function refsOf({ refs, state }: HeldPush): readonly JournalRef[] {
+  return refs.slice(0, BOUNDS.journalRefsMax).map(({ refname, oldOid, newOid }) => {
+    return { name: refname, old: oldOid, new: newOid, result: state };
+  });
+}
