@@ -485,6 +485,10 @@ describe('checks', { concurrency: 4 }, () => {
     at.check(table('name = "size"', 'file-bytes-max = "1MiB"'));
     await gitOk(tree, 'tag', 'blob', 'HEAD:a');
     await gitOk(tree, 'tag', '-m', 'A tree', 'tree', 'HEAD^{tree}');
+    await gitOk(tree, 'tag', 'old', 'HEAD:a');
+    at.check('');
+    await taken(at, tree, 'old');
+    at.check(table('name = "size"', 'refs = ["refs/tags/*", "refs/heads/*"]', 'file-bytes-max = "1MiB"'));
     assert.match(await refused(at, tree, 'blob'), /it leads to no commit/);
     assert.match(await refused(at, tree, 'tree'), /it leads to no commit/);
     await taken(at, tree, 'main');

@@ -33,17 +33,21 @@ export async function reachesOf(
 ): Promise<readonly Reach[]> {
   const reaches = new Map<string, Reach>();
   for (const check of checks) {
-    const own = updates.filter(({ refname, newOid }) => !isZeroOid(newOid) && coversRef(check, refname));
-    if (own.length === 0) continue;
     const { refs, exceptRefs, newTo, knownCommits } = check;
     const key = JSON.stringify([refs, exceptRefs, newTo, knownCommits]);
     const known = reaches.get(key);
-    if (known === undefined)
-      reaches.set(key, { checks: [check], updates: own, commits: await newCommits(parts, check, own) });
-    else known.checks.push(check);
+    if (known !== undefined) {
+      known.checks.push(check);
+      continue;
+    }
+    const own = updates.filter(({ refname, newOid }) => !isZeroOid(newOid) && coversRef(check, refname));
+    const commits = own.length === 0 ? NO_COMMITS : await newCommits(parts, check, own);
+    reaches.set(key, { checks: [check], updates: own, commits });
   }
-  return [...reaches.values()];
+  return [...reaches.values()].filter((reach) => reach.updates.length > 0);
 }
+
+const NO_COMMITS: Reach['commits'] = new Map();
 
 async function newCommits(
   { place, snapshot, deadlineMs }: ReachParts,
@@ -104,7 +108,7 @@ export async function tipCommits(place: ObjectPlace, updates: readonly RefUpdate
   return new Map(oids.flatMap((oid, index) => (found[index] === undefined ? [] : [[oid, found[index].oid] as const])));
 }
 
-/** For each commit of the reach from which a failed one is reached: that one. */
+/** For each commit of the reach from which a failed one is reached: that one, the first of its line. */
 export function tainted(
   { commits }: Pick<Reach, 'commits'>,
   failed: ReadonlyMap<string, unknown>,
@@ -112,9 +116,8 @@ export function tainted(
   const found = new Map<string, Oid>();
   if (failed.size === 0) return found;
   for (const [oid, parents] of commits) {
-    const first = failed.has(oid)
-      ? (oid as Oid)
-      : parents.map((parent) => found.get(parent)).find((from) => from !== undefined);
+    const inherited = parents.map((parent) => found.get(parent)).find((from) => from !== undefined);
+    const first = inherited ?? (failed.has(oid) ? (oid as Oid) : undefined); // listed by git
     if (first !== undefined) found.set(oid, first);
   }
   return found;

@@ -73,7 +73,7 @@ export class CheckRun {
 
   /** @throws Fault `bad-input` with a public message beyond a bound; `process`, `timeout`, `aborted`. */
   async run(checks: readonly Check[]): Promise<void> {
-    this.#judgeRefs(checks);
+    await this.#judgeRefs(checks);
     await this.#judgeTags(checks.filter((check) => needsOf(check).tags));
     const ofHistory = checks.filter((check) => needsOf(check).history || check.rules.within !== undefined);
     if (ofHistory.length === 0) return;
@@ -91,8 +91,10 @@ export class CheckRun {
     await this.#judgePaths();
   }
 
-  #judgeRefs(checks: readonly Check[]): void {
+  async #judgeRefs(checks: readonly Check[]): Promise<void> {
+    const stint = new Stint(this.#parts.clock);
     for (const update of this.#push.updates) {
+      if (stint.isOver) await stint.rest();
       for (const check of checks) {
         if (!coversRef(check, update.refname)) continue;
         for (const words of refProblems(check, update)) this.#complainOfRef(check, update, words);

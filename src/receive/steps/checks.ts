@@ -94,12 +94,12 @@ function verdictsOf(push: Push, { run, failures, subjects }: Grounds): readonly 
   });
 }
 
-type Taints = readonly { readonly updates: readonly RefUpdate[]; readonly by: ReadonlyMap<string, Oid> }[];
+type Taints = readonly { readonly updates: ReadonlySet<RefUpdate>; readonly by: ReadonlyMap<string, Oid> }[];
 
 function taintsOf(reaches: readonly Reach[], check: Check, failed: ReadonlyMap<string, unknown>): Taints {
   return reaches
     .filter(({ checks }) => checks.includes(check))
-    .map((reach) => ({ updates: reach.updates, by: tainted(reach, failed) }));
+    .map((reach) => ({ updates: new Set(reach.updates), by: tainted(reach, failed) }));
 }
 
 /** What of a check's failures is this ref's: its own, or one of a commit that it brings. */
@@ -117,7 +117,7 @@ function failureOf(
   if (own !== undefined) return own;
   const tip = run.tips.get(update.newOid);
   for (const { updates, by } of taints) {
-    const oid = tip !== undefined && updates.includes(update) ? by.get(tip) : undefined;
+    const oid = tip !== undefined && updates.has(update) ? by.get(tip) : undefined;
     if (oid !== undefined) return failures.ofCommit(check, oid);
   }
   return undefined;
