@@ -2,11 +2,12 @@
  * A pass as it lies in the store: `pass/ID` is the pass, `pass/of/USER-ID/ID` lists those of a user, `pass/key/FINGERPRINT`
  * finds the one that a key is bound to, `pass/pushes/ID` counts its pushes where they are counted. Users are named by their id too: a later user of the same name has none of them.
  */
-import { isJsonObject, type Json } from '../base/json.ts';
+import type { Json } from '../base/json.ts';
 import { readFields } from '../base/fields.ts';
-import type { Check, Store, Stored, Write } from '../store/store.ts';
+import type { Store, Stored, Write } from '../store/store.ts';
 import type { PassCredential, PassScope } from './pass-scope.ts';
 import type { UserName } from './principal.ts';
+import { renamedRecords, type Change } from './renamed.ts';
 
 export interface Pass {
   readonly id: string;
@@ -173,21 +174,12 @@ export async function unbindingOf(
 }
 
 /** Passes follow their user to another name: written with the change itself. */
-export async function renamedPasses(
-  store: Store,
-  userId: string,
-  to: UserName,
-): Promise<{ readonly checks: readonly Check[]; readonly writes: readonly Write[] }> {
-  const checks: Check[] = [];
-  const writes: Write[] = [];
-  for (const { id } of await listingsOf(store, userId)) {
-    const key = passKey(id);
-    const stored = await store.get(key.kind, key.key);
-    if (stored === undefined || !isJsonObject(stored.value)) continue;
-    checks.push({ ...key, version: stored.version });
-    writes.push({ ...key, put: { ...stored.value, user: to } });
-  }
-  return { checks, writes };
+export async function renamedPasses(store: Store, userId: string, to: UserName): Promise<Change> {
+  return renamedRecords(
+    store,
+    (await listingsOf(store, userId)).map(({ id }) => passKey(id)),
+    to,
+  );
 }
 
 /** Passes end with their user. */

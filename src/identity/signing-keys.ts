@@ -4,12 +4,12 @@
  */
 import { BOUNDS } from '../base/bounds.ts';
 import { readFields } from '../base/fields.ts';
-import { isJsonObject } from '../base/json.ts';
 import { refuse, type Parsed } from '../base/fault.ts';
 import { listAll, type Check, type Store, type Stored, type Write } from '../store/store.ts';
 import { parseOpenPgpKey } from './openpgp.ts';
 import type { UserName } from './principal.ts';
 import { fingerprintOf, parsePublicKey } from './public-key.ts';
+import { renamedRecords, type Change } from './renamed.ts';
 import { shown, type Roster } from './roster.ts';
 import { isSigningKeyBlob } from './ssh-signature.ts';
 import { parseLabel } from './user-record.ts';
@@ -126,20 +126,12 @@ export class SigningKeys {
 }
 
 /** What a user's new name changes. */
-export async function renamedSigningKeys(
-  store: Store,
-  userId: string,
-  to: UserName,
-): Promise<{ readonly checks: readonly Check[]; readonly writes: readonly Write[] }> {
-  const checks: Check[] = [];
-  const writes: Write[] = [];
-  for (const { fingerprint } of await keysOf(store, userId)) {
-    const stored = await store.get(KIND, keyAt(fingerprint));
-    if (stored === undefined || !isJsonObject(stored.value)) continue;
-    checks.push({ kind: KIND, key: stored.key, version: stored.version });
-    writes.push({ kind: KIND, key: stored.key, put: { ...stored.value, user: to } });
-  }
-  return { checks, writes };
+export async function renamedSigningKeys(store: Store, userId: string, to: UserName): Promise<Change> {
+  return renamedRecords(
+    store,
+    (await keysOf(store, userId)).map(({ fingerprint }) => ({ kind: KIND, key: keyAt(fingerprint) })),
+    to,
+  );
 }
 
 /** They go with their user. */
