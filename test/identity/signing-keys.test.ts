@@ -1,5 +1,6 @@
 /** Signing keys, and signatures against them: as ssh-keygen makes them, and as they are forged. */
 import assert from 'node:assert/strict';
+import { createHash, generateKeyPairSync, sign as signBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -99,6 +100,50 @@ test('an SSH signature for another purpose, or of a damaged form, is refused in 
     const cut = [lines[0], blob.subarray(0, at).toString('base64'), lines.at(-1)].join('\n');
     assert.notEqual(await reason(cut), 'good', `cut at ${at}`);
   }
+});
+
+/** A security token that signs as PROTOCOL.u2f says, with a person's touch or without. */
+function makeToken() {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const field = (value: string | Buffer): Buffer => {
+    const bytes = Buffer.from(value);
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(bytes.length);
+    return Buffer.concat([length, bytes]);
+  };
+  const type = 'sk-ssh-ed25519@openssh.com';
+  const point = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url');
+  const blob = Buffer.concat([field(type), field(point), field('ssh:')]);
+  const hash = (name: string, bytes: Buffer | string): Buffer => createHash(name).update(bytes).digest();
+  return {
+    line: `${type} ${blob.toString('base64')} token`,
+    sign(payload: Buffer, flags: number): string {
+      const message = Buffer.concat(['git', '', 'sha512', hash('sha512', payload)].map(field));
+      const state = Buffer.from([flags, 0, 0, 0, 7]);
+      const signed = Buffer.concat([
+        hash('sha256', 'ssh:'),
+        state,
+        hash('sha256', Buffer.concat([Buffer.from('SSHSIG'), message])),
+      ]);
+      const inner = Buffer.concat([field(type), field(signBytes(null, signed, privateKey)), state]);
+      const version = Buffer.from([0, 0, 0, 1]);
+      const whole = Buffer.concat([Buffer.from('SSHSIG'), version, ...[blob, 'git', '', 'sha512', inner].map(field)]);
+      return `-----BEGIN SSH SIGNATURE-----\n${whole.toString('base64')}\n-----END SSH SIGNATURE-----\n`;
+    },
+  };
+}
+
+test('a security token signs where somebody touched it', async (t) => {
+  const { directory } = await openDirectory(t);
+  await addUsers(directory, 'alice');
+  const token = makeToken();
+  must(await directory.signingKeys.add({ user: 'alice', tag: 'token', text: token.line }));
+  const touched = await directory.signatures.verify({ payload: PAYLOAD, signature: token.sign(PAYLOAD, 1) });
+  assert.equal(touched.kind === 'good' ? touched.user : touched.reason, 'alice');
+  const untouched = await directory.signatures.verify({ payload: PAYLOAD, signature: token.sign(PAYLOAD, 0) });
+  assert.match(untouched.kind === 'bad' ? untouched.reason : '', /did not sign this/);
+  const damaged = token.line.replace(/ [A-Za-z0-9+/]{8}/, ' AAAAAAAA');
+  assert.match(reasonOf(await directory.signingKeys.add({ user: 'alice', tag: 'x', text: damaged })), /damaged/);
 });
 
 test('a signature by a key that nobody registered names the key', async (t) => {

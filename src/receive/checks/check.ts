@@ -16,9 +16,6 @@ export type SignedWith = (typeof SIGNED_WITH)[number];
 export const SIGNERS = ['pusher', 'committer', 'user'] as const;
 export type Signer = (typeof SIGNERS)[number];
 
-/** Words among the patterns for e-mail addresses and names: the pusher's own, and that of any user of the gate. */
-export const PERSON_WORDS = ['pusher', 'registered'] as const;
-
 export interface Check {
   readonly name: string;
   readonly file: string;
@@ -50,7 +47,10 @@ export interface Whom {
   readonly exceptGroups: readonly string[];
 }
 
-/** Absent: not asked. Patterns of e-mail addresses, names and paths are globs in which `*` takes anything. */
+/**
+ * Absent: not asked. Patterns of e-mail addresses, names and paths are globs in which `*` takes anything; among addresses and
+ * names, `pusher` and `registered` are words (`people.ts`).
+ */
 export interface CheckRules {
   readonly authorEmail?: readonly string[];
   readonly authorName?: readonly string[];
