@@ -1,15 +1,12 @@
 /** nginx and fcgiwrap on a loopback port, with the configuration that docs/gitolite-site.md shows. */
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { spawn } from 'node:child_process';
 import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { basename, join } from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
+import { end, FCGIWRAP, startFcgiwrap } from './fcgiwrap.ts';
 import { cleanEnvironment, freePort, workspace, type Scope } from './workspace.ts';
 
 const NGINX = '/usr/sbin/nginx';
-const FCGIWRAP = '/usr/sbin/fcgiwrap';
 
 /** Why there is none; false: there is. */
 export function noNginx(): string | false {
@@ -42,7 +39,9 @@ export interface NginxUrls {
 export async function startNginx(scope: Scope, { program, home, users }: NginxOptions): Promise<NginxUrls> {
   const directory = workspace(scope, 'gatehouse-nginx-');
   const socket = join(directory, 'fcgi.sock');
-  await startFcgiwrap(scope, { socket, home });
+  // As a service has it: the account's home is in GITOLITE_HTTP_HOME only.
+  const { HOME: _, ...env } = cleanEnvironment(home);
+  await startFcgiwrap(scope, socket, env);
   const passwords = join(directory, 'passwords');
   writeFileSync(passwords, users.map((user) => `${user}:{PLAIN}x\n`).join(''));
   const port = await freePort();
@@ -70,50 +69,6 @@ export async function startNginx(scope: Scope, { program, home, users }: NginxOp
   });
   const at = `http://127.0.0.1:${port}`;
   return { named: new URL(`${at}/git`), open: new URL(`${at}/public`) };
-}
-
-async function startFcgiwrap(
-  scope: Scope,
-  { socket, home }: { readonly socket: string; readonly home: string },
-): Promise<void> {
-  // As a service has it: the account's home is in GITOLITE_HTTP_HOME only.
-  const env = cleanEnvironment(home);
-  delete env['HOME'];
-  const words = ['-c', '4', '-s', `unix:${socket}`];
-  const fcgiwrap = spawn(FCGIWRAP, words, { stdio: 'ignore', env, detached: true });
-  await once(fcgiwrap, 'spawn');
-  scope.after(() => endGroup(fcgiwrap));
-  while (!(await answers(socket))) {
-    assert.equal(fcgiwrap.exitCode, null, 'fcgiwrap runs');
-    await turn();
-  }
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const tried = connect(path, () => {
-      tried.destroy();
-      resolve(true);
-    });
-    tried.once('error', () => {
-      resolve(false);
-    });
-  });
-}
-
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, 'exit');
-  child.kill(signal);
-  await gone;
-}
-
-/** Its children as well. */
-async function endGroup(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  const gone = once(child, 'exit');
-  process.kill(-child.pid, 'SIGKILL');
-  await gone;
 }
 
 /** The block of the page, with this machine's places. */

@@ -4,7 +4,6 @@
  */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import {
   accessSync,
   appendFileSync,
@@ -15,17 +14,15 @@ import {
   readFileSync,
   writeFileSync,
 } from 'node:fs';
-import { connect } from 'node:net';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
 import type { ObjectFormat } from '../../src/git/oid.ts';
+import { end, endGroup, startFcgiwrap } from './fcgiwrap.ts';
 import { noNginx } from './nginx.ts';
 import { noSshd, startSshd } from './sshd.ts';
 import { cleanEnvironment, expectRun, freePort, hasProgram, workspace, type Scope } from './workspace.ts';
 
 const NGINX = '/usr/sbin/nginx';
-const FCGIWRAP = '/usr/sbin/fcgiwrap';
 
 /** Bare repositories of one directory, as an upstream keeps them. */
 export class UpstreamRepositories {
@@ -366,28 +363,6 @@ async function startNginxAt(scope: Scope, directory: string, config: string): Pr
   await says(nginx, 'start worker process');
 }
 
-async function startFcgiwrap(scope: Scope, socket: string, env: NodeJS.ProcessEnv): Promise<void> {
-  const fcgiwrap = spawn(FCGIWRAP, ['-c', '4', '-s', `unix:${socket}`], { stdio: 'ignore', env, detached: true });
-  await once(fcgiwrap, 'spawn');
-  scope.after(() => endGroup(fcgiwrap));
-  while (!(await answers(socket))) {
-    assert.equal(fcgiwrap.exitCode, null, 'fcgiwrap runs');
-    await turn();
-  }
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const tried = connect(path, () => {
-      tried.destroy();
-      resolve(true);
-    });
-    tried.once('error', () => {
-      resolve(false);
-    });
-  });
-}
-
 /** Resolves once the program said so on standard error, and goes on reading. */
 function says(child: ChildProcess, text: string): Promise<void> {
   let said = '';
@@ -401,19 +376,4 @@ function says(child: ChildProcess, text: string): Promise<void> {
       reject(new Error(`it ended with ${code}: ${said}`));
     });
   });
-}
-
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, 'exit');
-  child.kill(signal);
-  await gone;
-}
-
-/** Its children as well. */
-async function endGroup(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  const gone = once(child, 'exit');
-  process.kill(-child.pid, 'SIGKILL');
-  await gone;
 }
