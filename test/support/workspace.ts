@@ -41,9 +41,12 @@ export function workspace(scope: Scope, name = 'gatehouse-test-'): string {
 
 /** An environment that owes nothing to the person or machine running the test. */
 export function cleanEnvironment(home: string): NodeJS.ProcessEnv {
+  const compiled = process.env['NODE_COMPILE_CACHE'];
   return {
     PATH: process.env['PATH'],
     HOME: home,
+    // Programs of ours start faster.
+    ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }),
     LC_ALL: 'C.UTF-8',
     GIT_CONFIG_GLOBAL: '/dev/null',
     GIT_CONFIG_NOSYSTEM: '1',
