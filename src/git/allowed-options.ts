@@ -9,6 +9,8 @@ interface Allowed {
   readonly patterns?: readonly RegExp[];
   /** What stands before the operands; '' where the subcommand knows neither (then no operand may start with `-`). */
   readonly separator: '--end-of-options' | '--' | '';
+  /** Allowed only where these stand beside it, which keep it from starting programs. */
+  readonly needs?: Readonly<Record<string, readonly string[]>>;
   /** The first operand is one of these and is written before the options: `git commit-graph write`. */
   readonly actions?: readonly string[];
 }
@@ -92,6 +94,7 @@ export const ALLOWED: Readonly<Record<Subcommand, Allowed>> = {
       '--find-copies --always --quiet --no-rename-empty',
     ),
     patterns: [/^-[MC]\d{1,3}%?$/, /^--find-(?:renames|copies)=\d{1,3}%?$/, /^-l\d{1,6}$/, /^--diff-filter=[A-Za-z]+$/],
+    needs: { '-p': ['--no-ext-diff', '--no-textconv'] },
     separator: END,
   },
   'ls-tree': {

@@ -80,9 +80,14 @@ export function invocationOf(spec: GitSpec, searchPath: string): Invocation {
 function argvOf(spec: GitSpec): readonly string[] {
   const { subcommand, options = [], operands = [] } = spec;
   if (!SUBCOMMANDS.includes(subcommand)) throw notAllowed('git subcommand is not allowed', { subcommand });
-  const { exact, patterns = [], separator, actions } = ALLOWED[subcommand];
+  const { exact, patterns = [], separator, actions, needs = {} } = ALLOWED[subcommand];
   const wrong = options.find((option) => !exact.includes(option) && !patterns.some((pattern) => pattern.test(option)));
   if (wrong !== undefined) throw notAllowed('git option is not allowed', { subcommand, option: wrong });
+  for (const [option, others] of Object.entries(needs)) {
+    if (options.includes(option) && !others.every((other) => options.includes(other))) {
+      throw notAllowed('git option is allowed with others only', { subcommand, option });
+    }
+  }
   if (operands.some((operand) => operand.includes('\0'))) throw notAllowed('git operand contains NUL', { subcommand });
   if (actions !== undefined) {
     const [action, ...others] = operands;

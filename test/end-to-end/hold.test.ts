@@ -216,7 +216,8 @@ describe('held pushes', () => {
 
   test('the owner of a pass does not approve what the pass pushed, and a revoked pass has pushed nothing', async () => {
     const issued = await sshOk(alice, gate, [
-      ...['pass', 'issue', 'agent', '--repo', 'api', '--read', '--push', 'refs/tags/*', '--expires', '1h', '--json'],
+      ...['pass', 'issue', 'agent', '--json', '--expires', '1h'],
+      ...['--repo', 'api', '--read', '--push', 'refs/tags/*'],
     ]);
     const secret = /\bgpass_[A-Za-z0-9]+/.exec(issued)?.[0];
     const pass = /"id": ?"([^"]+)"/.exec(issued)?.[1];
