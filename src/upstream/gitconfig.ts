@@ -28,10 +28,7 @@ export function gitconfigOf(entries: readonly GitconfigEntry[]): string {
  * and in scp form. `.git` at the end is left out: git compares starts, and the gate takes names with it or without.
  */
 export function aliasesOf(url: UpstreamUrl): readonly string[] {
-  const path = url.path
-    .replace(/^\/+/, '')
-    .replace(/\/+$/, '')
-    .replace(/\.git$/, '');
+  const path = startOf(url.path.replace(/^\/+/, ''));
   const host = url.host.includes(':') ? `[${url.host}]` : url.host;
   const at = url.user === undefined ? '' : `${url.user}@`;
   const isDefault = url.port === DEFAULT_PORTS[url.scheme];
@@ -39,8 +36,13 @@ export function aliasesOf(url: UpstreamUrl): readonly string[] {
   const withPort = `${url.scheme}://${at}${host}:${url.port}/${tail}`;
   const withoutPort = `${url.scheme}://${at}${host}/${tail}`;
   const scp = url.scheme === 'ssh' ? scpForms(url, { at, host, path, isDefault }) : [];
-  const written = url.text.replace(/\/+$/, '').replace(/\.git$/, '');
+  const written = startOf(url.text);
   return [...new Set([written, withPort, withoutPort, ...scp])];
+}
+
+/** Without `.git`, unless that is the whole name: what were left would send everything of that host to the gate. */
+function startOf(address: string): string {
+  return address.replace(/\/+$/, '').replace(/(?<=[^/:])\.git$/, '');
 }
 
 function scpForms(

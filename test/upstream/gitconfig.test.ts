@@ -73,3 +73,15 @@ test('a value with a line end or a control character is refused', () => {
     assert.throws(() => gitconfigOf([{ gateUrl: GATE, upstream: { ...url, text } }]), { code: 'usage' });
   assert.throws(() => gitconfigOf([{ gateUrl: `${GATE}\n`, upstream: url }]), { code: 'usage' });
 });
+
+test('an upstream that is named .git alone does not draw everything of its host to the gate', async (t) => {
+  for (const [upstream, other] of [
+    ['git@git.example:.git', 'git@git.example:org/other'],
+    ['https://git.example/.git', 'https://git.example/org/other'],
+    ['ssh://git@git.example/.git', 'ssh://git@git.example/org/other'],
+  ] as const) {
+    const rewritten = rewriter(t, upstream);
+    assert.equal(await rewritten(other), other);
+    assert.equal(await rewritten(upstream), GATE);
+  }
+});
