@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Config } from '../base/config.ts';
+import { Fault } from '../base/fault.ts';
 import { LfsGrants } from '../lfs/grants.ts';
 import { LfsInspection } from '../lfs/inspection.ts';
 import { LfsObjects } from '../lfs/objects.ts';
@@ -12,11 +13,14 @@ import { LfsService } from '../lfs/service.ts';
 import { createLfsStep } from '../lfs/step.ts';
 import { LfsStorage } from '../lfs/storage.ts';
 import type { LfsUpstreams } from '../lfs/upstreams.ts';
+import type { Repository } from '../repository/repository.ts';
 import type { Step } from '../receive/step.ts';
 import type { Settings } from '../base/settings.ts';
 import type { LfsDoorParts } from '../transport/lfs-parts.ts';
 import type { Store } from '../store/store.ts';
+import { LfsClient } from '../upstream/lfs/client.ts';
 import type { Mirrors } from '../upstream/mirrors.ts';
+import { WIRE_LIMITS } from '../upstream/wire/limits.ts';
 import type { ScanRoom } from './scan-room.ts';
 
 export interface LfsGround {
@@ -98,10 +102,20 @@ function rulesName({ desk, scanner }: ScanRoom): () => string {
 
 /** Upstreams as LFS asks for them. */
 export function lfsUpstreams(mirrors: Mirrors): LfsUpstreams {
+  const clientOf = async ({ id }: Repository): Promise<LfsClient> => {
+    const upstream = await mirrors.find(id);
+    if (upstream === undefined) throw new Fault('missing', 'repository is no mirror any more');
+    const [remote, credential] = [await mirrors.remote(id), await mirrors.credentialOf(upstream)];
+    const { silenceMs, workMs } = WIRE_LIMITS;
+    return new LfsClient({ upstream, remote, credential, silenceMs, workMs });
+  };
   return {
     isMirror: (id) => mirrors.isMirror(id),
-    having: async () => new Set(),
-    download: async () => undefined,
-    upload: async () => {},
+    async having(repository, pointers, call) {
+      const found = await (await clientOf(repository)).having(pointers, call);
+      return new Set(pointers.map(({ oid }) => oid).filter((oid) => found.has(oid)));
+    },
+    download: async (repository, pointer, call) => (await clientOf(repository)).download(pointer, call),
+    upload: async (repository, objects, call) => (await clientOf(repository)).upload(objects, call),
   };
 }

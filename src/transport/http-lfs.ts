@@ -49,6 +49,8 @@ const NO_STORE: OutgoingHttpHeaders = { 'cache-control': 'no-store', 'x-content-
 const REALM = 'Basic realm="gatehouse", charset="UTF-8"';
 const LOCKS = 'file locks are not kept here';
 const WRONG_CREDENTIAL = 'this token is wrong, expired or revoked';
+/** Of an upload: a 422 makes git-lfs talk of content types, and hides why (its `tq/basic_upload.go`). */
+const REFUSED = 403;
 /** A client gives up on a silent connection after 30 s (`lfs.activitytimeout`), and takes five interim answers at most. */
 const ALIVE_MS = 20_000;
 const ALIVE_MAX = 5;
@@ -199,7 +201,7 @@ async function upload(
   const { request, response, lfs, clock, limits } = exchange;
   const length = request.headers['content-length'];
   if (length !== undefined && Number(length) !== pointer.size) {
-    return refused(exchange, 422, `the body has ${length} bytes, the link is for ${pointer.size}`);
+    return refused(exchange, 400, `the body has ${length} bytes, the link is for ${pointer.size}`);
   }
   if ((request.headers['content-encoding'] ?? 'identity') !== 'identity') {
     return refused(exchange, 415, 'an object is sent as it is, without Content-Encoding');
@@ -211,7 +213,7 @@ async function upload(
   const stop = stayAlive(exchange);
   try {
     const taken = await lfs.service.upload({ repository, principal, pointer, content, confirm, signal });
-    if (taken.kind === 'refused') return { ...refused(exchange, 422, taken.reason), bytesIn: pointer.size };
+    if (taken.kind === 'refused') return { ...refused(exchange, REFUSED, taken.reason), bytesIn: pointer.size };
     return { ...told(exchange, undefined), isChange: true, bytesIn: pointer.size };
   } finally {
     stop();

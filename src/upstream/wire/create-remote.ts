@@ -11,7 +11,7 @@ import { pushTo } from './push.ts';
 import { Places } from './places.ts';
 import type { PushAsked, Remote, RemoteCall, RemoteOptions, RemotePush, RemoteRefs } from './remote.ts';
 import type { Link, Session, WireService } from './session.ts';
-import { SshLink } from './ssh.ts';
+import { quoted, SshLink } from './ssh.ts';
 import { Words } from './words.ts';
 
 /** What tests replace. */
@@ -83,6 +83,17 @@ class WireRemote implements Remote {
     return result;
   }
 
+  async run(asked: RemoteCall & { readonly words: readonly string[] }): Promise<string> {
+    using call = this.#call(asked, this.#limits.listMs);
+    if (this.#link.run === undefined) throw this.#words.fault('upstream runs nothing', 'the upstream runs no commands');
+    await this.#places.take(call);
+    try {
+      return await this.#link.run(asked.words.map(quotedWord).join(' '), call);
+    } catch (error) {
+      throw call.translate(error);
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#link[Symbol.asyncDispose]();
   }
@@ -113,6 +124,10 @@ class WireRemote implements Remote {
       }
     }
   }
+}
+
+function quotedWord(word: string): string {
+  return /^[A-Za-z][A-Za-z-]*$/.test(word) ? word : quoted(word);
 }
 
 /** Gives everything back at the end of the pack, wherever that is. */

@@ -60,6 +60,11 @@ export interface Remote extends AsyncDisposable {
   ): Promise<AsyncIterable<Uint8Array>>;
   /** @throws Fault `upstream`, `aborted`, `timeout` only where nothing was changed for sure. */
   push(asked: PushAsked): Promise<RemotePush>;
+  /**
+   * What a command of the upstream's ssh server writes: only where that is how the upstream is reached. Bounded.
+   * @throws as `lsRefs`, also where it writes nothing, with its standard error as the reason.
+   */
+  run?(asked: RemoteCall & { readonly words: readonly string[] }): Promise<string>;
 }
 
 export interface RemoteOptions {

@@ -29,4 +29,6 @@ export interface Session {
 /** How one upstream is reached. */
 export interface Link extends AsyncDisposable {
   open(service: WireService, call: Call): Promise<Session>;
+  /** What a command writes; absent where there is no such thing. */
+  run?(command: string, call: Call): Promise<string>;
 }

@@ -3,6 +3,7 @@
  * nobody used it is replaced without a word, as long as nothing was sent.
  */
 import { Fault } from '../../base/fault.ts';
+import { readChunk } from '../../git/stream.ts';
 import type { Call } from './call.ts';
 import { Memory } from './memory.ts';
 import type { Link, Session, WireService } from './session.ts';
@@ -15,6 +16,8 @@ import { StreamSession, type Carrier } from './stream-session.ts';
 const CHANNEL_MS_MAX = 10_000;
 /** How long the end of a channel is waited for before its connection is not used again. */
 const FINISH_MS = 5_000;
+/** Of a command that is no service of Git's. */
+const WRITTEN_BYTES_MAX = 64 * 1024;
 /** Standard error may come a moment behind the end. */
 const LAST_WORDS_MS = 1_000;
 
@@ -45,14 +48,40 @@ export class SshLink implements Link {
     const command = `git-${service} ${quoted(this.#parts.upstream.url.path)}`;
     // v2 only knows fetches; a server that takes no such variable answers v0.
     const environment = service === 'upload-pack' ? { GIT_PROTOCOL: 'version=2' } : {};
+    const memory = service === 'upload-pack' ? this.#memory : undefined;
+    return new StreamSession(await this.#start(command, environment, call), call, memory);
+  }
+
+  async run(command: string, call: Call): Promise<string> {
+    const carrier = await this.#start(command, {}, call);
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    let isWell = false;
+    try {
+      carrier.output.end();
+      for (;;) {
+        const chunk = await call.within(call.limits.silenceMs, readChunk(carrier.input, call.signal));
+        if (chunk === undefined) break;
+        bytes += chunk.length;
+        if (bytes > WRITTEN_BYTES_MAX) throw call.words.broke('a command that writes without an end');
+        chunks.push(chunk);
+      }
+      isWell = true;
+      if (bytes === 0) throw call.words.brokeOff(await carrier.lastWords());
+      return Buffer.concat(chunks).toString();
+    } finally {
+      await carrier.release(isWell);
+    }
+  }
+
+  async #start(command: string, environment: Readonly<Record<string, string>>, call: Call): Promise<Carrier> {
     for (;;) {
       const entry = await this.#lease(call);
       const isKept = entry.ready !== undefined;
       try {
         const connection = await this.#connected(entry, call);
         const channel = await this.#exec({ connection, command, environment, call, isKept });
-        const memory = service === 'upload-pack' ? this.#memory : undefined;
-        return new StreamSession(this.#carrier(entry, channel, isKept), call, memory);
+        return this.#carrier(entry, channel, isKept);
       } catch (error) {
         this.#release(entry, false);
         if (call.isOver) throw call.translate(error);
