@@ -71,7 +71,7 @@ async function judgeBase(question: HistoryQuestion, basedOn: readonly string[]):
 async function judgeWithin(question: HistoryQuestion, within: readonly string[]): Promise<void> {
   const { reach, check, tips, complain } = question;
   const bases = await tipsOf(question, within);
-  const asked = [...new Set(reach.updates.flatMap(({ newOid }) => tips.get(newOid) ?? []))];
+  const asked = [...new Set([...reach.updates].flatMap(({ newOid }) => tips.get(newOid) ?? []))];
   const wrong = await outsiders(question, asked, bases);
   for (const { refname, newOid } of reach.updates) {
     const tip = tips.get(newOid);

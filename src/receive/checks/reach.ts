@@ -1,6 +1,7 @@
 /** The commits that a check is about: what some refs of a push bring over what counted as there. */
 import { BOUNDS } from '../../base/bounds.ts';
 import { Fault } from '../../base/fault.ts';
+import { Stint } from '../../base/stint.ts';
 import { factsOf, type ObjectPlace } from '../../git/objects.ts';
 import { isZeroOid, type Oid } from '../../git/oid.ts';
 import type { RefSnapshot } from '../../git/ref-cache.ts';
@@ -14,7 +15,7 @@ import { coversRef, type Check } from './check.ts';
 export interface Reach {
   readonly checks: Check[];
   /** Those that bring anything. */
-  readonly updates: readonly RefUpdate[];
+  readonly updates: ReadonlySet<RefUpdate>;
   /** Commit -> its parents; every commit behind its parents. */
   readonly commits: ReadonlyMap<string, readonly string[]>;
 }
@@ -32,6 +33,7 @@ export async function reachesOf(
   updates: readonly RefUpdate[],
 ): Promise<readonly Reach[]> {
   const reaches = new Map<string, Reach>();
+  const stint = new Stint();
   for (const check of checks) {
     const { refs, exceptRefs, newTo, knownCommits } = check;
     const key = JSON.stringify([refs, exceptRefs, newTo, knownCommits]);
@@ -42,9 +44,10 @@ export async function reachesOf(
     }
     const own = updates.filter(({ refname, newOid }) => !isZeroOid(newOid) && coversRef(check, refname));
     const commits = own.length === 0 ? NO_COMMITS : await newCommits(parts, check, own);
-    reaches.set(key, { checks: [check], updates: own, commits });
+    reaches.set(key, { checks: [check], updates: new Set(own), commits });
+    if (stint.isOver) await stint.rest();
   }
-  return [...reaches.values()].filter((reach) => reach.updates.length > 0);
+  return [...reaches.values()].filter((reach) => reach.updates.size > 0);
 }
 
 const NO_COMMITS: Reach['commits'] = new Map();

@@ -129,7 +129,7 @@ export class CheckRun {
   /** What leads to no commit brings files that no commit tells of. */
   #refuseUnseen(): void {
     for (const { checks, updates } of this.#reaches) {
-      for (const update of updates.filter(({ newOid }) => !this.#tips.has(newOid))) {
+      for (const update of [...updates].filter(({ newOid }) => !this.#tips.has(newOid))) {
         for (const check of checks.filter((one) => needsOf(one).paths)) {
           this.#complainOfRef(check, update, 'it leads to no commit: what it brings cannot be looked at');
         }

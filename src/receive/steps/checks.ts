@@ -4,6 +4,7 @@
  */
 import { BOUNDS } from '../../base/bounds.ts';
 import { Fault } from '../../base/fault.ts';
+import { Stint } from '../../base/stint.ts';
 import type { Oid } from '../../git/oid.ts';
 import { coversRef, type Check } from '../checks/check.ts';
 import type { CheckBook } from '../checks/check-book.ts';
@@ -39,7 +40,7 @@ async function judge(parts: CheckStepParts, push: Push, checks: readonly Check[]
     if (failures.isEmpty) return [];
     const subjects = await run.subjects(failures.shownCommits);
     push.tell(failures.text(subjects));
-    return verdictsOf(push, { run, failures, subjects });
+    return await verdictsOf(push, { run, failures, subjects });
   } catch (error) {
     const words = push.signal.aborted ? undefined : boundWords(error, late.signal);
     if (words === undefined) throw error;
@@ -73,25 +74,28 @@ interface Grounds {
   readonly subjects: ReadonlyMap<string, string>;
 }
 
-function verdictsOf(push: Push, { run, failures, subjects }: Grounds): readonly Verdict[] {
+async function verdictsOf(push: Push, { run, failures, subjects }: Grounds): Promise<readonly Verdict[]> {
   const strict = failures.checks.filter(({ action }) => action !== 'warn');
+  // Those that refuse first: the first of them that fails is the ref's reason.
+  const inOrder = [...strict].sort((a, b) => Number(a.action === 'hold') - Number(b.action === 'hold'));
   const total = strict.reduce((sum, check) => sum + failures.count(check), 0);
   const taints = new Map(
     strict.map((check) => [check, taintsOf(run.reaches, check, failures.commits(check))] as const),
   );
-  return push.updates.flatMap((update) => {
-    const own = strict.flatMap((check) => {
+  const stint = new Stint();
+  const verdicts: Verdict[] = [];
+  for (const update of push.updates) {
+    for (const check of inOrder) {
       const failure = failureOf(update, { check, failures, taints: taints.get(check), run });
-      return failure === undefined ? [] : [failure];
-    });
-    const hard = own.find(({ check }) => check.action === 'refuse');
-    const said = hard === undefined ? own : [hard];
-    return said.map((failure) => {
-      // Approvals are bound to the words of a reason: no number in them that another push would change.
-      const others = failure.check.action === 'hold' ? failures.count(failure.check) - 1 : total - 1;
-      return verdictOf({ failure, refname: update.refname, subjects, others });
-    });
-  });
+      if (failure === undefined) continue;
+      // Approvals are bound to the words of a reason: no number in them that another check would change.
+      const others = check.action === 'hold' ? failures.count(check) - 1 : total - 1;
+      verdicts.push(verdictOf({ failure, refname: update.refname, subjects, others }));
+      if (check.action === 'refuse') break;
+    }
+    if (stint.isOver) await stint.rest();
+  }
+  return verdicts;
 }
 
 type Taints = readonly { readonly updates: ReadonlySet<RefUpdate>; readonly by: ReadonlyMap<string, Oid> }[];
@@ -99,7 +103,7 @@ type Taints = readonly { readonly updates: ReadonlySet<RefUpdate>; readonly by: 
 function taintsOf(reaches: readonly Reach[], check: Check, failed: ReadonlyMap<string, unknown>): Taints {
   return reaches
     .filter(({ checks }) => checks.includes(check))
-    .map((reach) => ({ updates: new Set(reach.updates), by: tainted(reach, failed) }));
+    .map((reach) => ({ updates: reach.updates, by: tainted(reach, failed) }));
 }
 
 /** What of a check's failures is this ref's: its own, or one of a commit that it brings. */
