@@ -91,6 +91,7 @@ async function purge(call: Call): Promise<Answer> {
   const purged = await call.parts.catalogue.purge(id);
   if (purged.kind === 'refused') return purged;
   await call.parts.mirrors?.forget(id);
+  await call.parts.lfs?.purge(id);
   const { text, exit } = await revokeOf(call, id);
   return { kind: 'done', json: { purged: name, id }, text: `purged ${name}\n${text}`, exit };
 }

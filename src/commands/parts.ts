@@ -39,6 +39,8 @@ export interface CommandParts {
   };
   /** Mirrors of other hosts, where they are declared, and what seals their credentials. Absent: this house has none. */
   readonly mirrors?: MirrorIndex;
+  /** Git LFS objects of a repository that is gone for good. */
+  readonly lfs?: { purge(repositoryId: string): Promise<void> };
   readonly mirrorDesk?: MirrorDeskParts;
   readonly vault?: VaultDesk;
   /** What mirrors have at their forges. */

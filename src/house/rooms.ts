@@ -25,7 +25,6 @@ import { createWalk, type Walk } from '../request/walk.ts';
 import type { LfsDoorParts } from '../transport/lfs-parts.ts';
 import type { SiteCommandWalk } from '../transport/site-door.ts';
 import { createUpload } from '../upload/upload.ts';
-import type { Hooks } from '../upstream/forges/hooks.ts';
 import type { KeySource } from '../upstream/vault-keys.ts';
 import type { OpenDoors, Urls } from './banner.ts';
 import { openExchange } from './exchange-room.ts';
@@ -34,6 +33,7 @@ import { lfsDoor } from './lfs-room.ts';
 import { siteAccessOf } from './site-access.ts';
 import { composeDirectory, siteCommandsOf, siteCommandWalk } from './site-joints.ts';
 import type { SiteRoom } from './site-room.ts';
+import type { UpstreamRoom } from './upstream-room.ts';
 import { localAdministrator, raiseSpine, type Spine } from './spine.ts';
 
 export interface Rooms {
@@ -57,8 +57,8 @@ export interface Rooms {
   readonly lfs: LfsDoorParts;
   /** CI identities for passes. */
   readonly exchange: Exchange;
-  /** Forges say that something changed. */
-  readonly hooks: Hooks;
+  /** Mirrors, and what they have at forges. */
+  readonly upstreams: UpstreamRoom;
   readonly administrator: UserName;
   /** This start made the site. */
   readonly isFirst: boolean;
@@ -125,6 +125,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
     ...(siteRoom === undefined ? {} : { gitolite: siteCommandsOf(siteRoom), siteAccess: siteAccessOf(siteRoom) }),
     policyDesk: new PolicyDesk(spine.policy),
     scan: spine.scan.desk,
+    lfs: spine.lfs.objects,
     walk,
     journal: ground.journal,
     clock: systemClock,
@@ -161,7 +162,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
     commands,
     lfs: lfsDoor(spine.lfs, { walk, settings: config.settings, urls: options.urls }),
     exchange: openExchange(ground, spine),
-    hooks: spine.hooks,
+    upstreams: spine,
     administrator,
     isFirst,
     hasKey: (await directory.keys.list(administrator)).length > 0,

@@ -113,6 +113,8 @@ export class RequestBody extends Readable {
       this.#bytes += chunk.length;
     });
     if (this.#decoder !== undefined) this.#request.pipe(this.#decoder);
+    // It may have gone before anybody read: then there is no event any more that says so.
+    if (this.#request.destroyed) onLost();
     this.#watch();
   }
 

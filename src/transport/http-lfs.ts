@@ -210,6 +210,10 @@ async function upload(
     if (exchange.expectsContinue) response.writeContinue();
   };
   const content = new RequestBody({ request, decoder: undefined, limits, clock, onBegin });
+  const onAbort = (): void => {
+    content.destroy(new Fault('aborted', 'lfs upload was aborted', { cause: signal.reason }));
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
   const stop = stayAlive(exchange);
   try {
     const taken = await lfs.service.upload({ repository, principal, pointer, content, confirm, signal });
@@ -217,6 +221,7 @@ async function upload(
     return { ...told(exchange, undefined), isChange: true, bytesIn: pointer.size };
   } finally {
     stop();
+    signal.removeEventListener('abort', onAbort);
     content.destroy();
   }
 }

@@ -91,7 +91,7 @@ describe('LFS payloads: never seen', { skip }, () => {
     await commitFiles(site.admin, clone, { 'config.bin': Buffer.from(plantedSecret()) });
     const { code, stderr } = await git(site.admin, ['push', 'origin', 'main'], clone);
     assert.notEqual(code, 0);
-    assert.match(stderr, /secret scan: aws-access-token at line 1: \S+.*scan waive FINGERPRINT --repo secret/s);
+    assert.match(stderr, /secret scan: aws-access-key at line 1: \S+.*scan waive FINGERPRINT --repo secret/s);
     // Around the client's own check: the pointer alone is refused as well.
     const bare = await git(site.admin, ['push', '--no-verify', 'origin', 'main'], clone);
     assert.notEqual(bare.code, 0);
