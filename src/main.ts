@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { ControlCommand } from './api/control-client.ts';
 import { showConfig } from './base/config.ts';
-import { Fault, publicMessageOf } from './base/fault.ts';
+import { Fault, ok, publicMessageOf } from './base/fault.ts';
 import { VERSION } from './base/version.ts';
 import { takeForgeTokenFrom, type EnvironmentToken } from './upstream/forges/forge-tokens.ts';
 import { takeKeysFrom, type KeySource } from './upstream/vault-keys.ts';
@@ -32,12 +32,13 @@ async function main(argv: readonly string[]): Promise<number> {
   // Taken out before anything is started that would inherit it.
   const vaultKeys = takeKeysFrom(process.env);
   if (vaultKeys.kind === 'refused') return usage(vaultKeys.reason);
-  const environment = takeForgeTokenFrom(process.env);
+  const wish = readWish(argv);
+  if (wish.kind === 'refused') return usage(wish.reason);
+  // A gate for one job takes the variables that its declaration names.
+  const environment = wish.value.kind === 'gate' ? ok(undefined) : takeForgeTokenFrom(process.env);
   if (environment.kind === 'refused') return usage(environment.reason);
   const forges = { environment: environment.value };
   const surroundings = { env: process.env, cwd: process.cwd(), vaultKeys: vaultKeys.value, forges };
-  const wish = readWish(argv);
-  if (wish.kind === 'refused') return usage(wish.reason);
   try {
     return await fulfil(wish.value, surroundings);
   } catch (error) {
@@ -63,6 +64,8 @@ function fulfil(wish: Wish, surroundings: Start): Promise<number> {
       return Promise.resolve(configShow(wish.flags, surroundings, wish.json));
     case 'serve':
       return serve(wish.flags, surroundings);
+    case 'gate':
+      return gate(wish.flags, surroundings);
     case 'command':
       return command(wish.flags, wish.argv, surroundings);
     default:
@@ -104,6 +107,13 @@ async function serve(flags: LocalFlags, surroundings: Start): Promise<number> {
   const { serveHouse } = await import('./house.ts');
   const { vaultKeys, forges } = surroundings;
   return serveHouse({ config: config.value, program: programFor(flags, surroundings), vaultKeys, forges });
+}
+
+/** A gate for one job. */
+async function gate(flags: LocalFlags, { cwd, vaultKeys }: Start): Promise<number> {
+  const [{ runGate }, { openHouse }] = await Promise.all([import('./house/gate-command.ts'), import('./house.ts')]);
+  const { stdin, stdout, stderr, env } = process;
+  return runGate({ openHouse, flags, env, cwd, vaultKeys, stdin, stdout, stderr });
 }
 
 /** How a person at this place calls this program for the same data directory, in words to copy. */

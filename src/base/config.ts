@@ -23,6 +23,8 @@ export interface Config {
   /** Absolute. */
   readonly dataDirectory: string;
   readonly settings: Settings;
+  /** Public keys of the administrator that a first start makes, in place of those that `admin-key` names. */
+  readonly administratorKeys?: readonly string[];
   /** `default`, `FILE:LINE`, `flag --ssh`. */
   readonly origins: Readonly<Record<SettingId, string>>;
 }

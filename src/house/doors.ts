@@ -78,7 +78,7 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
           registerApi(app, {
             commands,
             exchange: rooms.exchange,
-            hooks: rooms.hooks,
+            hooks: rooms.upstreams.hooks,
             onHook: (origin, repository) => {
               turnedAwayBook.enter(hookEntry(origin, repository));
             },

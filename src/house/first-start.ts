@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
-import type { Settings } from '../base/settings.ts';
+import type { Config } from '../base/config.ts';
 import { writeFileDurably } from '../base/durable.ts';
 import type { Directory } from '../identity/directory.ts';
 import { parseUserName, type UserName } from '../identity/principal.ts';
@@ -22,12 +22,13 @@ export interface FirstStart {
 /** @throws Fault 'usage' where the name or a key cannot be used. */
 export async function ensureAdministrator(
   directory: Directory,
-  options: { readonly settings: Settings; readonly dataDirectory: string },
+  options: Pick<Config, 'settings' | 'dataDirectory' | 'administratorKeys'>,
 ): Promise<FirstStart> {
   const { settings, dataDirectory } = options;
   const there = await directory.administrator();
   const name = settings.admin === '' ? loginName() : settings.admin;
-  const keys = there === undefined ? administratorKeys(settings.adminKeys) : [];
+  const given = options.administratorKeys;
+  const keys = there === undefined ? (given ?? administratorKeys(settings.adminKeys)) : [];
   const ensured = await directory.ensureAdministrator({ name, keys });
   if (ensured.kind === 'refused') {
     throw new Fault('usage', 'administrator cannot be made', { publicMessage: ensured.reason });

@@ -12,6 +12,7 @@ export type Wish =
   | { readonly kind: 'version' }
   | { readonly kind: 'help' }
   | { readonly kind: 'serve'; readonly flags: LocalFlags }
+  | { readonly kind: 'gate'; readonly flags: LocalFlags }
   | { readonly kind: 'config'; readonly flags: LocalFlags; readonly json: boolean }
   | { readonly kind: 'command'; readonly flags: LocalFlags; readonly argv: readonly string[] };
 
@@ -60,6 +61,20 @@ const SETTING_FLAGS: readonly LocalFlag[] = SETTING_IDS.map(settingOf).flatMap((
       ],
 );
 
+/** Of a gate for one job; those without a value stand alone. */
+const GATE_FLAGS: readonly LocalFlag[] = [
+  { name: '--upstreams', value: 'FILE', repeat: false, meaning: 'what the gate stands in front of, and for whom' },
+  { name: '--yes', repeat: false, meaning: 'do what the preflight says, without asking' },
+  { name: '--check', repeat: false, meaning: 'print the preflight, ask upstreams and forges, make nothing' },
+  {
+    name: '--credentials-out',
+    value: 'FILE',
+    repeat: false,
+    meaning: "where the agent's tokens go (mode 0600); default: in the data directory",
+  },
+  { name: '--gitconfig-out', value: 'FILE', repeat: false, meaning: "where the agent's git configuration goes, too" },
+];
+
 const FLAGS: readonly LocalFlag[] = [...OWN_FLAGS, AS_FLAG, ...SETTING_FLAGS];
 
 function valueWord(type: string): string {
@@ -75,6 +90,7 @@ export function readWish(argv: readonly string[]): Parsed<Wish> {
   if (first === '--version') return ok({ kind: 'version' });
   if (first === '--help' || first === '-h' || first === undefined) return ok({ kind: 'help' });
   const isConfigShow = first === 'config' && rest[0] === 'show';
+  if (first === 'gate') return readGate(flags, rest);
   if (first !== 'serve' && !isConfigShow) return ok({ kind: 'command', flags, argv: front.value.rest });
   const back = takeFlags(isConfigShow ? rest.slice(1) : rest, { stopAtWord: false });
   if (back.kind === 'refused') return back;
@@ -92,8 +108,19 @@ export function readWish(argv: readonly string[]): Parsed<Wish> {
   );
 }
 
-function unknown(word: string): string {
-  const known = [...FLAGS.map((flag) => flag.name), '--help', '--version'];
+function readGate(front: LocalFlags, words: readonly string[]): Parsed<Wish> {
+  const known = [...FLAGS, ...GATE_FLAGS];
+  const back = takeFlags(words, { stopAtWord: false, known });
+  if (back.kind === 'refused') return back;
+  const { flags, rest } = back.value;
+  if (rest.includes('--help') || rest.includes('-h')) return ok({ kind: 'help' });
+  if (rest[0] !== undefined) return refuse(unknown(rest[0], known));
+  if (front.has('--as') || flags.has('--as')) return refuse('--as goes with a command, not with gate');
+  return ok({ kind: 'gate', flags: new Map([...front, ...flags]) });
+}
+
+function unknown(word: string, flags: readonly LocalFlag[] = FLAGS): string {
+  const known = [...flags.map((flag) => flag.name), '--help', '--version'];
   return word.startsWith('-')
     ? `unknown flag ${word}${didYouMean(word, known)}`
     : `unexpected word ${JSON.stringify(word)}`;
@@ -105,14 +132,18 @@ interface Taken {
 }
 
 /** Takes the gate's own flags from the words; with `stopAtWord` only in front of the first that is none. */
-function takeFlags(argv: readonly string[], { stopAtWord }: { readonly stopAtWord: boolean }): Parsed<Taken> {
+function takeFlags(
+  argv: readonly string[],
+  about: { readonly stopAtWord: boolean; readonly known?: readonly LocalFlag[] },
+): Parsed<Taken> {
+  const { stopAtWord, known = FLAGS } = about;
   const flags = new Map<string, string[]>();
   const rest: string[] = [];
   for (let index = 0; index < argv.length; index += 1) {
     const word = argv[index] ?? '';
     const at = word.indexOf('=');
     const name = word.startsWith('--') && at > 0 ? word.slice(0, at) : word;
-    const flag = FLAGS.find((each) => each.name === name);
+    const flag = known.find((each) => each.name === name);
     if (flag === undefined) {
       const isAnswered = ['--help', '-h', '--version', '--json'].includes(word);
       if (stopAtWord && word.startsWith('-') && !isAnswered) return refuse(unknown(word));
@@ -120,9 +151,10 @@ function takeFlags(argv: readonly string[], { stopAtWord }: { readonly stopAtWor
       rest.push(word);
       continue;
     }
-    const value = name === word ? argv[index + 1] : word.slice(at + 1);
+    if (flag.value === undefined && name !== word) return refuse(`${name} takes no value`);
+    const value = flag.value === undefined ? '' : name === word ? argv[index + 1] : word.slice(at + 1);
     if (value === undefined) return refuse(`${name} needs ${flag.value ?? 'a value'}`);
-    if (name === word) index += 1;
+    if (name === word && flag.value !== undefined) index += 1;
     const before = flags.get(name);
     if (before !== undefined && !flag.repeat) return refuse(`${name} is given twice`);
     flags.set(name, [...(before ?? []), value]);
@@ -193,10 +225,12 @@ export function helpText(): string {
   return [
     `Gatehouse ${VERSION}: one gate for every Git operation.\n`,
     `usage: gatehouse serve [FLAG…]              open the gate`,
+    `       gatehouse gate --upstreams FILE      open a gate for one job, in front of what FILE declares`,
     `       gatehouse [FLAG…] COMMAND …          run a command as the administrator; \`gatehouse help\` lists them`,
     `       gatehouse config show [FLAG…]        print the effective configuration and where it came from`,
     `       gatehouse --version | --help\n`,
     `Flags of serve (npm start -- FLAG…):\n${[...OWN_FLAGS, ...SETTING_FLAGS].map(row).join('')}`,
+    `Flags of gate, beside those of serve:\n${GATE_FLAGS.map(row).join('')}`,
     `Flags of a command, in front of it:\n${[...OWN_FLAGS, AS_FLAG].map(row).join('')}`,
   ].join('\n');
 }
