@@ -1,5 +1,5 @@
 /** `hold ...`: pushes that wait for somebody's word. Who may read a repository sees them; who may approve is a rule's to say. */
-import type { Decision } from '../access/decision.ts';
+import type { Decision, Question } from '../access/decision.ts';
 import { ok, refuse, type Parsed } from '../base/fault.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { Approval } from '../receive/apply-held.ts';
@@ -171,7 +171,8 @@ function changedWords(held: HeldPush): string {
 }
 
 async function decideOn(call: Call, how: 'refuse' | 'cancel'): Promise<Answer> {
-  const found = await findHeld(call);
+  // Taking back shows nothing: whoever may push may, and a pass that does not fetch as well.
+  const found = await findHeld(call, how === 'cancel' ? { forPush: true } : {});
   if ('kind' in found) return found;
   const { held, repository, desk } = found;
   const { principal, origin } = call;
@@ -187,21 +188,26 @@ async function decideOn(call: Call, how: 'refuse' | 'cancel'): Promise<Answer> {
 }
 
 /** One answer for what is not there and for what the asker may not know of. */
-async function findHeld(call: Call): Promise<Found | Answer> {
+async function findHeld(call: Call, more: Pick<Question, 'forPush'> = {}): Promise<Found | Answer> {
   const text = call.args.text('ID');
   const desk = call.parts.holds;
   const found = await desk?.find(text);
   const repository = found && (await desk?.repositoryOf(found.held));
-  if (desk === undefined || found === undefined || repository === undefined || !maySee(call, found.held, repository)) {
+  if (
+    desk === undefined ||
+    found === undefined ||
+    repository === undefined ||
+    !maySee(call, found.held, repository, more)
+  ) {
     return { kind: 'missing', reason: `there is no held push ${shown(text)} that you may see` };
   }
   return { ...found, repository, desk };
 }
 
 /** Who may read the repository, and every ref of the push in it. */
-function maySee(call: Call, held: HeldPush, repository: Repository): boolean {
+function maySee(call: Call, held: HeldPush, repository: Repository, more: Pick<Question, 'forPush'> = {}): boolean {
   const { policy } = call.parts;
-  if (call.ask({ operation: 'read', repository }).kind === 'refused') return false;
+  if (call.ask({ operation: 'read', repository, ...more }).kind === 'refused') return false;
   const mayRead = policy.readableRefs(call.principal, repository);
   return mayRead === undefined || held.refs.every(({ refname }) => mayRead(refname));
 }

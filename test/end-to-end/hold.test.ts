@@ -241,6 +241,14 @@ describe('held pushes', () => {
     const ended = await approve(rita, id);
     assert.equal(ended.code, 0, ended.stderr);
     assert.equal((await tips('api')).has('refs/tags/unread'), true);
+    const second = idIn((await git(alice, ['push', target, 'HEAD:refs/tags/unread-2'], tree)).stderr);
+    const run = async (...argv: readonly string[]): Promise<string> => {
+      const headers = { authorization: `Bearer ${secret}`, 'content-type': 'application/json' };
+      const body = JSON.stringify({ argv });
+      return (await fetch(`http://${gate.http}/api/v1/commands`, { method: 'POST', headers, body })).text();
+    };
+    assert.match(await run('hold', 'show', second, '--diff'), /there is no held push/);
+    assert.match(await run('hold', 'cancel', second), /is cancelled/);
   });
 
   test('clients wait over ssh and http, and read ok once somebody approves', async () => {
