@@ -215,10 +215,8 @@ describe('held pushes', () => {
   });
 
   test('the owner of a pass does not approve what the pass pushed, and a revoked pass has pushed nothing', async () => {
-    const issued = await sshOk(alice, gate, [
-      ...['pass', 'issue', 'agent', '--json', '--expires', '1h'],
-      ...['--repo', 'api', '--read', '--push', 'refs/tags/*'],
-    ]);
+    const scope = ['--repo', 'api', '--read', '--push', 'refs/tags/*', '--expires', '1h'];
+    const issued = await sshOk(alice, gate, ['pass', 'issue', 'agent', ...scope, '--json']);
     const secret = /\bgpass_[A-Za-z0-9]+/.exec(issued)?.[0];
     const pass = /"id": ?"([^"]+)"/.exec(issued)?.[1];
     assert.ok(secret !== undefined && pass !== undefined, issued);
