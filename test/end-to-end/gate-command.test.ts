@@ -29,7 +29,7 @@ let jobs = 0;
 interface Place {
   readonly home: string;
   readonly file: string;
-  start(args?: readonly string[], env?: NodeJS.ProcessEnv): JobGate;
+  readonly start: (args?: readonly string[], env?: NodeJS.ProcessEnv) => JobGate;
 }
 
 /** A home of its own for the operator, with a declaration in it. */

@@ -106,14 +106,14 @@ export class ForgeDesk {
     return this.#held(made);
   }
 
-  /** Everything that is on record, of one mirror or of all. */
+  /** Everything that is on record, of one mirror or of all, in the order in which it was made. */
   async list(repositoryId?: string): Promise<readonly Grant[]> {
     const grants: Grant[] = [];
     for await (const stored of listAll(this.#parts.store, 'deploy-key')) {
       const grant = readGrant(stored);
       if (repositoryId === undefined || grant.repositoryId === repositoryId) grants.push(grant);
     }
-    return grants;
+    return grants.toSorted((a, b) => a.madeAt - b.madeAt || (a.what > b.what ? -1 : 1));
   }
 
   /** Whether the forge still has it as it was made. What is wrong, in words; undefined: nothing. */
