@@ -244,6 +244,8 @@ export const BOUNDS = {
   lfsGrantsPerCredentialMax: 200,
   /** LFS objects on their way from upstreams at the same time. */
   lfsFlightsMax: 64,
+  /** Refused LFS uploads whose reasons are remembered. */
+  lfsRefusalsMax: 2_000,
   /** LFS pointers of one push. */
   lfsPointersMax: 100_000,
   /** A forge's API: one answer's bytes and time, pages of a list, tries, the wait between them, the longest one that it may ask for. */

@@ -3,6 +3,7 @@
  * record is, and its record is written when its bytes are whole, hashed, scanned and synced.
  */
 import type { FileHandle } from 'node:fs/promises';
+import { BOUNDS } from '../base/bounds.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault, ok, refuse, type Parsed } from '../base/fault.ts';
 import { formatBytes } from '../base/units.ts';
@@ -41,6 +42,11 @@ export interface Sent {
   readonly signal: AbortSignal;
 }
 
+/** `isForGood`: the object itself is what is wrong, and sending it again changes nothing. */
+export type Taken =
+  | { readonly kind: 'ok'; readonly value: LfsObject }
+  | { readonly kind: 'refused'; readonly reason: string; readonly isForGood?: true };
+
 export interface Bring {
   readonly repository: RepositoryFacts;
   readonly pointer: LfsPointer;
@@ -53,6 +59,8 @@ export class LfsObjects {
   readonly #parts: LfsObjectsParts;
   /** Bytes of each repository's objects, those that are coming in included; read from the store when first asked for. */
   readonly #used = new Map<string, Promise<{ bytes: number }>>();
+  /** Why what was sent of late was refused for good, by key of its record: for those who ask afterwards. */
+  readonly #refused = new Map<string, string>();
 
   constructor(parts: LfsObjectsParts) {
     this.#parts = parts;
@@ -83,7 +91,7 @@ export class LfsObjects {
   }
 
   /** Refused: it is not what its oid says, too much, or holds a secret. @throws Fault as `content`; `aborted`. */
-  async take(sent: Sent): Promise<Parsed<LfsObject>> {
+  async take(sent: Sent): Promise<Taken> {
     const { repository, pointer } = sent;
     const known = await this.find(repository.id, pointer.oid);
     if (known !== undefined && known.size !== pointer.size) return refuse('the object is here, and has another size');
@@ -111,6 +119,8 @@ export class LfsObjects {
     const { inspection, storage } = this.#parts;
     const object = await this.find(repository.id, pointer.oid);
     if (object === undefined) {
+      const refused = this.refusalOf(repository.id, pointer.oid);
+      if (refused !== undefined) return `LFS object ${pointer.oid} (${name}) was refused: ${refused}`;
       return `LFS object ${pointer.oid} (${name}) was not uploaded through this gate: git lfs push --all`;
     }
     if (object.size !== pointer.size) {
@@ -136,7 +146,18 @@ export class LfsObjects {
     await storage.purge(repositoryId);
   }
 
-  async #takeIn(sent: Sent): Promise<Parsed<{ readonly object: LfsObject; readonly isNew: boolean }>> {
+  /** Why it was refused when it was sent last; undefined: it was not, or that is forgotten. */
+  refusalOf(repositoryId: string, oid: LfsOid): string | undefined {
+    return this.#refused.get(lfsKey(repositoryId, oid));
+  }
+
+  #remember(key: string, reason: string): void {
+    const [oldest] = this.#refused.keys();
+    if (this.#refused.size >= BOUNDS.lfsRefusalsMax && oldest !== undefined) this.#refused.delete(oldest);
+    this.#refused.set(key, reason);
+  }
+
+  async #takeIn(sent: Sent): Promise<Extract<Taken, { readonly kind: 'refused' }> | TakenIn> {
     const { repository, pointer, content, by, isScanned, confirm } = sent;
     const { storage, clock } = this.#parts;
     const received = await storage.receive(repository.id, pointer, content, sent.watch);
@@ -145,7 +166,10 @@ export class LfsObjects {
     let scan: LfsScan | undefined;
     if (isScanned) {
       const inspected = await this.#parts.inspection.inspect({ ...sent, path: incoming.path });
-      if (inspected.kind === 'refused') return inspected;
+      if (inspected.kind === 'refused') {
+        this.#remember(lfsKey(repository.id, pointer.oid), inspected.reason);
+        return { ...inspected, isForGood: true };
+      }
       scan = inspected.value;
     }
     const confirmed = await confirm?.();
@@ -156,7 +180,8 @@ export class LfsObjects {
     const { oid, size } = pointer;
     const object: LfsObject = { repositoryId: repository.id, oid, size, storedAt: clock.now(), by, scan };
     await this.#write(object);
-    return ok({ object, isNew });
+    this.#refused.delete(lfsKey(repository.id, oid));
+    return { kind: 'ok', value: { object, isNew } };
   }
 
   #overLimits(size: number, used: number): string | undefined {
@@ -198,3 +223,8 @@ export class LfsObjects {
 }
 
 const WRITES_MAX = 500;
+
+interface TakenIn {
+  readonly kind: 'ok';
+  readonly value: { readonly object: LfsObject; readonly isNew: boolean };
+}

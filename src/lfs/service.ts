@@ -7,7 +7,7 @@ import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { BatchFate, BatchRequest } from './batch.ts';
 import { Following } from './following.ts';
-import type { LfsObjects } from './objects.ts';
+import type { LfsObjects, Taken } from './objects.ts';
 import type { LfsOid, LfsPointer } from './pointer.ts';
 import { lfsKey, type LfsObject } from './record.ts';
 import type { LfsUpstreams, UpstreamCall } from './upstreams.ts';
@@ -71,15 +71,18 @@ export class LfsService {
   }
 
   /** Refused: not the object, too much, or a secret in it. @throws Fault as `content`. */
-  upload(uploaded: Uploaded): Promise<Parsed<LfsObject>> {
+  upload(uploaded: Uploaded): Promise<Taken> {
     const { principal } = uploaded;
     const pushers =
       principal.kind === 'anonymous' ? [] : [principal.name, ...(principal.asking ? [principal.asking.name] : [])];
     return this.#parts.objects.take({ ...uploaded, by: principalLabel(principal), pushers, isScanned: true });
   }
 
-  async has(repository: Repository, { oid, size }: LfsPointer): Promise<boolean> {
-    return (await this.#parts.objects.find(repository.id, oid))?.size === size;
+  /** Why an object that was sent does not count; undefined: it does. */
+  async verifyRefusal(repository: Repository, { oid, size }: LfsPointer): Promise<string | undefined> {
+    const { objects } = this.#parts;
+    if ((await objects.find(repository.id, oid))?.size === size) return undefined;
+    return objects.refusalOf(repository.id, oid) ?? 'the object is not here';
   }
 
   /** Undefined: it is not here, nor at the upstream. @throws Fault `upstream`, `busy`; `aborted`. */

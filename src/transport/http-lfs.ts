@@ -49,8 +49,11 @@ const NO_STORE: OutgoingHttpHeaders = { 'cache-control': 'no-store', 'x-content-
 const REALM = 'Basic realm="gatehouse", charset="UTF-8"';
 const LOCKS = 'file locks are not kept here';
 const WRONG_CREDENTIAL = 'this token is wrong, expired or revoked';
-/** Of an upload: a 422 makes git-lfs talk of content types, and hides why (its `tq/basic_upload.go`). */
-const REFUSED = 403;
+/**
+ * Of an upload that holds a secret: received, and not taken. git-lfs sends an object eight times more where its upload is
+ * refused, with a pause each, and reads a 422 there as a complaint about content types; it asks `verify` next, which says why.
+ */
+const RECEIVED = 202;
 /** A client gives up on a silent connection after 30 s (`lfs.activitytimeout`), and takes five interim answers at most. */
 const ALIVE_MS = 20_000;
 const ALIVE_MAX = 5;
@@ -163,10 +166,10 @@ async function askedOf(exchange: Exchange, url: LfsUrl): Promise<Parsed<Asked>> 
     case 'verify': {
       const pointer = parseVerify(await smallBody(exchange));
       if (pointer === undefined) return { kind: 'refused', reason: 'verify is asked with an oid and a size' };
-      const tail: VisitTail = async ({ repository }) =>
-        (await exchange.lfs.service.has(repository, pointer))
-          ? told(exchange, {})
-          : refused(exchange, 404, 'the object is not here');
+      const tail: VisitTail = async ({ repository }) => {
+        const reason = await exchange.lfs.service.verifyRefusal(repository, pointer);
+        return reason === undefined ? told(exchange, {}) : refused(exchange, 422, reason);
+      };
       return { kind: 'ok', value: { operation: 'upload', argv: ['verify', pointer.oid], tail } };
     }
     case 'locks':
@@ -217,7 +220,10 @@ async function upload(
   const stop = stayAlive(exchange);
   try {
     const taken = await lfs.service.upload({ repository, principal, pointer, content, confirm, signal });
-    if (taken.kind === 'refused') return { ...refused(exchange, REFUSED, taken.reason), bytesIn: pointer.size };
+    if (taken.kind === 'refused') {
+      const status = taken.isForGood === true ? RECEIVED : 403;
+      return { ...refused(exchange, status, taken.reason), bytesIn: pointer.size };
+    }
     return { ...told(exchange, undefined), isChange: true, bytesIn: pointer.size };
   } finally {
     stop();

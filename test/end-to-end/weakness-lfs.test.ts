@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { addPerson, git, gitOk, sshOk, startSite, url, type Person, type Site } from '../support/gate.ts';
+import { git, gitOk, sshOk, startSite, url, type Site } from '../support/gate.ts';
 import { commitFiles, lfsTree, noLfs, oidOf, pointerText, tokenOf, withLfs } from '../support/lfs.ts';
 import { suiteScope } from '../support/workspace.ts';
 
@@ -95,7 +95,7 @@ describe('LFS payloads: never seen', { skip }, () => {
     // Around the client's own check: the pointer alone is refused as well.
     const bare = await git(site.admin, ['push', '--no-verify', 'origin', 'main'], clone);
     assert.notEqual(bare.code, 0);
-    assert.match(bare.stderr, /was not uploaded through this gate: git lfs push --all/);
+    assert.match(bare.stderr, /LFS object [0-9a-f]{64} \(config\.bin\) was refused: secret scan: aws-access-key/);
     assert.equal(await pushedThere('secret', 'refs/heads/main'), before);
   });
 
@@ -136,8 +136,6 @@ describe('LFS payloads: never seen', { skip }, () => {
   test('the client sees nothing of the upstream: no credential, no address', async () => {
     await mirror('hidden', 'http', randomBytes(5_000));
     const token = await tokenOf(site.admin, site, ['token', 'create', 'hidden']);
-    const seedOid = (await gitOk(upstream.admin, ['ls-remote', url(upstream.gate, 'ssh', 'hidden')])).slice(0, 0);
-    assert.equal(seedOid, '');
     const answer = await fetch(`http://${site.gate.http}/hidden.git/info/lfs/objects/batch`, {
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/vnd.git-lfs+json' },
@@ -150,15 +148,27 @@ describe('LFS payloads: never seen', { skip }, () => {
   });
 
   test('an upstream that does not take the objects gets no push', async () => {
-    const agent: Person = withLfs(await addPerson(site, 'agent'));
-    assert.ok(agent.home !== '');
-    const clone = await mirror('down', 'http', randomBytes(100));
-    await commitFiles(site.admin, clone, { 'late.bin': randomBytes(1_000) });
-    const before = await pushedThere('down', 'refs/heads/main');
-    await gitOk(site.admin, ['lfs', 'push', 'origin', 'main'], clone);
-    await sshOk(upstream.admin, upstream.gate, ['config', 'down', 'set', 'limits.pack-bytes', '1']);
-    const { code } = await git(site.admin, ['push', 'origin', 'main'], clone);
+    const clone = await mirror('strict', 'http', randomBytes(100));
+    const before = await pushedThere('strict', 'refs/heads/main');
+    await sshOk(upstream.admin, upstream.gate, ['config', 'strict', 'set', 'scan', 'on']);
+    await sshOk(site.admin, site.gate, ['config', 'strict', 'set', 'scan', 'off']);
+    await commitFiles(site.admin, clone, { 'late.bin': Buffer.from(plantedSecret()) });
+    const { code, stderr } = await git(site.admin, ['push', 'origin', 'main'], clone);
     assert.notEqual(code, 0);
-    assert.equal(await pushedThere('down', 'refs/heads/main'), before);
+    assert.match(stderr, /the LFS server of the upstream http:.* refuses .*422.*secret scan: aws-access-key/s);
+    assert.equal(await pushedThere('strict', 'refs/heads/main'), before);
+  });
+
+  test('what was scanned by other rules is scanned again when a push names it', async () => {
+    const clone = await mirror('rules', 'ssh', randomBytes(100));
+    const before = await pushedThere('rules', 'refs/heads/main');
+    await sshOk(site.admin, site.gate, ['config', 'rules', 'set', 'scan', 'off']);
+    await commitFiles(site.admin, clone, { 'early.bin': Buffer.from(plantedSecret()) });
+    await gitOk(site.admin, ['lfs', 'push', 'origin', 'main'], clone);
+    await sshOk(site.admin, site.gate, ['config', 'rules', 'set', 'scan', 'on']);
+    const { code, stderr } = await git(site.admin, ['push', 'origin', 'main'], clone);
+    assert.notEqual(code, 0);
+    assert.match(stderr, /LFS object of early\.bin: secret scan: aws-access-key/);
+    assert.equal(await pushedThere('rules', 'refs/heads/main'), before);
   });
 });
