@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { ok } from '../../src/base/fault.ts';
 import { parseUserName, type Principal } from '../../src/identity/principal.ts';
 import { realDurable } from '../../src/receive/durable.ts';
+import { HOLD_ALL, roomyHolding } from './hold-ground.ts';
 import { PRINCIPAL, startSite, type Site } from './site.ts';
 
 const [root = '', point = ''] = process.argv.slice(2);
@@ -17,7 +18,7 @@ const approver = { ...PRINCIPAL, name: olive.value } as Principal;
 
 const site: Site = await startSite({
   root,
-  decide: () => ({ kind: 'refused', reason: 'look at it', hold: true, trace: [] }),
+  decide: HOLD_ALL,
   parts: {
     durable: {
       ...realDurable,
@@ -33,17 +34,7 @@ const site: Site = await startSite({
       },
     },
     onCommitStep: dieAt,
-    holding: {
-      limits: {
-        bytesMax: 1e9,
-        repositoryBytesMax: 1e9,
-        perPrincipalMax: 10,
-        expiresMs: 60_000,
-        waitMs: 0,
-        waitingMax: 0,
-      },
-      standing: async () => ok({ principal: PRINCIPAL, repository: site.repository, mayRead: undefined }),
-    },
+    holding: roomyHolding(() => site),
   },
 });
 process.stdout.write(`${site.gitUrl}\n`);

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
-import { ok } from '../../src/base/fault.ts';
 import type { HeldPush } from '../../src/receive/hold-record.ts';
-import { commitFile, git, openSite, PRINCIPAL, type Site } from './site.ts';
+import { HOLD_ALL, roomyHolding } from './hold-ground.ts';
+import { commitFile, git, openSite, type Site } from './site.ts';
 
 const CHILD = join(import.meta.dirname, 'hold-child.ts');
 
@@ -33,19 +33,9 @@ async function startChild(t: TestContext, root: string, point: string): Promise<
 async function reopen(t: TestContext, root: string) {
   const site: Site = await openSite(t, {
     root,
-    decide: () => ({ kind: 'refused', reason: 'look at it', hold: true, trace: [] }),
+    decide: HOLD_ALL,
     parts: {
-      holding: {
-        limits: {
-          bytesMax: 1e9,
-          repositoryBytesMax: 1e9,
-          perPrincipalMax: 10,
-          expiresMs: 60_000,
-          waitMs: 0,
-          waitingMax: 0,
-        },
-        standing: async () => ok({ principal: PRINCIPAL, repository: site.repository, mayRead: undefined }),
-      },
+      holding: roomyHolding(() => site),
     },
   });
   const { holds } = site.receive;
