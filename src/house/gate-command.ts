@@ -113,7 +113,7 @@ async function prepare(run: GateRun): Promise<Parsed<Job>> {
   const data = flags.get('--data')?.at(-1);
   const gateName = declaration.value.name ?? nameOf(declarationPath, data);
   const dataDirectory = data === undefined ? join(jobsDirectory(), gateName) : resolve(cwd, data);
-  const config = configOf(run, dataDirectory);
+  const config = configOf(run, { dataDirectory, declaration: declaration.value });
   if (config.kind === 'refused') return config;
   const { passLifeMax } = config.value.settings;
   if (agent.lifeMs !== undefined && (agent.lifeMs > passLifeMax || agent.lifeMs < BOUNDS.passLifeMsMin))
@@ -135,11 +135,20 @@ async function prepare(run: GateRun): Promise<Parsed<Job>> {
   });
 }
 
-/** Free ports, no git://, nobody's keys for the administrator, a quiet log: but for what flags say. */
-function configOf({ flags, cwd }: GateRun, dataDirectory: string): Parsed<Config> {
+/**
+ * Only the doors that are needed, on free ports, nobody's keys for the administrator, a quiet log: but for what flags say.
+ */
+function configOf(
+  { flags, cwd }: GateRun,
+  about: { readonly dataDirectory: string; readonly declaration: Declaration },
+): Parsed<Config> {
+  const { dataDirectory, declaration } = about;
+  const isByKey = declaration.agent.publicKeyFile !== undefined;
+  const isCalled = declaration.upstreams.some(({ webhook }) => webhook);
+  const free = '127.0.0.1:0';
   const defaults = [
-    ['--ssh', '127.0.0.1:0'],
-    ['--http', '127.0.0.1:0'],
+    ['--ssh', isByKey ? free : 'off'],
+    ['--http', !isByKey || isCalled ? free : 'off'],
     ['--git', 'off'],
   ] as const;
   const all = new Map([...defaults.map(([flag, text]) => [flag, [text]] as const), ...flags]);
@@ -152,6 +161,10 @@ function configOf({ flags, cwd }: GateRun, dataDirectory: string): Parsed<Config
   });
   if (config.kind === 'refused') return config;
   const { settings, origins } = config.value;
+  if ((isByKey && settings.ssh === 'off') || ((!isByKey || isCalled) && settings.http === 'off'))
+    return refuse(
+      'a door that the declaration needs is off: the agent comes over http with tokens, over ssh with a key; webhooks need http',
+    );
   const quiet = origins.logLevel === 'default' ? { logLevel: 'warn' } : {};
   const admin = settings.admin === '' ? { admin: 'operator' } : {};
   return ok({ ...config.value, administratorKeys: [], settings: { ...settings, ...quiet, ...admin } });

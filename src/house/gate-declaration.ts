@@ -65,7 +65,8 @@ export interface Declaration {
   readonly upstreams: readonly DeclaredUpstream[];
 }
 
-const FIELDS = {
+/** What may stand in each table. */
+export const FIELDS = {
   top: ['gate', 'agent', 'upstream'],
   gate: ['name'],
   agent: ['name', 'life', 'public-key', 'scan'],
