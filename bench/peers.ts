@@ -29,6 +29,14 @@ interface Plan {
   readonly streamMib: number;
 }
 
+interface Measured {
+  readonly lines: readonly Line[];
+  /** Share of the processors that others took, before each row. */
+  readonly busy: readonly number[];
+  /** Rows of which there are no figures, with the reason. */
+  readonly broken: readonly string[];
+}
+
 const ROUNDS = 7;
 
 /** Resolves with the exit code: 1 where Gatehouse left a request unserved. A missed aim is told, and no failure. */
@@ -70,22 +78,41 @@ export async function benchPeers(args: readonly string[]): Promise<number> {
     const peers = await startPeers(ground, wanted, (ours) => {
       site = ours;
     });
-    const [lines, busy] = await measure(plan, peers);
-    const noise = noiseOf(lines, { loadBefore, busy });
-    const meters = [...new Set([...peers.values()].flatMap(({ meter }) => meter?.kind ?? []))];
-    const shown = PEERS.filter((name) => peers.has(name));
-    const about = `${noiseText(noise)}Processor time and memory from the ${meters.join(' and ')}; ${quick ? 'small shapes (--quick); ' : ''}${rounds} rounds.\n`;
-    if (values.json)
-      process.stdout.write(`${JSON.stringify({ noise, meters, quick, rounds, lines: jsonOf(lines) })}\n`);
-    else if (values.markdown) process.stdout.write(`${about}\n${markdownOf(lines, shown)}`);
-    else process.stdout.write(`${plainOf(lines)}\n${about}`);
-    return lines.some(({ failed }) => [...failed].some(([peer, count]) => peer.startsWith('gatehouse') && count > 0))
-      ? 1
-      : 0;
+    const measured = await measure(plan, peers);
+    show(measured, { plan, peers, loadBefore, form: values.json ? 'json' : values.markdown ? 'markdown' : 'plain' });
+    return measured.broken.length > 0 || measured.lines.some(leftUnserved) ? 1 : 0;
   } finally {
     stop();
     await scope.close();
   }
+}
+
+interface Showing {
+  readonly plan: Plan;
+  readonly peers: ReadonlyMap<PeerName, Peer>;
+  readonly loadBefore: number;
+  readonly form: 'json' | 'markdown' | 'plain';
+}
+
+function show({ lines, busy, broken }: Measured, { plan: { quick, rounds }, peers, loadBefore, form }: Showing): void {
+  const noise = noiseOf(lines, { loadBefore, busy });
+  const meters = [...new Set([...peers.values()].flatMap(({ meter }) => meter?.kind ?? []))];
+  if (form === 'json') {
+    process.stdout.write(`${JSON.stringify({ noise, meters, quick, rounds, broken, lines: jsonOf(lines) })}\n`);
+    return;
+  }
+  const shown = PEERS.filter((name) => peers.has(name));
+  process.stdout.write(form === 'markdown' ? markdownOf(lines, shown) : plainOf(lines));
+  const size = quick ? 'small shapes (--quick); ' : '';
+  process.stdout.write(
+    `\n${noiseText(noise)}Processor time and memory from the ${meters.join(' and ')}; ${size}at most ${rounds} rounds.\n`,
+  );
+  for (const text of broken) process.stdout.write(`Without figures: ${text}\n`);
+}
+
+/** Some request of ours was not served: no figure makes that good. */
+function leftUnserved({ failed }: Line): boolean {
+  return [...failed].some(([peer, count]) => peer.startsWith('gatehouse') && count > 0);
 }
 
 function chosen(all: readonly Row[], names: string | undefined): readonly Row[] | undefined {
@@ -139,28 +166,40 @@ async function startPeers(
 }
 
 /** Row after row; within a row the peers take turns, each round beginning with another. */
-async function measure(
-  plan: Plan,
-  peers: ReadonlyMap<PeerName, Peer>,
-): Promise<readonly [readonly Line[], readonly number[]]> {
+async function measure(plan: Plan, peers: ReadonlyMap<PeerName, Peer>): Promise<Measured> {
   const lines: Line[] = [];
   const busy: number[] = [];
+  const broken: string[] = [];
   for (const row of plan.rows) {
     const taking = row.peers.flatMap((name) => peers.get(name) ?? []);
     busy.push(await busyShare());
-    for (const peer of taking) await row.prepare?.(peer);
-    const samples = new Map<PeerName, Sample[]>(taking.map(({ name }) => [name, []]));
-    const rounds = Math.min(plan.rounds, row.roundsMax ?? plan.rounds);
-    for (let round = 0; round < rounds; round += 1) {
-      tell(`${row.name}, round ${round + 1} of ${rounds}`);
-      for (let turn = 0; turn < taking.length; turn += 1) {
-        const peer = taking[(turn + round) % taking.length];
-        if (peer !== undefined) samples.get(peer.name)?.push(await row.run(peer, round));
-      }
+    try {
+      lines.push(...linesOf(row, await samplesOf(row, taking, plan)));
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      tell(`${row.name} went wrong: ${error.message}`);
+      broken.push(`${row.name}: ${error.message}`);
     }
-    lines.push(...linesOf(row, samples));
   }
-  return [lines, busy];
+  return { lines, busy, broken };
+}
+
+async function samplesOf(
+  row: Row,
+  taking: readonly Peer[],
+  plan: Plan,
+): Promise<ReadonlyMap<PeerName, readonly Sample[]>> {
+  for (const peer of taking) await row.prepare?.(peer);
+  const samples = new Map<PeerName, Sample[]>(taking.map(({ name }) => [name, []]));
+  const rounds = Math.min(plan.rounds, row.roundsMax ?? plan.rounds);
+  for (let round = 0; round < rounds; round += 1) {
+    tell(`${row.name}, round ${round + 1} of ${rounds}`);
+    for (let turn = 0; turn < taking.length; turn += 1) {
+      const peer = taking[(turn + round) % taking.length];
+      if (peer !== undefined) samples.get(peer.name)?.push(await row.run(peer, round));
+    }
+  }
+  return samples;
 }
 
 function tell(what: string): void {

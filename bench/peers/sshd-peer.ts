@@ -70,6 +70,9 @@ export async function fillFolder(ground: BenchGround, folder: string): Promise<s
     const path = join(folder, `${name}.git`);
     await expectRun('git', ['init', '-q', '--bare', path], { env: cleanEnvironment('/') });
     await expectRun('git', ['-C', path, 'config', 'http.receivepack', 'true'], { env: cleanEnvironment('/') });
+    // Large files are sent as they lie there, without a search for deltas: the row is about bytes.
+    if (name === 'stream')
+      await expectRun('git', ['-C', path, 'config', 'core.bigFileThreshold', '1m'], { env: cleanEnvironment('/') });
     await fill(template, path);
   }
   return folder;

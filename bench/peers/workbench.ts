@@ -24,17 +24,17 @@ export class Workbench {
 
   /** A commit without a parent, for a branch of its own: a push that needs no clone. */
   async freshCommit(peer: Peer): Promise<Fresh> {
-    const cwd = join(this.#folder, `${peer.name.replaceAll(' ', '-')}-fresh.git`);
+    const cwd = join(this.#folder, `${slug(peer)}-fresh.git`);
     if (!existsSync(cwd)) await gitOk(peer, ['init', '-q', '--bare', cwd]);
     const number = this.#next();
     const tree = await gitOk(peer, ['mktree'], { cwd, stdin: '' });
     const oid = await gitOk(peer, ['commit-tree', tree, '-m', `Fresh ${number} of ${process.pid}`], { cwd });
-    return { cwd, oid, refname: `refs/heads/fresh/${number}` };
+    return { cwd, oid, refname: `refs/heads/fresh/${slug(peer)}/${number}` };
   }
 
   /** The next commit on a branch of small: one file changed. `lane`: who does that at the same time. */
   async nextCommit(peer: Peer, lane = 0): Promise<Fresh> {
-    const cwd = join(this.#folder, `${peer.name.replaceAll(' ', '-')}-${lane}`);
+    const cwd = join(this.#folder, `${slug(peer)}-${lane}`);
     if (!existsSync(cwd)) {
       mkdirSync(this.#folder, { recursive: true });
       await gitOk(peer, ['clone', '-q', peer.url('pushed'), cwd]);
@@ -43,13 +43,22 @@ export class Workbench {
     writeFileSync(join(cwd, `lane-${lane}.txt`), `Change ${number} of ${process.pid}\n`);
     await gitOk(peer, ['add', '-A'], { cwd });
     await gitOk(peer, ['commit', '-q', '-m', `Change ${number}`], { cwd });
-    return { cwd, oid: await gitOk(peer, ['rev-parse', 'HEAD'], { cwd }), refname: `refs/heads/lane-${lane}` };
+    return {
+      cwd,
+      oid: await gitOk(peer, ['rev-parse', 'HEAD'], { cwd }),
+      refname: `refs/heads/${slug(peer)}/lane-${lane}`,
+    };
   }
 
   #next(): number {
     this.#count += 1;
     return this.#count;
   }
+}
+
+/** One gate has several doors: what comes through each goes to branches of its own. */
+function slug({ name }: Peer): string {
+  return name.replaceAll(' ', '-');
 }
 
 /** @throws where it is not taken. */
