@@ -7,7 +7,6 @@ import { Fault } from '../base/fault.ts';
 import { LfsGrants } from '../lfs/grants.ts';
 import { LfsInspection } from '../lfs/inspection.ts';
 import { LfsObjects } from '../lfs/objects.ts';
-import type { LfsOid } from '../lfs/pointer.ts';
 import type { PushPointers } from '../lfs/pointers-of-push.ts';
 import { LfsService } from '../lfs/service.ts';
 import { createLfsStep } from '../lfs/step.ts';
@@ -63,8 +62,7 @@ export async function openLfsRoom(ground: LfsGround, stack: AsyncDisposableStack
   }
   const service = new LfsService({ objects, upstreams, clock, deadlineMs: settings.pushDeadline, log });
   stack.defer(() => service.close());
-  const pathOf = (id: string, oid: LfsOid): string => storage.path(id, oid);
-  const step = createLfsStep({ objects, pointers, upstreams, pathOf });
+  const step = createLfsStep({ objects, pointers, upstreams });
   return { step, objects, service, grants: new LfsGrants(clock) };
 }
 

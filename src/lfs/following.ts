@@ -1,5 +1,5 @@
 /** An object that is on its way in from an upstream, read by those who wait for it while it comes. */
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { Fault } from '../base/fault.ts';
 import type { Watch } from './storage.ts';
 
@@ -11,7 +11,8 @@ const CHUNK_BYTES = 256 * 1024;
  */
 export class Following implements Watch {
   readonly #size: number;
-  readonly #ready = Promise.withResolvers<string>();
+  readonly #ready = Promise.withResolvers<undefined>();
+  #path = '';
   #bytes = 0;
   #isWhole = false;
   #error: unknown;
@@ -23,7 +24,8 @@ export class Following implements Watch {
   }
 
   opened(path: string): void {
-    this.#ready.resolve(path);
+    this.#path = path;
+    this.#ready.resolve(undefined);
   }
 
   wrote(bytes: number): void {
@@ -31,8 +33,9 @@ export class Following implements Watch {
     this.#move();
   }
 
-  /** Everything is there and verified. */
-  finish(): void {
+  /** Everything is there and verified, and lies at `path` now. */
+  finish(path: string): void {
+    this.#path = path;
     this.#isWhole = true;
     this.#move();
   }
@@ -51,7 +54,7 @@ export class Following implements Watch {
 
   /** The bytes from `start` up to `end`. @throws what the flight failed with; Fault `aborted`. */
   async *read(start: number, end: number, signal: AbortSignal): AsyncGenerator<Buffer> {
-    const file = await open(await this.#ready.promise, 'r');
+    const file = await this.#open(signal);
     try {
       for (let at = start; at < end;) {
         const most = Math.min(end, this.#limit());
@@ -69,6 +72,20 @@ export class Following implements Watch {
       }
     } finally {
       await file.close();
+    }
+  }
+
+  async #open(signal: AbortSignal): Promise<FileHandle> {
+    await this.#ready.promise;
+    for (;;) {
+      const { isWhole, path } = { isWhole: this.#isWhole, path: this.#path };
+      try {
+        return await open(path, 'r');
+      } catch (error) {
+        // It is just being moved to its place.
+        if (isWhole) throw error;
+        if (!this.#isWhole) await this.#more(signal);
+      }
     }
   }
 

@@ -80,6 +80,10 @@ export class LfsObjects {
     return this.#parts.storage.read(repositoryId, oid);
   }
 
+  path(repositoryId: string, oid: LfsOid): string {
+    return this.#parts.storage.path(repositoryId, oid);
+  }
+
   /** Whether the repository has any object here. */
   async isUsed(repositoryId: string): Promise<boolean> {
     return (await this.#usage(repositoryId)).bytes > 0;

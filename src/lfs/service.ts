@@ -156,7 +156,7 @@ export class LfsService {
       const sent = { repository, pointer, content, by: 'upstream', pushers: [], isScanned: false, watch: following };
       const taken = await objects.take({ ...sent, signal });
       if (taken.kind === 'refused') throw unfit(taken.reason);
-      following.finish();
+      following.finish(objects.path(repository.id, pointer.oid));
     } catch (error) {
       log.warn({ request: requestId, oid: pointer.oid, error }, 'fail to fetch an lfs object');
       following.fail(error instanceof Fault ? error : unfit(publicMessageOf(error, requestId)));

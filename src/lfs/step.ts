@@ -16,7 +16,6 @@ export interface LfsStepParts {
   readonly objects: LfsObjects;
   readonly pointers: PushPointers;
   readonly upstreams: LfsUpstreams;
-  readonly pathOf: (repositoryId: string, oid: LfsOid) => string;
 }
 
 /** Refs that each bad pointer is asked of; of more, each is held to bring all. */
@@ -105,7 +104,7 @@ async function broughtBy(
 }
 
 /** @throws Fault `upstream` where the upstream does not take them: then it does not get the push either. */
-async function forward({ objects, pointers, upstreams, pathOf }: LfsStepParts, push: Push): Promise<void> {
+async function forward({ objects, pointers, upstreams }: LfsStepParts, push: Push): Promise<void> {
   const { repository, requestId, signal } = push;
   if (push.objectDirectory === undefined || !upstreams.isMirror(repository.id)) return;
   const found = await pointers.of(push);
@@ -119,7 +118,7 @@ async function forward({ objects, pointers, upstreams, pathOf }: LfsStepParts, p
   const outgoing: Outgoing[] = [];
   for (const pointer of byOid.values()) {
     if ((await objects.find(repository.id, pointer.oid))?.size !== pointer.size) continue;
-    outgoing.push({ pointer, content: () => bytesOf(pathOf(repository.id, pointer.oid)) });
+    outgoing.push({ pointer, content: () => bytesOf(objects.path(repository.id, pointer.oid)) });
   }
   if (outgoing.length > 0) await upstreams.upload(repository, outgoing, { requestId, signal });
 }

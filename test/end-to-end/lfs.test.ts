@@ -1,9 +1,13 @@
 /** Git LFS through a real gate: with the real git-lfs over SSH and HTTP, and with requests that no client makes. */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { request, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { after, before, describe, test } from 'node:test';
 import {
   addPerson,
@@ -19,6 +23,7 @@ import {
 } from '../support/gate.ts';
 import type { Gate, Person, Site } from '../support/gate.ts';
 import { commitFiles, lfsTree, noLfs, oidOf, pointerText, tokenOf, withLfs } from '../support/lfs.ts';
+import { gateBytes, watchPeak } from '../support/memory.ts';
 import { suiteScope } from '../support/workspace.ts';
 
 const scope = suiteScope();
@@ -52,6 +57,7 @@ async function repository(name: string): Promise<string> {
   return name;
 }
 
+const PIECES = 200;
 const TYPE = 'application/vnd.git-lfs+json';
 
 function at(name: string, rest: string): string {
@@ -227,6 +233,37 @@ describe('uploads', { skip }, () => {
     assert.match(text, /aws-access-key at line 2: .*fingerprint [0-9a-f]{16}.*scan waive FINGERPRINT/);
     assert.ok(!text.includes(word));
     assert.equal(await isThere(name, bytes), false);
+  });
+});
+
+describe('large objects', { skip }, () => {
+  test('200 MB go in and out with bounded memory', async () => {
+    const name = await repository('large');
+    const piece = randomBytes(1024 * 1024);
+    const hash = createHash('sha256');
+    for (let index = 0; index < PIECES; index += 1) hash.update(piece);
+    const pointer = { oid: hash.digest('hex'), size: PIECES * piece.length };
+    const { objects } = await batch(name, 'upload', [pointer]);
+    const up = objects[0]?.actions?.upload ?? assert.fail();
+    const before = gateBytes(gate.pid);
+    const watched = watchPeak(gate.pid);
+    async function* pieces(): AsyncGenerator<Buffer> {
+      for (let index = 0; index < PIECES; index += 1) yield piece;
+    }
+    const headers = { ...up.header, 'content-length': String(pointer.size) };
+    const sent = request(up.href, { method: 'PUT', headers });
+    const answered = once(sent, 'response') as Promise<[IncomingMessage]>;
+    await pipeline(Readable.from(pieces()), sent);
+    const [answer] = await answered;
+    answer.resume();
+    assert.equal(answer.statusCode, 200);
+    const down = (await batch(name, 'download', [pointer])).objects[0]?.actions?.download ?? assert.fail();
+    const got = await fetch(down.href, { headers: down.header });
+    let bytes = 0;
+    for await (const chunk of got.body ?? []) bytes += (chunk as Uint8Array).length;
+    assert.equal(bytes, pointer.size);
+    const grown = watched.stop() - before;
+    assert.ok(grown < 100 * 1024 * 1024, `the gate grew by ${Math.round(grown / 1024 / 1024)} MB`);
   });
 });
 
