@@ -1,6 +1,7 @@
 /**
  * Gatehouse beside what people run today, taking turns in one run on one machine: `npm run bench -- peers [--rows a,b]
- * [--rounds N] [--quick] [--large PATH] [--shapes DIRECTORY] [--markdown | --json]`. docs/performance.md says how to read it.
+ * [--rounds N] [--quick] [--large PATH] [--shapes DIRECTORY] [--profile DIRECTORY]
+ * [--markdown | --json]`. docs/performance.md says how to read it.
  */
 import { parseArgs } from 'node:util';
 import { join } from 'node:path';
@@ -48,6 +49,7 @@ export async function benchPeers(args: readonly string[]): Promise<number> {
       rounds: { type: 'string' },
       quick: { type: 'boolean', default: false },
       large: { type: 'string' },
+      profile: { type: 'string' },
       shapes: { type: 'string' },
       markdown: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
@@ -63,7 +65,7 @@ export async function benchPeers(args: readonly string[]): Promise<number> {
     const all = [
       ...readRows({ root, quick }),
       ...writeRows({ root, quick }),
-      ...machineRows({ root, quick, streamMib, ours: () => site }),
+      ...machineRows({ root, quick, scope, streamMib, ours: () => site }),
       ...growthRows({ root, quick, scope, ours: () => site }),
     ];
     const rows = chosen(all, values.rows);
@@ -75,7 +77,7 @@ export async function benchPeers(args: readonly string[]): Promise<number> {
     const templates = await makeTemplates(plan);
     const ground: BenchGround = { scope, root, templates };
     const wanted = new Set(rows.flatMap(({ peers }) => peers));
-    const peers = await startPeers(ground, wanted, (ours) => {
+    const peers = await startPeers({ ...ground, wanted, profile: values.profile }, (ours) => {
       site = ours;
     });
     const measured = await measure(plan, peers);
@@ -132,10 +134,10 @@ async function makeTemplates({ rows, shapes, quick, large, streamMib }: Plan): P
 
 /** What is not installed is left out, and told. */
 async function startPeers(
-  ground: BenchGround,
-  wanted: ReadonlySet<PeerName>,
+  ground: BenchGround & { readonly wanted: ReadonlySet<PeerName>; readonly profile: string | undefined },
   started: (site: OurSite) => void,
 ): Promise<ReadonlyMap<PeerName, Peer>> {
+  const { wanted, profile } = ground;
   const peers = new Map<PeerName, Peer>();
   const add = async (
     name: PeerName,
@@ -149,7 +151,7 @@ async function startPeers(
   };
   if (PEERS.some((name) => name.startsWith('gatehouse') && wanted.has(name))) {
     tell('starts gatehouse');
-    const site = await startGatehouse(ground);
+    const site = await startGatehouse(ground, profile);
     for (const peer of site.peers) if (wanted.has(peer.name)) peers.set(peer.name, peer);
     started(site);
   }

@@ -13,21 +13,24 @@ export interface OurSite {
   readonly peers: readonly Peer[];
 }
 
-export async function startGatehouse(ground: BenchGround): Promise<OurSite> {
+/** @param profile a directory for what V8 sampled (`--cpu-prof`), to be written when the gate stops. */
+export async function startGatehouse(ground: BenchGround, profile?: string): Promise<OurSite> {
   const home = newHome(ground, 'gatehouse');
   const data = join(home, 'data');
   const admin = await makePerson(home, 'admin');
   const meter = new Meter(ground.scope, 'gatehouse');
   const args = ['--admin', 'admin', '--admin-key', `${admin.keyFile}.pub`, '--log-level', 'warn'];
-  const start = (): Promise<Gate> => startGate(ground.scope, { data, home: admin.home, args });
+  const start = (env: NodeJS.ProcessEnv = {}): Promise<Gate> =>
+    startGate(ground.scope, { data, home: admin.home, args, env });
   const first = await start();
   const created = await sshOk(admin, first, ['token', 'create', 'bench', '--scope', 'write']);
   const token = /ght_[A-Za-z0-9]+/.exec(created)?.[0] ?? '';
   const targets = await createAll(ground, { gate: first, admin, data });
   await first.stop();
   for (const [template, path] of targets) await fill(template, path);
-  const gate = await start();
+  const gate = await start(profile === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profile}` });
   meter.add(gate.pid);
+  ground.scope.after(() => gate.stop());
   return { gate, admin, meter, peers: doorsOf({ gate, admin, token, meter }) };
 }
 
@@ -57,6 +60,19 @@ function homesBelow(root: string): readonly string[] {
   return readdirSync(root, { recursive: true })
     .map((path) => join(root, String(path)))
     .filter((path) => /\/[0-9a-f]{2}\/[0-9a-f]{2}\/[0-9a-f]{32}\.git$/.test(path));
+}
+
+/** A gate that has served nobody yet: what grows in it is not hidden by what it has had. Shows its SSH door. */
+export async function startEmptyGate(ground: Pick<BenchGround, 'scope' | 'root'>, name: string): Promise<Peer> {
+  const home = newHome(ground, name);
+  const admin = await makePerson(home, 'admin');
+  const meter = new Meter(ground.scope, name);
+  const args = ['--admin', 'admin', '--admin-key', `${admin.keyFile}.pub`, '--log-level', 'warn'];
+  const gate = await startGate(ground.scope, { data: join(home, 'data'), home: admin.home, args });
+  meter.add(gate.pid);
+  const [door] = doorsOf({ gate, admin, token: '', meter });
+  if (door === undefined) throw new Error('a gate without doors');
+  return door;
 }
 
 function doorsOf(site: Omit<OurSite, 'peers'> & { readonly token: string }): readonly Peer[] {
