@@ -13,7 +13,7 @@ export interface JournalRef {
 
 /** What a caller gives; the journal adds `seq`, `time`, `prev` and `hash`. */
 export interface JournalEntry {
-  /** `fetch`, `push`, `refresh` (of a mirror), `scan` (what the secret scan of a push found), `archive`, `ls-refs`, `command`, `connect` and `login` (turned away at a door), `exchange` (of a CI identity for a pass), `hook` (a forge says that a mirror's upstream changed), `lfs` (Git LFS; `argv` has what was asked), `start`, `stop`, `recover`, `hold`, `policy`. */
+  /** `fetch`, `push`, `refresh` (of a mirror), `scan` (what the secret scan of a push found), `archive`, `ls-refs`, `command`, `connect` and `login` (turned away at a door), `exchange` (of a CI identity for a pass), `hook` (a forge says that a mirror's upstream changed), `gate` (what a gate for one job made and took away), `lfs` (Git LFS; `argv` has what was asked), `start`, `stop`, `recover`, `hold`, `policy`. */
   readonly event: string;
   readonly outcome: JournalOutcome;
   readonly request: string;

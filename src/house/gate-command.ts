@@ -9,7 +9,8 @@ import { hostname, tmpdir, userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { BOUNDS } from '../base/bounds.ts';
-import { systemClock } from '../base/clock.ts';
+import type { JournalOutcome } from '../audit/entry.ts';
+import { newId, systemClock } from '../base/clock.ts';
 import { loadConfig, type Config } from '../base/config.ts';
 import { writeFileDurably } from '../base/durable.ts';
 import { Fault, ok, publicMessageOf, refuse, type Parsed } from '../base/fault.ts';
@@ -234,23 +235,33 @@ async function serveJob(run: GateRun, job: Job): Promise<number> {
   const vaultKeys = run.vaultKeys ?? givenKeys([masterKey(systemClock.randomBytes(KEY_BYTES))]);
   const forges = { gateId: job.gateName };
   const house = await run.openHouse({ config: job.config, program: 'gatehouse', vaultKeys, forges });
-  const tell = (line: string): void => void run.stderr.write(`gatehouse: ${line}\n`);
+  const tell: JobAbout['tell'] = (line, outcome = 'served') => {
+    run.stderr.write(`gatehouse: ${line}\n`);
+    record(house, line, outcome);
+  };
   const about = { rooms: house.rooms, upstreams: job.upstreams, tell };
   let isWell = true;
   try {
     await rm(join(job.config.dataDirectory, 'admin-token'), { force: true });
     const problems = await clearEarlier(about, stopping.signal);
-    for (const problem of problems) tell(problem);
+    for (const problem of problems) tell(problem, 'faulted');
     isWell = problems.length === 0;
     await open(run, { job, house, about, signal: stopping.signal });
     await stop.asked;
   } catch (error) {
     if (!stopping.signal.aborted) {
       isWell = false;
-      tell(publicMessageOf(error, 'local'));
+      tell(publicMessageOf(error, 'local'), 'faulted');
     }
   }
   return (await end(job, { house, about })) && isWell ? 0 : EXIT_FAILED;
+}
+
+/** What was made and taken away stands in the journal, too. */
+function record({ rooms }: JobHouse, reason: string, outcome: JournalOutcome): void {
+  const request = newId(systemClock);
+  const who = { transport: 'local', address: 'local', principal: 'gatehouse' } as const;
+  rooms.journal.record({ event: 'gate', outcome, request, ...who, reason });
 }
 
 interface Opening {
@@ -287,10 +298,10 @@ async function end(job: Job, { house, about }: Pick<Opening, 'house' | 'about'>)
   house.rooms.stopWaiting();
   await house.rooms.walk.drain(BOUNDS.drainMs);
   const problems = await revokeAll(about, new AbortController().signal);
-  for (const problem of problems) about.tell(problem);
+  for (const problem of problems) about.tell(problem, 'faulted');
+  if (problems.length > 0) about.tell('the next gate of this name tries again');
   await house.close();
   await rm(credentialsPath, { force: true });
   if (problems.length === 0 && !keepsData) await rm(config.dataDirectory, { recursive: true, force: true });
-  if (problems.length > 0) about.tell('the next gate of this name tries again');
   return problems.length === 0;
 }

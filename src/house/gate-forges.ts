@@ -1,4 +1,5 @@
 /** What a gate for one job makes at forges and takes away again: what an earlier one of its name left, and at the end its own. */
+import type { JournalOutcome } from '../audit/entry.ts';
 import { newId, systemClock } from '../base/clock.ts';
 import { Fault, publicMessageOf } from '../base/fault.ts';
 import type { ForgePlace } from '../upstream/forges/forge.ts';
@@ -12,10 +13,11 @@ import type { Rooms } from './rooms.ts';
 export interface JobAbout {
   readonly rooms: Rooms;
   readonly upstreams: readonly ReadyUpstream[];
-  readonly tell: (line: string) => void;
+  /** To who started the gate, and to the journal. */
+  readonly tell: (line: string, outcome?: JournalOutcome) => void;
 }
 
-export function doingOf({ tell }: Pick<JobAbout, 'tell'>, signal: AbortSignal): Doing {
+function doingOf({ tell }: Pick<JobAbout, 'tell'>, signal: AbortSignal): Doing {
   return { requestId: newId(systemClock), signal, tell };
 }
 

@@ -157,7 +157,11 @@ describe('gatehouse gate', { skip: noSshd() }, () => {
     assert.equal(forge.keys.length, 2);
     assert.equal(await second.end('SIGTERM'), 0, second.stderr());
     assert.deepEqual(forge.keys, [other]);
-    assert.ok(existsSync(join(home, 'two', 'journal')), 'named data stays');
+    const journal = filesIn(join(home, 'two', 'journal'))
+      .map((path) => readFileSync(path, 'utf8'))
+      .join('');
+    assert.match(journal, /"gate".*revoked the deploy key/, 'named data stays, with its journal');
+    assert.ok(!journal.includes(forge.token));
   });
 
   test('killed while the forge makes the key, leaves one that the next gate finds', async () => {
@@ -178,6 +182,23 @@ describe('gatehouse gate', { skip: noSshd() }, () => {
     await second.ready;
     assert.equal(await second.end('SIGTERM'), 0, second.stderr());
     assert.deepEqual(forge.keys, []);
+  });
+
+  test('asked to stop while the forge is silent, looks for what that made meanwhile, and takes it away', async () => {
+    const { start } = placeOf();
+    const { promise: asked, resolve } = Promise.withResolvers<void>();
+    forge.fate = ({ method }) => {
+      if (method === 'POST') resolve();
+      return method === 'POST' ? { after: true, wait: () => done } : undefined;
+    };
+    const { promise: done, resolve: onDone } = Promise.withResolvers<void>();
+    const job = start();
+    await asked;
+    const ended = job.end('SIGTERM');
+    onDone();
+    assert.equal(await ended, 0, job.stderr());
+    assert.deepEqual(forge.keys, []);
+    assert.doesNotMatch(job.stdout(), /gatehouse ready/);
   });
 
   test('a revocation that fails is loud: exit code 1, what to do by hand, and the next gate tries again', async () => {

@@ -1,12 +1,15 @@
 /** Deploy keys and webhooks at Gitea, GitHub and GitLab: made, looked at, revoked; and forges that fail in the middle of it. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { Fault } from '../../src/base/fault.ts';
 import { openSqliteStore } from '../../src/store/sqlite.ts';
 import type { Store } from '../../src/store/store.ts';
+import { createForge } from '../../src/upstream/forges/create-forge.ts';
 import { ForgeDesk, type ForgeDeskParts } from '../../src/upstream/forges/forge-desk.ts';
 import { parseForgePlace, type ForgePlace } from '../../src/upstream/forges/forge.ts';
 import { takeForgeTokenFrom } from '../../src/upstream/forges/forge-tokens.ts';
@@ -16,7 +19,7 @@ import { keyFile } from '../../src/upstream/vault-keys.ts';
 import { Vault } from '../../src/upstream/vault.ts';
 import { startForge, type TestForge } from '../support/forges.ts';
 import { noSshd } from '../support/sshd.ts';
-import { cleanEnvironment, expectRun, run, suiteScope, workspace } from '../support/workspace.ts';
+import { cleanEnvironment, expectRun, hasProgram, run, suiteScope, workspace } from '../support/workspace.ts';
 
 const scope = suiteScope();
 const KINDS = ['gitea', 'github', 'gitlab'] as const;
@@ -396,6 +399,64 @@ describe('a forge that fails', { skip: noSshd() }, () => {
     assert.deepEqual(other.seen, []);
     assert.equal(takeForgeTokenFrom({ GATEHOUSE_FORGE_TOKEN: 'x' }).kind, 'refused');
   });
+});
+
+test(
+  'over https the certificate has to be of an authority that counts, and of that host',
+  { skip: !hasProgram('openssl') },
+  async () => {
+    const directory = workspace(scope, 'gatehouse-tls-');
+    const [key, cert] = [join(directory, 'key'), join(directory, 'cert')];
+    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '2'];
+    const pair = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key, '-out', cert];
+    await expectRun('openssl', ['req', '-x509', ...pair, ...subject]);
+    const authorities = readFileSync(cert, 'utf8');
+    let asked = 0;
+    const server = createServer({ key: readFileSync(key), cert: authorities }, (_, response) => {
+      asked += 1;
+      response.end('[]');
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    scope.after(() => void server.close());
+    const address = server.address();
+    assert.ok(address !== null && typeof address === 'object');
+    const forgeAt = (host: string, trusted: string | undefined) =>
+      createForge({
+        place: {
+          kind: 'gitea',
+          apiUrl: `https://${host}:${address.port}/api/v1`,
+          project: 'o/r',
+          authorities: trusted,
+        },
+        token: 'the-token',
+        clock: QUICK,
+      });
+    assert.deepEqual(await forgeAt('localhost', authorities).listKeys({ signal }), []);
+    assert.equal(asked, 1);
+    for (const [host, trusted] of [
+      ['localhost', undefined],
+      ['127.0.0.1', authorities],
+    ] as const)
+      assert.match(
+        (await faultOf(forgeAt(host, trusted).listKeys({ signal }))).publicMessage ?? '',
+        /cannot be asked: \w*(CERT|SIGN|TLS)/,
+      );
+    assert.equal(asked, 1, 'nothing was sent, no token either');
+  },
+);
+
+test('webhooks of others in the list, of any kind, do not stand in the way', { skip: noSshd() }, async () => {
+  for (const kind of ['gitea', 'github'] as const) {
+    const forge = forgeOf(kind);
+    forge.fate = ({ method }) =>
+      method === 'GET' ? { status: 200, body: '[{"id":7,"config":{}},{"id":8}]' } : undefined;
+    const at = createForge({ place: placeOf(forge), token: forge.token, clock: QUICK });
+    assert.deepEqual(
+      (await at.listHooks({ signal })).map(({ id }) => id),
+      ['7', '8'],
+    );
+  }
 });
 
 test('the address of a forge is https, or loopback; the project is what its API calls one', () => {

@@ -5,6 +5,8 @@ import { isJsonObject, type Json } from '../../base/json.ts';
 export interface AnswerFields {
   id(key: string): string;
   text(key: string): string;
+  /** '' where there is none: things of others in a list need not be like ours. */
+  optionalText(key: string): string;
   flag(key: string): boolean;
   object(key: string): AnswerFields;
 }
@@ -23,12 +25,16 @@ export function answerFields(value: Json | undefined): AnswerFields {
       if (typeof found === 'string') return found;
       throw odd(key);
     },
+    optionalText(key) {
+      const found = value[key];
+      return typeof found === 'string' ? found : '';
+    },
     flag(key) {
       const found = value[key];
       if (typeof found === 'boolean') return found;
       throw odd(key);
     },
-    object: (key) => answerFields(value[key]),
+    object: (key) => answerFields(value[key] ?? {}),
   };
 }
 

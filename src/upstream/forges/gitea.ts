@@ -36,5 +36,5 @@ function readKey(json: Json): ForgeKey {
 
 function readHook(json: Json): ForgeHook {
   const fields = answerFields(json);
-  return { id: fields.id('id'), url: fields.object('config').text('url') };
+  return { id: fields.id('id'), url: fields.object('config').optionalText('url') };
 }
