@@ -149,7 +149,8 @@ export class LfsService {
       const publicMessage = 'the LFS object takes too long to come from the upstream';
       late.abort(new Fault('timeout', 'lfs object takes too long', { publicMessage }));
     });
-    const signal = AbortSignal.any([this.#closing.signal, late.signal]);
+    const over = new AbortController();
+    const signal = AbortSignal.any([this.#closing.signal, late.signal, over.signal]);
     try {
       const content = await upstreams.download(repository, pointer, { requestId, signal });
       if (content === undefined) throw missing();
@@ -162,6 +163,8 @@ export class LfsService {
       following.fail(error instanceof Fault ? error : unfit(publicMessageOf(error, requestId)));
     } finally {
       cancel();
+      // What was not read to its end lets go of its connection.
+      over.abort(new Fault('aborted', 'lfs flight is over'));
     }
   }
 }

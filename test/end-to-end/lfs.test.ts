@@ -154,6 +154,20 @@ describe('Git LFS with its own client', { skip }, () => {
     assert.equal(outside.status, 404);
   });
 
+  test('what is public is downloaded without a name, and not uploaded', async () => {
+    const name = await repository('open');
+    await sshOk(site.admin, gate, ['config', name, 'set', 'public', 'yes']);
+    const bytes = randomBytes(700);
+    const remote = url(gate, 'ssh', name);
+    const tree = await lfsTree(site.admin, { path: path(), remote, files: { 'a.bin': bytes } });
+    await gitOk(site.admin, ['push', '-q', 'origin', 'main'], tree);
+    const clone = path();
+    await gitOk(stranger, ['clone', '-q', url(gate, 'http', name), clone]);
+    assert.deepEqual(readFileSync(join(clone, 'a.bin')), bytes);
+    const answer = await post(at(name, '/objects/batch'), { operation: 'upload', objects: [] }, '');
+    assert.equal(answer.status, 401);
+  });
+
   test('where LFS is used, a pointer without its object is refused; elsewhere nobody asks', async () => {
     const name = await repository('used');
     const tree = await lfsTree(site.admin, {

@@ -159,6 +159,27 @@ describe('LFS payloads: never seen', { skip }, () => {
     assert.equal(await pushedThere('strict', 'refs/heads/main'), before);
   });
 
+  test('an object that many ask for at once comes from the upstream once', async () => {
+    const clone = await mirror('many', 'http', randomBytes(100));
+    const big = randomBytes(3_000_000);
+    const tree = path();
+    await gitOk(upstream.admin, ['clone', '-q', url(upstream.gate, 'ssh', 'many'), tree]);
+    await commitFiles(upstream.admin, tree, { 'big.bin': big });
+    await gitOk(upstream.admin, ['push', '-q', 'origin', 'main'], tree);
+    assert.ok(clone !== '');
+    const token = await tokenOf(site.admin, site, ['token', 'create', 'many']);
+    const target = `http://${site.gate.http}/many.git/info/lfs/objects/${oidOf(big)}/${big.length}`;
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        const answer = await fetch(target, { headers: { authorization: `Bearer ${token}` } });
+        return Buffer.from(await answer.arrayBuffer());
+      }),
+    );
+    for (const bytes of answers) assert.deepEqual(bytes, big);
+    const lines = await sshOk(upstream.admin, upstream.gate, ['audit', 'log', '--repo', 'many', '--json']);
+    assert.equal(lines.split(`"download","${oidOf(big)}"`).length - 1, 1);
+  });
+
   test('what was scanned by other rules is scanned again when a push names it', async () => {
     const clone = await mirror('rules', 'ssh', randomBytes(100));
     const before = await pushedThere('rules', 'refs/heads/main');
