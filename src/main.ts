@@ -36,8 +36,9 @@ async function main(argv: readonly string[]): Promise<number> {
   if (wish.kind === 'refused') return usage(wish.reason);
   // A gate for one job takes the variables that its declaration names.
   const environment = wish.value.kind === 'gate' ? ok(undefined) : takeForgeTokenFrom(process.env);
-  if (environment.kind === 'refused') return usage(environment.reason);
-  const forges = { environment: environment.value };
+  // A command may be meant for a running gate, which has its own.
+  if (environment.kind === 'refused' && wish.value.kind === 'serve') return usage(environment.reason);
+  const forges = { environment: environment.kind === 'ok' ? environment.value : undefined };
   const surroundings = { env: process.env, cwd: process.cwd(), vaultKeys: vaultKeys.value, forges };
   try {
     return await fulfil(wish.value, surroundings);

@@ -13,7 +13,7 @@ import { count } from './table.ts';
 /** What the commands ask of it (`upstream/forges/forge-desk.ts`). */
 export type ForgeIndex = Pick<ForgeDesk, 'makeKey' | 'makeHook' | 'list' | 'verify' | 'revokeOf' | 'sweep'>;
 
-const TOKEN_FLAG: Flag = {
+export const TOKEN_FLAG: Flag = {
   name: '--forge-token',
   value: 'FILE|-',
   meaning: "the token that makes and revokes at the forge, sealed; default: the gate's GATEHOUSE_FORGE_TOKEN",
@@ -103,10 +103,8 @@ export const MIRROR_SWEEP: SiteCommand = {
 async function sweep(call: Call): Promise<Answer> {
   const { forges } = call.parts;
   if (forges === undefined) return refuse('this gate has no mirrors');
-  const files = await readFileFlags(call, ['--forge-token']);
-  if (files.kind === 'refused') return files;
-  const token = optional(files.value.get('--forge-token'), parseForgeToken);
-  if (token.kind === 'refused') return refuse(`--forge-token: ${token.reason}`);
+  const token = await readForgeToken(call);
+  if (token.kind === 'refused') return token;
   const isDryRun = call.args.has('--dry-run');
   const swept = await forges.sweep({ isDryRun, signal: call.signal, token: token.value });
   const lines = swept.map(({ what, outcome, problem }) => `${WORDS[outcome]}: ${problem ?? what}\n`);
@@ -115,16 +113,25 @@ async function sweep(call: Call): Promise<Answer> {
   return { kind: 'done', json: swept.map((one) => ({ ...one })), text, exit: failed ? 1 : 0 };
 }
 
+/** The token of `--forge-token`, in place of the one that made what is to be revoked. */
+export async function readForgeToken(call: Call): Promise<Parsed<string | undefined>> {
+  const files = await readFileFlags(call, ['--forge-token']);
+  if (files.kind === 'refused') return files;
+  const token = optional(files.value.get('--forge-token'), parseForgeToken);
+  return token.kind === 'refused' ? refuse(`--forge-token: ${token.reason}`) : token;
+}
+
 const WORDS = { found: 'left', revoked: 'revoked', none: 'was gone', failed: 'FAILED' } as const;
 
 /** Takes away at the forge what a mirror that was removed had there. */
 export async function revokeOf(
   call: Call,
   repositoryId: string,
+  token?: string,
 ): Promise<{ readonly text: string; readonly exit: 0 | 1 }> {
   const { forges } = call.parts;
   if (forges === undefined) return { text: '', exit: 0 };
-  const { revoked, problems } = await forges.revokeOf(repositoryId, { signal: call.signal });
+  const { revoked, problems } = await forges.revokeOf(repositoryId, { signal: call.signal, token });
   const tail = problems.length === 0 ? [] : [`${count(problems.length, 'thing')} left there: mirror sweep tries again`];
   const lines = [...revoked.map((what) => `revoked the ${what}`), ...problems, ...tail];
   return { text: lines.map((line) => `${line}\n`).join(''), exit: problems.length === 0 ? 0 : 1 };

@@ -13,7 +13,15 @@ import type { Rekeyed } from '../upstream/vault.ts';
 import { findReadable } from './answer.ts';
 import { done, type Answer, type Call, type Command } from './command.ts';
 import { shown } from './find.ts';
-import { checkGrants, FORGE_FLAGS, MIRROR_SWEEP, readForgeWish, revokeOf } from './mirror-forge.ts';
+import {
+  checkGrants,
+  FORGE_FLAGS,
+  MIRROR_SWEEP,
+  readForgeToken,
+  readForgeWish,
+  revokeOf,
+  TOKEN_FLAG,
+} from './mirror-forge.ts';
 import { PUSH_FLAGS, readUpstreamOptions, SECRET_FLAGS, UPSTREAM_FLAGS } from './mirror-options.ts';
 import { freshness, stateJson, viewJson, viewText } from './mirror-view.ts';
 import { count, fields, table } from './table.ts';
@@ -132,8 +140,11 @@ export const MIRROR_COMMANDS: readonly Command[] = [
     details: [
       'Deploy key and webhook that were made for it are revoked. What it had last stays, and pushes end here from now on. `destroy REPO` takes repository and mirror away.',
     ],
-    examples: ['mirror remove api'],
+    flags: [{ ...TOKEN_FLAG, meaning: 'the token that revokes at the forge; default: the one that made it' }],
+    stdin: 'with --forge-token -, the token',
+    examples: ['mirror remove api', 'mirror remove api --forge-token - < new-token'],
     scope: 'admin',
+    secrets: ['--forge-token'],
     permission: { kind: 'repository', operation: 'configure', action: 'mirror_remove' },
     run: remove,
   },
@@ -315,8 +326,10 @@ const CONTRARIES = [
 async function remove(call: Call, repository: Repository): Promise<Answer> {
   const view = await viewOf(call, repository);
   if (view.kind === 'refused') return view;
+  const token = await readForgeToken(call);
+  if (token.kind === 'refused') return token;
   await call.parts.mirrorDesk?.remove(repository);
-  const { text: revoked, exit } = await revokeOf(call, repository.id);
+  const { text: revoked, exit } = await revokeOf(call, repository.id, token.value);
   const text = `${repository.name} is an ordinary repository now; its credential for ${view.value.upstream.url.text} is gone from here\n`;
   return { kind: 'done', json: { removed: repository.name }, text: `${text}${revoked}`, exit };
 }

@@ -100,7 +100,14 @@ describe('a mirror with a deploy key of its forge', { skip: noSshd() }, () => {
     const clone = await cloneOf(site, 'reader');
     await clone.commit('c.txt');
     assert.notEqual((await clone.git('push', 'origin', 'HEAD:refs/heads/c')).code, 0);
-    await admin('mirror', 'remove', 'reader');
+    // The token that made the key is replaced at the forge.
+    const old = forge.token;
+    forge.token = 'the-next-token';
+    const stale = await ssh(site.admin, site.gate, ['mirror', 'check', 'reader']);
+    assert.match(stale.stdout, /deploy key: .*does not take the token/);
+    await sshOk(site.admin, site.gate, ['mirror', 'remove', 'reader', '--forge-token', '-'], forge.token);
+    forge.token = old;
+    assert.deepEqual(forge.keys, []);
   });
 
   test('that cannot be made leaves nothing here or at the forge', async () => {

@@ -52,7 +52,7 @@ export interface TestForge {
   /** `http://127.0.0.1:port`. */
   readonly url: string;
   /** The one token that may administer projects, made for this run. */
-  readonly token: string;
+  token: string;
   readonly repositories: UpstreamRepositories;
   readonly hostKey: string;
   /** What each request was, as `METHOD path`. */
