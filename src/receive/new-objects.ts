@@ -3,6 +3,7 @@
  * to, each object once, a blob once more for each further path. Two git processes, however many objects there are.
  */
 import { Fault } from '../base/fault.ts';
+import { Stint } from '../base/stint.ts';
 import { oidHexLength, type Oid } from '../git/oid.ts';
 import type { GitProcess, GitProcesses, GitSpec } from '../git/processes.ts';
 import { writeAll } from '../git/stream.ts';
@@ -33,6 +34,8 @@ export interface NewObjectsOptions {
 const FURTHER_PATHS_MAX = 200_000;
 /** Entries of one commit's new trees, old files among them, for each object that may come. */
 const AWAITED_A_OBJECT = 2;
+/** Entries of a tree between two looks at the clock. */
+const ENTRIES_TOGETHER = 512;
 /** In trees, names are text of their own: a file may be empty and its name be the secret. */
 const DIRECTORY = 'tree';
 
@@ -117,11 +120,12 @@ async function* itemsOfObject(object: BatchObject, seen: SeenPaths | undefined):
       return;
     case DIRECTORY: {
       const names: string[] = [];
-      const format = oid.length;
-      for (const entry of treeEntries(await object.whole(), format / 2)) {
+      const stint = new Stint();
+      for (const entry of treeEntries(await object.whole(), oid.length / 2)) {
         const full = path === '' ? entry.name : `${path}/${entry.name}`;
-        names.push(entry.name);
         if (entry.isBlob) seen?.addEntry(entry.oid, full);
+        // A directory of a million files is a second's work.
+        if (names.push(entry.name) % ENTRIES_TOGETHER === 0 && stint.isOver) await stint.rest();
       }
       yield { ...about, kind: 'tree', path, content: Buffer.from(names.join('\n')) };
       return;
@@ -145,6 +149,8 @@ class SeenPaths {
   readonly #further = new Map<string, string>();
   /** Paths that trees of this commit name, of blobs that did not come yet: most of them never do, for they are old. */
   readonly #awaited = new Map<string, string[]>();
+  /** Paths in `#awaited`: one old file may lie at any number of places. */
+  #awaitedPaths = 0;
   #commit = '';
 
   constructor(objectsMax: number) {
@@ -161,11 +167,14 @@ class SeenPaths {
     if (commit === this.#commit) return;
     this.#commit = commit;
     this.#awaited.clear();
+    this.#awaitedPaths = 0;
   }
 
   addBlob(oid: string, path: string): void {
     this.#blobs.set(oid, path);
-    for (const other of this.#awaited.get(oid) ?? []) if (other !== path) this.#addFurther(oid, other);
+    const awaited = this.#awaited.get(oid) ?? [];
+    for (const other of awaited) if (other !== path) this.#addFurther(oid, other);
+    this.#awaitedPaths -= awaited.length;
     this.#awaited.delete(oid);
   }
 
@@ -175,10 +184,11 @@ class SeenPaths {
       if (first !== path) this.#addFurther(oid, path);
       return;
     }
+    if (this.#awaitedPaths >= AWAITED_A_OBJECT * this.#objectsMax) throw tooMany(this.#objectsMax);
+    this.#awaitedPaths += 1;
     const paths = this.#awaited.get(oid);
-    if (paths !== undefined) paths.push(path);
-    else if (this.#awaited.size < AWAITED_A_OBJECT * this.#objectsMax) this.#awaited.set(oid, [path]);
-    else throw tooMany(this.#objectsMax);
+    if (paths === undefined) this.#awaited.set(oid, [path]);
+    else paths.push(path);
   }
 
   #addFurther(oid: string, path: string): void {

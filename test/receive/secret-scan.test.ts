@@ -157,6 +157,15 @@ test('more objects than the scan takes refuse the push', async (t) => {
   await refused(bench, /looks at 5 objects at once at most/, 'main');
 });
 
+test('a directory that names one old file at a thousand places is too much for the scan, not for its memory', async (t) => {
+  const bench = await openBench(t, { parts: { objectsMax: 100 } });
+  const names = Array.from({ length: 1_000 }, (_, index) => `name-${index}`);
+  await Promise.all(names.map((name) => writeFile(join(bench.tree, name), 'a')));
+  await gitOk(bench.tree, 'add', '-A');
+  await gitOk(bench.tree, 'commit', '-q', '-m', 'Wide');
+  await refused(bench, /looks at 100 objects at once at most/, 'main');
+});
+
 test('a scan that takes too long refuses the push', async (t) => {
   const never: Pick<Scanner, 'scan'> = {
     scan: (_items, { signal }) =>
