@@ -28,8 +28,8 @@ export async function readArchive(
   parts: ArchiveParts,
 ): Promise<void> {
   try {
-    if (kind === 'gzip') await parts.entry('', inflate(source, createGunzip()));
-    else if (kind === 'zstd') await parts.entry('', inflate(source, createZstdDecompress()));
+    if (kind === 'gzip') await parts.entry('', salvaged(source, createGunzip));
+    else if (kind === 'zstd') await parts.entry('', salvaged(source, createZstdDecompress));
     else if (kind === 'tar') await readTar(source, parts);
     else await readZip(source, parts);
   } catch (error) {
@@ -46,6 +46,69 @@ async function* inflate(source: AsyncIterable<Buffer>, transform: Transform): As
     for await (const chunk of stream) yield chunk as Buffer;
   } finally {
     stream.destroy();
+  }
+}
+
+/** Packed bytes held to be read once more where they turn out to be damaged, and in how many steps. */
+const SALVAGED_BYTES_MAX = 4 * 1024 * 1024;
+const SALVAGE_STEPS = 65_536;
+
+/**
+ * What is packed, up to where it is damaged: a wrong checksum at the end, say, which `zcat` only complains of. The library
+ * keeps back what it unpacked last before an error, so a short file is read again in small steps. Ends with the error.
+ */
+async function* salvaged(source: AsyncIterable<Buffer>, open: () => Transform): AsyncGenerator<Buffer> {
+  const held: Buffer[] = [];
+  let packed = 0;
+  let given = 0;
+  const noted = async function* (): AsyncGenerator<Buffer> {
+    for await (const chunk of source) {
+      packed += chunk.length;
+      if (packed <= SALVAGED_BYTES_MAX) held.push(chunk);
+      else held.length = 0;
+      yield chunk;
+    }
+  };
+  try {
+    for await (const chunk of inflate(noted(), open())) {
+      given += chunk.length;
+      yield chunk;
+    }
+  } catch (error) {
+    if (packed <= SALVAGED_BYTES_MAX) yield* rest(inSteps(Buffer.concat(held), open()), given);
+    throw error;
+  }
+}
+
+/** Without its first `skipped` bytes. */
+async function* rest(source: AsyncIterable<Buffer>, skipped: number): AsyncGenerator<Buffer> {
+  let left = skipped;
+  for await (const chunk of source) {
+    if (chunk.length > left) yield chunk.subarray(left);
+    left = Math.max(0, left - chunk.length);
+  }
+}
+
+/** Ends where it fails. */
+async function* inSteps(packed: Buffer, transform: Transform): AsyncGenerator<Buffer> {
+  const unpacked: Buffer[] = [];
+  transform.on('data', (chunk: Buffer) => unpacked.push(chunk));
+  const closed = new Promise<boolean>((resolve) => transform.once('close', () => resolve(false)));
+  transform.on('error', () => {
+    // It closes behind that.
+  });
+  const step = Math.ceil(packed.length / SALVAGE_STEPS);
+  try {
+    for (let at = 0; at < packed.length; at += step) {
+      const written = new Promise<boolean>((resolve) => {
+        transform.write(packed.subarray(at, at + step), (error) => resolve(error === undefined || error === null));
+      });
+      const goesOn = await Promise.race([written, closed]);
+      yield* unpacked.splice(0);
+      if (!goesOn) return;
+    }
+  } finally {
+    transform.destroy();
   }
 }
 

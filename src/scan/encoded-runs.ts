@@ -6,8 +6,6 @@ const RUN_BYTES_MIN = 32;
 const RUN_BYTES_MAX = 1024 * 1024;
 /** The part of the decoded bytes that must be printable. */
 const PRINTABLE_MIN = 0.9;
-/** Decoded stretches of one piece of text. */
-const RUNS_MAX = 2_000;
 
 export interface DecodedRun {
   /** Of the encoded stretch. */
@@ -21,7 +19,7 @@ const ALPHABET = alphabet();
 export function findEncodedRuns(bytes: Buffer): readonly DecodedRun[] {
   const found: DecodedRun[] = [];
   // A run that is long enough covers one of these places: between them nothing need be read.
-  for (let probe = RUN_BYTES_MIN - 1; probe < bytes.length && found.length < RUNS_MAX;) {
+  for (let probe = RUN_BYTES_MIN - 1; probe < bytes.length;) {
     if (ALPHABET[bytes[probe] ?? 0] !== 1) {
       probe += RUN_BYTES_MIN;
       continue;

@@ -116,19 +116,27 @@ export class ItemScan {
     let archive: Conveyor | undefined;
     let first = true;
     let pending: Buffer | undefined;
-    for await (const piece of pieces(source)) {
-      if (first) {
-        const sniffed = this.#sniff(piece, at.depth);
-        if (sniffed.kind === 'archive') archive = this.#open(sniffed.archive, at);
-        else if (sniffed.kind === 'closed') this.#note(at.inner, `is a ${sniffed.format} file, which cannot be opened`);
-        first = false;
+    let broken: { readonly error: unknown } | undefined;
+    try {
+      for await (const piece of pieces(source)) {
+        if (first) {
+          const sniffed = this.#sniff(piece, at.depth);
+          if (sniffed.kind === 'archive') archive = this.#open(sniffed.archive, at);
+          else if (sniffed.kind === 'closed')
+            this.#note(at.inner, `is a ${sniffed.format} file, which cannot be opened`);
+          first = false;
+        }
+        if (pending !== undefined) bytes.scan(pending, false);
+        await archive?.push(piece);
+        pending = piece;
       }
-      if (pending !== undefined) bytes.scan(pending, false);
-      await archive?.push(piece);
-      pending = piece;
+    } catch (error) {
+      broken = { error };
     }
+    // What came before something broke can be read by others, too.
     bytes.scan(pending ?? Buffer.alloc(0), true);
     await archive?.end();
+    if (broken !== undefined) throw broken.error;
   }
 
   #sniff(head: Buffer, depth: number): ReturnType<typeof sniff> {
@@ -189,18 +197,23 @@ function join(inner: string, name: string): string {
   return inner === '' ? name : `${inner}!/${name}`;
 }
 
-/** Chunks put together to pieces of about one size. */
+/** Chunks put together to pieces of about one size. Where the source breaks, what came before is given out first. */
 async function* pieces(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let held: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of source) {
-    held.push(chunk);
-    bytes += chunk.length;
-    if (bytes < PIECE_BYTES) continue;
-    const all = held.length === 1 ? chunk : Buffer.concat(held);
-    for (let at = 0; at < all.length; at += PIECE_BYTES) yield all.subarray(at, at + PIECE_BYTES);
-    held = [];
-    bytes = 0;
+  try {
+    for await (const chunk of source) {
+      held.push(chunk);
+      bytes += chunk.length;
+      if (bytes < PIECE_BYTES) continue;
+      const all = held.length === 1 ? chunk : Buffer.concat(held);
+      held = [];
+      bytes = 0;
+      for (let at = 0; at < all.length; at += PIECE_BYTES) yield all.subarray(at, at + PIECE_BYTES);
+    }
+  } catch (error) {
+    if (bytes > 0) yield Buffer.concat(held);
+    throw error;
   }
   if (bytes > 0) yield Buffer.concat(held);
 }

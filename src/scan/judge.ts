@@ -27,6 +27,7 @@ export interface Matched {
 
 export type ItemFacts = Pick<ScanItem, 'kind' | 'path' | 'oid' | 'commit'>;
 
+const NO_SECRET = 'no-secret';
 const ALLOW_COMMENT = /\b(?:gitleaks|gatehouse):allow\b/;
 
 /** The group that holds the secret: the one named, else the first that took part and is not empty, else the match. */
@@ -49,7 +50,7 @@ export function judge(matched: Matched, secret: Secret, facts: ItemFacts): { rea
   let excused: string | undefined;
   for (const allowlist of rule.allowlists) {
     const answer = consult(allowlist, { matched, secret, facts });
-    if (answer === 'no-secret') return undefined;
+    if (answer === NO_SECRET) return undefined;
     if (answer !== undefined) excused ??= answer;
   }
   if (ALLOW_COMMENT.test(matched.lines())) excused ??= 'a comment on the line says that it is allowed';
@@ -96,10 +97,11 @@ function consult(allowlist: CompiledAllowlist, question: Question): string | und
   const { list } = allowlist;
   const byText = list.regexes.length > 0 || list.stopwords.length > 0;
   const byPlace = list.paths.length > 0 || list.commits.length > 0;
+  const text = byText ? textAnswer(allowlist, question) : undefined;
   const place = byPlace ? placeAnswer(allowlist, question.facts) : undefined;
-  if (list.condition === 'any') return byText && textAllows(allowlist, question) ? 'no-secret' : place;
-  if (byText && !textAllows(allowlist, question)) return undefined;
-  return byPlace ? place : 'no-secret';
+  if (list.condition === 'any') return text === NO_SECRET ? text : (place ?? text);
+  if (byText && text === undefined) return undefined;
+  return byPlace ? place : text;
 }
 
 /** What an allow-list says of the item's path and commit, in words; undefined: nothing. */
@@ -108,20 +110,26 @@ function placeAnswer({ list, paths }: CompiledAllowlist, facts: ItemFacts): stri
   const commit = list.commits.some((oid) => oid === facts.commit?.toLowerCase() || oid === facts.oid.toLowerCase());
   const both = list.condition === 'all' && paths.length > 0 && list.commits.length > 0;
   if (both ? !(path && commit) : !(path || commit)) return undefined;
-  const about = list.description === '' ? 'an allow-list' : `the allow-list "${list.description}"`;
-  return path ? `${about} names this path` : `${about} names this commit`;
+  return path ? `${nameOf(list)} names this path` : `${nameOf(list)} names this commit`;
 }
 
-/** Regexes and stopwords: one of them, or with `all` one of each that is given. */
-function textAllows({ list, regexes }: CompiledAllowlist, { matched, secret }: Question): boolean {
-  const target = (): string => {
-    if (list.regexTarget === 'line') return matched.lines();
-    return list.regexTarget === 'match' ? matched.text.slice(matched.match.start, matched.match.end) : secret.text;
-  };
+/**
+ * Regexes and stopwords: one of them, or with `all` one of each that is given. What stands around a secret is written by
+ * whoever writes the secret: it is a question only.
+ */
+function textAnswer({ list, regexes }: CompiledAllowlist, { matched, secret }: Question): string | undefined {
+  const around = (): string =>
+    list.regexTarget === 'line' ? matched.lines() : matched.text.slice(matched.match.start, matched.match.end);
   const lower = secret.text.toLowerCase();
-  const stopped = list.stopwords.some((word) => lower.includes(word));
-  const text = regexes.length > 0 ? target() : '';
-  const matches = regexes.some((search) => search.test(text));
-  if (list.condition === 'any') return stopped || matches;
-  return (list.stopwords.length === 0 || stopped) && (regexes.length === 0 || matches);
+  const isStopped = list.stopwords.some((word) => lower.includes(word));
+  if (list.condition === 'any' && isStopped) return NO_SECRET;
+  if (list.condition === 'all' && list.stopwords.length > 0 && !isStopped) return undefined;
+  if (regexes.length === 0) return list.condition === 'all' ? NO_SECRET : undefined;
+  if (regexes.some((search) => search.test(secret.text))) return NO_SECRET;
+  if (list.regexTarget === 'secret' || !regexes.some((search) => search.test(around()))) return undefined;
+  return `${nameOf(list)} allows what stands around it`;
+}
+
+function nameOf({ description }: CompiledAllowlist['list']): string {
+  return description === '' ? 'an allow-list' : `the allow-list "${description}"`;
 }

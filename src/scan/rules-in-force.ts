@@ -13,7 +13,7 @@ export function isSecretRulePath(path: string): boolean {
 
 /** @throws Fault `internal` where what ships does not load. */
 export function loadDefaultRules(): Parsed<RuleSet> {
-  return loadRules(defaultRuleText(), { source: DEFAULT_RULES_SOURCE });
+  return loadRules(defaultRuleText(), { source: DEFAULT_RULES_SOURCE, isShipped: true });
 }
 
 /**

@@ -160,6 +160,38 @@ describe('archives', () => {
     assert.equal(strict.unscanned.length, 5);
   });
 
+  test('a packed file that is damaged behind its secret does not hide it', async (t) => {
+    const scanner = scannerOf(t, TOKEN_RULES);
+    const text = Buffer.concat([secret(), Buffer.alloc(3_000, 'ordinary text\n')]);
+    const wrong = (packed: Buffer): Buffer => {
+      const at = packed.length - 5;
+      packed.writeUInt8(packed.readUInt8(at) ^ 1, at);
+      return packed;
+    };
+    const random = Buffer.concat([randomBytes(2_000_000), secret()]);
+    const report = await scan(
+      scanner,
+      blob(wrong(gzipSync(text)), 'checksum.gz'),
+      blob(gzipSync(text).subarray(0, -8), 'cut.gz'),
+      blob(Buffer.concat([gzipSync(text), Buffer.from('trailing words')]), 'more.gz'),
+      blob(zstdCompressSync(text).subarray(0, -1), 'cut.zst'),
+      blob(await tar([['inner.gz', wrong(gzipSync(text))]]), 'damaged.tar'),
+      blob(wrong(gzipSync(random)), 'long.gz'),
+    );
+    assert.deepEqual(
+      report.findings.map(({ path, inner }) => `${path} ${inner}`.trim()),
+      ['checksum.gz', 'cut.gz', 'more.gz', 'cut.zst', 'damaged.tar inner.gz', 'long.gz'],
+    );
+    assert.deepEqual(report.unscanned, []);
+  });
+
+  test('thousands of encoded stretches in front of a secret do not hide it', async (t) => {
+    const encoded = (text: string): string => `${Buffer.from(text).toString('base64')}\n`;
+    const text = `${encoded('ordinary words, twenty-eight').repeat(12_000)}${encoded(`key ${token()} end`)}`;
+    const report = await scan(scannerOf(t, TOKEN_RULES), blob(text, 'many'));
+    assert.equal(report.findings.length, 1);
+  });
+
   test('bombs are not looked at, and say so', async (t) => {
     const limits = {
       archiveBytesMax: 4 * 1024 * 1024,

@@ -155,12 +155,41 @@ describe('scanner', () => {
     assert.deepEqual(
       report.findings.map(({ path, excused }) => [path, excused !== undefined]),
       [
+        // What stands around a secret is a question.
+        ['line', true],
         // With a path among its conditions it is about the place again.
         ['fixtures/both', true],
         ['one-of-two', false],
         ['match', false],
       ],
     );
+  });
+
+  test('what a pusher writes beside a secret does not silence it, whatever an allow-list says of lines and matches', async (t) => {
+    const rules = (target: string): string =>
+      `[[rules]]
+      id = "s"
+      regex = '''(?:[a-z]+ = )?(tok_[A-Za-z0-9]{24})'''
+      keywords = ["tok_"]
+      [[rules.allowlists]]
+      regexTarget = "${target}"
+      regexes = ['''harmless''', '''tok_0{24}''']`;
+    for (const target of ['line', 'match']) {
+      const scanner = scannerOf(t, rules(target));
+      const report = await scan(
+        scanner,
+        blob(`harmless = ${token()}\n`, 'beside'),
+        blob(`key = tok_${'0'.repeat(24)}\n`, 'itself'),
+        blob(`key = ${token()}\n`, 'bare'),
+      );
+      assert.deepEqual(
+        report.findings.map(({ path, excused }) => [path, excused]),
+        [
+          ['beside', 'an allow-list allows what stands around it'],
+          ['bare', undefined],
+        ],
+      );
+    }
   });
 
   test('secretGroup, path and rules about paths alone hold', async (t) => {

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { CHECK_NAMES } from '../../../src/scan/default-rules/checks.ts';
 import { createScanner } from '../../../src/scan/create-scanner.ts';
+import { defaultRuleText } from '../../../src/scan/default-rules/default-rules.ts';
+import { loadRules } from '../../../src/scan/rule-file.ts';
 import { loadDefaultRules } from '../../../src/scan/rules-in-force.ts';
 import type { RuleSet } from '../../../src/scan/rule-set.ts';
 import type { Finding } from '../../../src/scan/finding.ts';
@@ -29,6 +31,11 @@ describe('the default rules', () => {
     const report = await scanner.scan([{ kind: 'blob', path: 'a.txt', oid: '', content }], SCAN);
     return report.findings.map(({ rule }) => rule);
   };
+
+  test('stand every check of a rule file, which nobody repeats at start-up', () => {
+    const checked = loadRules(defaultRuleText(), { source: 'the default rules' });
+    assert.deepEqual(checked.kind === 'ok' ? checked.value.warnings : checked.reason, []);
+  });
 
   test('are more than 150, each with keywords, a check that is there, and a sample to test it with', () => {
     assert.ok(rules.rules.length > 150);
