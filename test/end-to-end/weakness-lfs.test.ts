@@ -70,7 +70,7 @@ function pushedThere(name: string, refname: string): Promise<string> {
   return gitOk(upstream.admin, ['ls-remote', url(upstream.gate, 'ssh', name), refname]);
 }
 
-describe('LFS payloads: never seen', { skip }, () => {
+describe('LFS payloads: never seen', { skip, concurrency: 4 }, () => {
   for (const by of ['ssh', 'http'] as const) {
     test(`objects of a mirror come from its upstream over ${by}, and go there before their pointers`, async () => {
       const seed = randomBytes(400_000);
