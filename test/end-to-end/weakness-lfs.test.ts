@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { git, gitOk, sshOk, startSite, url, type Site } from '../support/gate.ts';
+import { addPerson, git, gitOk, sshOk, startSite, url, type Site } from '../support/gate.ts';
 import { commitFiles, lfsTree, noLfs, oidOf, pointerText, tokenOf, withLfs } from '../support/lfs.ts';
 import { suiteScope } from '../support/workspace.ts';
 
@@ -178,6 +178,28 @@ describe('LFS payloads: never seen', { skip, concurrency: 4 }, () => {
     for (const bytes of answers) assert.deepEqual(bytes, big);
     const lines = await sshOk(upstream.admin, upstream.gate, ['audit', 'log', '--repo', 'many', '--json']);
     assert.equal(lines.split(`"download","${oidOf(big)}"`).length - 1, 1);
+  });
+
+  test('the objects of a held push go upstream when it is approved, and not before', async () => {
+    const clone = await mirror('waits', 'ssh', randomBytes(100));
+    const agent = withLfs(await addPerson(site, 'agent'));
+    await sshOk(site.admin, site.gate, ['group', 'add', 'agents', 'The', 'agents']);
+    await sshOk(site.admin, site.gate, ['group', 'adduser', 'agents', 'agent']);
+    await sshOk(site.admin, site.gate, ['config', 'waits', 'set', 'writers.*', 'agents']);
+    const bytes = randomBytes(900);
+    const question = Buffer.from(plantedSecret().replace('\n', ' # gitleaks:allow\n'));
+    await commitFiles(agent, clone, { 'kept.bin': bytes, 'conf.py': question });
+    const { stderr } = await git(agent, ['push', 'origin', 'main'], clone);
+    const id = /held for approval as ([a-z0-9]+)/.exec(stderr)?.[1] ?? assert.fail(stderr);
+    const oid = oidOf(bytes);
+    const log = (): Promise<string> =>
+      sshOk(upstream.admin, upstream.gate, ['audit', 'log', '--repo', 'waits', '--json']);
+    assert.ok(!(await log()).includes(oid));
+    await sshOk(site.admin, site.gate, ['hold', 'approve', id, '--reason', 'no secret']);
+    assert.ok((await log()).includes(`"upload","${oid}"`));
+    const there = path();
+    await gitOk(upstream.admin, ['clone', '-q', url(upstream.gate, 'ssh', 'waits'), there]);
+    assert.deepEqual(readFileSync(join(there, 'kept.bin')), bytes);
   });
 
   test('what was scanned by other rules is scanned again when a push names it', async () => {
