@@ -22,12 +22,14 @@ export interface Report {
   readonly refs: ReadonlyMap<string, string | undefined>;
 }
 
-/** Undefined where the report leaves out a ref: then only the upstream's refs can tell. */
+/** Undefined where the report leaves out a ref, or says two things at once: then only the upstream's refs can tell. */
 export function readReport(
   updates: readonly IntendedUpdate[],
   { unpack, refs }: Report,
   atomic: boolean,
 ): ForwardOutcome | undefined {
+  // Nothing can be taken of what was not unpacked: one of both is not true.
+  if (unpack !== 'ok' && [...refs.values()].includes(undefined)) return undefined;
   if (unpack !== 'ok') return refuseEach(updates, () => `upstream: unpack: ${unpack}`);
   if (updates.some(({ refname }) => !refs.has(refname))) return undefined;
   const taken = updates.filter(({ refname }) => refs.get(refname) === undefined);

@@ -19,7 +19,6 @@ import {
 } from './forward-outcome.ts';
 import { forwardPack } from './forward-pack.ts';
 import { readUpstream } from './reconcile.ts';
-import { ToldLines } from './told-lines.ts';
 import type { Upstream } from './upstream.ts';
 import type { PackForm, Remote, RemotePush } from './wire/remote.ts';
 
@@ -104,23 +103,15 @@ export class UpstreamPush {
   async #send(form: Form): Promise<Sent> {
     const { remote, push } = this.#options;
     const updates: readonly IntendedUpdate[] = push.updates;
-    const told = new ToldLines(push.tell);
     using passage = new Passage(this.#options, updates);
-    let result: RemotePush;
-    try {
-      result = await remote.push({
-        updates,
-        ...form,
-        pack: async (known, form) => passage.pack(known, form),
-        tell: (text) => {
-          told.take(text);
-        },
-        requestId: push.requestId,
-        signal: passage.signal,
-      });
-    } finally {
-      told.end();
-    }
+    const result = await remote.push({
+      updates,
+      ...form,
+      pack: async (known, form) => passage.pack(known, form),
+      tell: (line) => push.tell(`upstream: ${line}`),
+      requestId: push.requestId,
+      signal: passage.signal,
+    });
     switch (result.kind) {
       case 'refused':
         if (result.why === 'lease') return { kind: 'outcome', outcome: moved(updates, result) };

@@ -6,6 +6,9 @@ import { after, before, test } from 'node:test';
 import type { JournalLine } from '../../src/audit/entry.ts';
 import { commitFile, git, gitOk, type Ran } from '../receive/site.ts';
 import { suiteScope, workspace, type Scope } from '../support/workspace.ts';
+import { parseRefname } from '../../src/git/refname.ts';
+import { zeroOid } from '../../src/git/oid.ts';
+import { readReport } from '../../src/upstream/forward-outcome.ts';
 import { startForwardSite, type ForwardSite, type ForwardSiteOptions } from './ground.ts';
 import { scriptedRemote, type Script, type ScriptedRemote } from './scripted-remote.ts';
 
@@ -132,7 +135,7 @@ test('branches, tags, a rewind and a deletion go upstream and are here afterward
 test("an upstream's refusal of one ref is shown as the upstream's, and the others of the push are refused for it", async () => {
   const { site, remote, script, tree, base, push, there, here, lastPush } = await shared();
   script.refuses = new Map([['refs/heads/locked', 'protected branch hook declined']]);
-  script.says = ['checking', ' the rules\nnot ', 'today\n'];
+  script.says = ['checking the rules\n', 'not today\n'];
   await commitFile(tree, 'next');
   const { code, stderr } = await push('main', 'main:refs/heads/locked');
   assert.equal(code, 1);
@@ -372,4 +375,13 @@ test('where the local commit fails behind the upstream, the client is told so, a
   await site.refresh();
   assert.equal(await here('refs/heads/main'), next);
   assert.equal(await site.intent(), undefined);
+});
+
+test('an upstream that unpacked nothing and took a ref all the same is not believed', () => {
+  const refname = parseRefname('refs/heads/main') ?? assert.fail();
+  const updates = [{ refname, oldOid: zeroOid('sha1'), newOid: zeroOid('sha1') }];
+  const report = (reason: string | undefined): ReturnType<typeof readReport> =>
+    readReport(updates, { unpack: 'index-pack died', refs: new Map([[refname, reason]]) }, true);
+  assert.equal(report(undefined), undefined);
+  assert.deepEqual(report('unpacker error')?.verdicts, [{ refname, reason: 'upstream: unpack: index-pack died' }]);
 });

@@ -13,7 +13,7 @@ export interface Script {
   takesOptions?: boolean;
   /** By refname: the reason of its hook. */
   refuses?: ReadonlyMap<string, string>;
-  /** Sideband text, as it comes. */
+  /** Lines of its sideband. */
   says?: readonly string[];
   /**
    * `report`: as it should be; `silent-before`, `silent-after`: it has everything, the answer is lost, and it took nothing, or

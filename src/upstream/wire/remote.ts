@@ -18,7 +18,7 @@ export interface RemoteCall {
   readonly signal: AbortSignal;
   /** For the log. */
   readonly requestId: string;
-  /** What the upstream says over sideband 2, cleaned of control characters. */
+  /** What the upstream says over sideband 2: whole lines, one at a time, cleaned of control characters. */
   readonly tell?: (text: string) => void;
 }
 
