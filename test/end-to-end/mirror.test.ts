@@ -69,13 +69,13 @@ describe('mirrors', { skip: noSshUpstream() }, () => {
   after(() => scope.close());
 
   test('the owner of a mirror does not decide whom its credential is shown to', async () => {
-    await mirror('pinned', ['--owner', 'reader']);
-    const pinned = await shownOf('pinned');
+    await mirror('kept', ['--owner', 'reader']);
+    const pinned = await shownOf('kept');
     const asOwner = (...words: readonly string[]): Promise<Ended> =>
-      ssh(reader, site.gate, ['mirror', 'set', 'pinned', ...words]);
+      ssh(reader, site.gate, ['mirror', 'set', 'kept', ...words]);
     const other = readFileSync(`${reader.keyFile}.pub`, 'utf8').trim();
     assert.match((await asOwner('--host-key', other)).stderr, /only administrators do this \(mirroradd\)/);
-    assert.deepEqual((await shownOf('pinned'))['hostKeys'], pinned['hostKeys']);
+    assert.deepEqual((await shownOf('kept'))['hostKeys'], pinned['hostKeys']);
     assert.equal((await asOwner('--fresh', '1s')).code, 0);
   });
 
