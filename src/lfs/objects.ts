@@ -84,8 +84,9 @@ export class LfsObjects {
     return this.#parts.storage.path(repositoryId, oid);
   }
 
-  /** Whether the repository has any object here. */
+  /** Whether the repository has any object here, or one was refused of late. */
   async isUsed(repositoryId: string): Promise<boolean> {
+    for (const key of this.#refused.keys()) if (key.startsWith(`${repositoryId}/`)) return true;
     return (await this.#usage(repositoryId)).bytes > 0;
   }
 

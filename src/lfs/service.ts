@@ -78,11 +78,15 @@ export class LfsService {
     return this.#parts.objects.take({ ...uploaded, by: principalLabel(principal), pushers, isScanned: true });
   }
 
-  /** Why an object that was sent does not count; undefined: it does. */
-  async verifyRefusal(repository: Repository, { oid, size }: LfsPointer): Promise<string | undefined> {
+  /** Whether an object that was sent counts; with a reason where it was refused. */
+  async verify(
+    repository: Repository,
+    { oid, size }: LfsPointer,
+  ): Promise<{ readonly isHere: boolean; readonly refusal?: string }> {
     const { objects } = this.#parts;
-    if ((await objects.find(repository.id, oid))?.size === size) return undefined;
-    return objects.refusalOf(repository.id, oid) ?? 'the object is not here';
+    if ((await objects.find(repository.id, oid))?.size === size) return { isHere: true };
+    const refusal = objects.refusalOf(repository.id, oid);
+    return { isHere: false, ...(refusal === undefined ? {} : { refusal }) };
   }
 
   /** Undefined: it is not here, nor at the upstream. @throws Fault `upstream`, `busy`; `aborted`. */

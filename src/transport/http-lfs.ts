@@ -142,8 +142,12 @@ async function askedOf(exchange: LfsExchange, url: LfsUrl): Promise<Parsed<Asked
       const pointer = parseVerify(await smallBody(exchange));
       if (pointer === undefined) return { kind: 'refused', reason: 'verify is asked with an oid and a size' };
       const tail: VisitTail = async ({ repository }) => {
-        const reason = await exchange.lfs.service.verifyRefusal(repository, pointer);
-        return reason === undefined ? told(exchange, {}) : refused(exchange, 422, reason);
+        const { isHere, refusal } = await exchange.lfs.service.verify(repository, pointer);
+        if (isHere) return told(exchange, {});
+        // No 422: git-lfs takes that for a complaint about content types here, too, and goes on as if all were well.
+        return refusal === undefined
+          ? refused(exchange, 404, 'the object is not here')
+          : refused(exchange, 403, refusal);
       };
       return { kind: 'ok', value: { operation: 'upload', argv: ['verify', pointer.oid], tail } };
     }

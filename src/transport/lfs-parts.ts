@@ -9,7 +9,7 @@ import type { LinkBase } from '../lfs/batch.ts';
 import type { LfsOperation } from '../lfs/grants.ts';
 
 export interface LfsDoorParts {
-  readonly service: Pick<LfsService, 'batch' | 'upload' | 'verifyRefusal' | 'download'>;
+  readonly service: Pick<LfsService, 'batch' | 'upload' | 'verify' | 'download'>;
   readonly grants: LfsGrants;
   readonly walk: Pick<Walk, 'visit'>;
   /** Where the site says that it is reached over HTTP: `https://git.example`; undefined: clients know where they came to. */

@@ -155,7 +155,7 @@ describe('LFS payloads: never seen', { skip, concurrency: 4 }, () => {
     await commitFiles(site.admin, clone, { 'late.bin': Buffer.from(plantedSecret()) });
     const { code, stderr } = await git(site.admin, ['push', 'origin', 'main'], clone);
     assert.notEqual(code, 0);
-    assert.match(stderr, /the LFS server of the upstream http:.* refuses .*422.*secret scan: aws-access-key/s);
+    assert.match(stderr, /the LFS server of the upstream http:.* refuses .*403.*secret scan: aws-access-key/s);
     assert.equal(await pushedThere('strict', 'refs/heads/main'), before);
   });
 
