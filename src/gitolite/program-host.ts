@@ -6,6 +6,7 @@ import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { compileCache } from '../base/compile-cache.ts';
 import { Fault } from '../base/fault.ts';
 import { type HostOrder, type HostReport, isHostReport, PIPES_AT_ONCE } from './program-host-link.ts';
 import { type ProgramOrder, type ProgramStarter, signalTree, type StartedProgram } from './program-starter.ts';
@@ -55,7 +56,8 @@ class HostLife {
   constructor(log: (line: string) => void) {
     const child = spawn(process.execPath, ['--max-old-space-size=64', MAIN], {
       cwd: '/',
-      env: Object.fromEntries(['PATH', 'TMPDIR'].map((name) => [name, process.env[name]])),
+      // Programs get an environment of their own with each order.
+      env: { ...Object.fromEntries(['PATH', 'TMPDIR'].map((name) => [name, process.env[name]])), ...compileCache() },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       // A session of its own: the interrupt typed at a terminal is not for it.
       detached: true,
