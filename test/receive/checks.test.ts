@@ -477,6 +477,39 @@ describe('checks', { concurrency: 4 }, () => {
     assert.doesNotMatch(text, /old\.exe/);
   });
 
+  test('a merge does not put back an old version of a file that nobody may change, nor takes it away', async (t) => {
+    const at = await openCheckSite(t);
+    const tree = await at.site.workTree();
+    await put(tree, 'ci/run', 'old');
+    await commit(tree, 'Old');
+    const old = await gitOk(tree, 'rev-parse', 'HEAD');
+    await put(tree, 'ci/run', 'new');
+    await put(tree, 'ci/more', 'new');
+    await commit(tree, 'New');
+    await taken(at, tree, 'main');
+    at.check(table('name = "ci"', 'paths-refuse = ["ci/*"]'));
+    await gitOk(tree, 'checkout', '-q', '-b', 'side', old);
+    await put(tree, 'a');
+    await commit(tree, 'Harmless');
+    const merge = async (treeOf: string, ...parents: readonly string[]): Promise<string> => {
+      const words = parents.flatMap((parent) => ['-p', parent]);
+      return gitOk(tree, 'commit-tree', ...words, '-m', 'Merge', `${treeOf}^{tree}`);
+    };
+    for (const parents of [
+      ['main', 'side'],
+      ['side', 'main'],
+      ['main', old],
+      ['main', 'side', old],
+    ]) {
+      const evil = await merge('side', ...parents);
+      const text = await refused(at, tree, `${evil}:refs/heads/main`);
+      assert.match(text, /"Merge": ci\/more: this path is not to be changed/);
+      assert.match(text, /"Merge": ci\/run: this path is not to be changed/);
+    }
+    await gitOk(tree, 'merge', '-q', '-m', 'Follow', 'main');
+    await taken(at, tree, 'side', 'side:main');
+  });
+
   test('what leads to no commit does not pass a check of files', async (t) => {
     const at = await openCheckSite(t);
     const tree = await at.site.workTree();

@@ -1,6 +1,7 @@
 /**
- * The files that commits change, as `git diff-tree` tells them. Of a merge only what it does itself: a file that differs
- * from every parent; what differs from one of them came with the other's commits, and is asked about there.
+ * The files that commits change, as `git diff-tree` tells them. What a merge does itself are files that differ from every
+ * parent; one that differs from some came with the others' commits, and is asked about there, unless `merge-sides.ts` says
+ * that it did not.
  */
 import { BOUNDS } from '../../base/bounds.ts';
 import { Fault } from '../../base/fault.ts';
@@ -8,6 +9,7 @@ import type { ObjectPlace } from '../../git/objects.ts';
 import { isZeroOid, type Oid } from '../../git/oid.ts';
 import { assertOwnEnd } from '../../git/run.ts';
 import { writeAll } from '../../git/stream.ts';
+import { fieldsIn } from './raw-fields.ts';
 
 export interface ChangedFile {
   readonly path: string;
@@ -21,6 +23,8 @@ export interface ChangedFile {
 export interface CommitChanges {
   readonly commit: Oid;
   readonly files: readonly ChangedFile[];
+  /** Of a merge: files that differ from some parent and are as another has them. */
+  readonly taken: readonly ChangedFile[];
   /** Anything differs from some parent. */
   readonly isAnyDifferent: boolean;
 }
@@ -115,26 +119,12 @@ class OwnChanges {
 
   end(): CommitChanges {
     const all = [...this.#files.values()];
-    const files = all.filter(({ differs }) => differs >= this.#parents).map(({ file }) => file);
-    return { commit: this.commit, files, isAnyDifferent: all.length > 0 };
+    const isOwn = ({ differs }: { readonly differs: number }): boolean => differs >= this.#parents;
+    const files = all.filter(isOwn).map(({ file }) => file);
+    const taken = all.filter((one) => !isOwn(one)).map(({ file }) => file);
+    return { commit: this.commit, files, taken, isAnyDifferent: all.length > 0 };
   }
 }
-
-/** Fields that end in NUL, without holding them all. */
-async function* fieldsIn(output: AsyncIterable<unknown>): AsyncGenerator<string> {
-  let held: Buffer = Buffer.alloc(0);
-  for await (const chunk of output) {
-    if (!Buffer.isBuffer(chunk)) throw new Fault('internal', 'output is not bytes');
-    const bytes = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-    const end = bytes.lastIndexOf(0) + 1;
-    if (end > 0) yield* bytes.toString('utf8', 0, end - 1).split('\0');
-    held = bytes.subarray(end);
-    if (held.length > FIELD_BYTES_MAX) throw new Fault('process', 'git wrote a name that is too long');
-  }
-  if (held.length > 0) throw new Fault('process', 'git was cut off in a name');
-}
-
-const FIELD_BYTES_MAX = 1024 * 1024;
 
 function strange(field: string): Fault {
   return new Fault('process', 'git answered strangely', { context: { field: field.slice(0, 200) } });

@@ -18,6 +18,7 @@ import { CommitReading } from './commit-rules.ts';
 import type { Failures } from './failures.ts';
 import { judgeFiles, needsContents, readObjects, type AskedFile } from './file-rules.ts';
 import { judgeHistory } from './history-rules.ts';
+import { changedByMerge } from './merge-sides.ts';
 import { MODES, pathProblems } from './path-rules.ts';
 import { PushPeople, type PeopleSource } from './people.ts';
 import { reachesOf, tipCommits, type Reach, type ReachParts } from './reach.ts';
@@ -190,7 +191,9 @@ export class CheckRun {
     ); // listed by git
     let done = 0;
     for await (const changes of changedFiles({ place: this.#place, commits, deadlineMs: BOUNDS.checkMs })) {
-      waiting.push(...this.#judgeChanges(changes, checksOf(changes.commit), commits.get(changes.commit)?.length ?? 0));
+      const parents = commits.get(changes.commit) ?? [];
+      waiting.push(...this.#judgeChanges(changes, checksOf(changes.commit), parents.length));
+      if (changes.taken.length > 0) await this.#judgeTaken(changes, checksOf(changes.commit), parents);
       this.#noteAdded(added, changes);
       if (waiting.length >= FILES_TOGETHER) await settle();
       if (stint.isOver) await stint.rest();
@@ -218,6 +221,25 @@ export class CheckRun {
       if (inside.length > 0) waiting.push({ commit: oid, file, checks: inside });
     }
     return waiting;
+  }
+
+  /** What a merge did by taking a side; git is asked only where a file would be refused. */
+  async #judgeTaken(
+    { commit: oid, taken }: CommitChanges,
+    checks: readonly Check[],
+    parents: readonly string[],
+  ): Promise<void> {
+    const problems = taken.flatMap(({ path, ...file }) =>
+      checks.flatMap((check) => {
+        return pathProblems(check.rules, { path, ...file }).map((words) => ({ check, path, words }));
+      }),
+    );
+    if (problems.length === 0) return;
+    const paths = new Set(problems.map(({ path }) => path));
+    const own = await changedByMerge(this.#place, { commit: oid, parents, paths });
+    for (const { check, path, words } of problems) {
+      if (own.has(path)) this.#failures.add({ check, oid, path, words });
+    }
   }
 
   #noteAdded(added: Map<Reach, AddedNames>, { commit, files }: CommitChanges): void {
