@@ -48,6 +48,8 @@ const TEST_PROGRAMS = [
   { name: 'losetup', package: 'mount', without: 'the power-cut test is skipped' },
   { name: 'curl', package: 'curl', without: 'tests with curl are skipped' },
   { name: 'openssl', package: 'openssl', without: 'tests of TLS are skipped' },
+  { name: 'git-lfs', package: 'git-lfs', without: 'tests of Git LFS are skipped' },
+  { name: 'gpg', package: 'gnupg', without: 'tests with OpenPGP keys of gpg are skipped' },
   { name: 'python3', package: 'python3', without: 'tests with dulwich and libgit2 are skipped' },
   { module: 'dulwich', name: 'dulwich', package: 'python3-dulwich', without: 'tests with dulwich are skipped' },
   { module: 'pygit2', name: 'pygit2', package: 'python3-pygit2', without: 'tests with libgit2 are skipped' },
