@@ -6,6 +6,8 @@
  */
 import type { JournalEntry } from '../audit/entry.ts';
 import { Fault, type Parsed } from '../base/fault.ts';
+import { isZeroOid } from '../git/oid.ts';
+import type { RefSnapshot } from '../git/ref-cache.ts';
 import type { PushTicket, PushTickets } from '../identity/pass-pushes.ts';
 import { principalLabel } from '../identity/principal.ts';
 import type { Signed } from '../identity/signatures.ts';
@@ -73,8 +75,9 @@ export async function applyHeld(parts: ApplyParts, held: HeldPush, approval: App
   const config = await parts.configOf?.(repository, requestId);
   const own = { ...parts, config, limits: limitsFor(parts.limits, repository, config) };
   const updates = held.refs.map(updateOf);
-  judgeAgainst(await parts.refs.snapshot(repository), updates, config);
-  if (!updates.every(({ isAlive }) => isAlive)) return endMoved(parts, held, updates);
+  const snapshot = await parts.refs.snapshot(repository);
+  judgeAgainst(snapshot, updates, config);
+  if (!updates.every(({ isAlive }) => isAlive)) return endMoved(parts, held, { updates, snapshot });
   if (held.pack !== undefined && !(await hasArea(repository.path, held.id))) {
     return end(parts, held, { state: 'expired', why: 'its objects are gone' });
   }
@@ -203,8 +206,13 @@ class Application {
       return again ?? (await found(holding, held));
     }
     const fresh = held.refs.map(updateOf);
-    judgeAgainst(await refs.snapshot(standing.repository), fresh, config);
-    if (!fresh.every(({ isAlive }) => isAlive)) return endMoved(this.#parts, held, fresh);
+    const snapshot = await refs.snapshot(standing.repository);
+    judgeAgainst(snapshot, fresh, config);
+    // What became of it elsewhere says more than that the refs moved, which may be because of that.
+    const isElsewhere = this.#pipeline.forwardedTo !== undefined;
+    if (!isElsewhere && !fresh.every(({ isAlive }) => isAlive)) {
+      return endMoved(this.#parts, held, { updates: fresh, snapshot });
+    }
     return end(this.#parts, held, { state: 'refused', why: mainRefusal(updates)?.reason ?? 'it was refused' });
   }
 
@@ -254,7 +262,17 @@ function merged({ reasons }: HeldRef, update: Update | undefined): HeldRef['reas
   return [...new Map(all.map((reason) => [reasonKey(reason), reason])).values()];
 }
 
-async function endMoved(parts: ApplyParts, held: HeldPush, updates: readonly Update[]): Promise<HeldPush> {
+async function endMoved(
+  parts: ApplyParts,
+  held: HeldPush,
+  { updates, snapshot }: { readonly updates: readonly Update[]; readonly snapshot: RefSnapshot },
+): Promise<HeldPush> {
+  const isThere = held.refs.every(({ refname, newOid }) => {
+    const current = snapshot.byName.get(refname)?.oid;
+    return current === newOid || (current === undefined && isZeroOid(newOid));
+  });
+  // An upstream may have taken it before the gate failed to; then the mirror followed.
+  if (isThere) return end(parts, held, { state: 'stale', why: 'its refs are already where it would put them' });
   const moved = updates
     .filter(({ isAlive }) => !isAlive)
     .map(({ name, refusal }) => `${name}: ${refusal?.reason ?? ''}`);

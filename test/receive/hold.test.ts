@@ -369,6 +369,34 @@ test('an approved push goes upstream before it counts here; what the upstream re
   assert.equal(await site.refs(), `${tip} refs/heads/main`);
 });
 
+test('an approval that the gate cannot finish behind the upstream says that the upstream took it, before and after', async (t) => {
+  const step: Step = {
+    name: 'forward',
+    check: async () => [],
+    forward: async () => ({ to: 'git.example', verdicts: [], [Symbol.asyncDispose]: async () => {} }),
+  };
+  let fails = false;
+  const onCommitStep = (border: string): void => {
+    if (fails && border === 'prepared') throw new Error('the disk is full');
+  };
+  const site = await holdSite(t, { parts: { steps: [step], onCommitStep } });
+  const { tree, tip } = await pushed(site, ['main']);
+  const push = await only(site.desk);
+  fails = true;
+  await assert.rejects(approve(site.desk, push), {
+    publicMessage: /^git\.example took the push, but the gate could not/,
+  });
+  fails = false;
+  assert.deepEqual([(await only(site.desk)).state, await site.refs()], ['waiting', '']);
+  // The next refresh of a mirror brings it here.
+  await gitOk(tree, 'push', '-q', site.repository.path, 'main');
+  const late = await approved(site.desk, push);
+  assert.deepEqual(
+    [late.state, late.decision?.reason, await site.refs()],
+    ['stale', 'its refs are already where it would put them', `${tip} refs/heads/main`],
+  );
+});
+
 test('nobody refuses, takes back or lets expire what an approval is taking upstream at that moment', async (t) => {
   const [under, go] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
   const step: Step = {
