@@ -15,6 +15,9 @@ const WRITE_BYTES_MAX = 256 * 1024;
 /** What a client is told in one ERR pkt. */
 const ERROR_CHARACTERS_MAX = 4_096;
 
+/** Each conversation ends with it: one for all, since a stack that nobody reads costs more than the rest of the end. */
+const OVER = new Fault('aborted', 'conversation is over');
+
 export class Wire implements Disposable {
   readonly conversation: Conversation;
   /** The conversation's signal, the idle limit's and `stop`'s together. */
@@ -81,7 +84,7 @@ export class Wire implements Disposable {
 
   /** Ends waiting reads: no more is expected from the client. */
   stop(): void {
-    this.#ending.abort(new Fault('aborted', 'conversation is over'));
+    this.#ending.abort(OVER);
   }
 
   [Symbol.dispose](): void {
