@@ -100,6 +100,10 @@ class ListReader {
       const pkt = await this.#incoming.expect();
       if (pkt.kind === 'flush') break;
       if (pkt.kind !== 'data') throw this.#call.words.broke('a malformed list of refs');
+      // Of all lines: those that are left out have no other bound.
+      if (this.#incoming.bytesRead > this.#call.limits.refsBytesMax) {
+        throw this.#call.words.broke('its list of refs is too long');
+      }
       this.#readLine(pktText(pkt.payload));
     }
     return {
@@ -129,7 +133,7 @@ class ListReader {
   }
 
   #readLine(line: string): void {
-    const { words, limits } = this.#call;
+    const { words } = this.#call;
     const [word, name] = split(line);
     if (word === 'shallow' && parseOid(name, this.#format) !== undefined) return;
     const oid = parseOid(word, this.#format);
@@ -140,7 +144,6 @@ class ListReader {
       return;
     }
     addRef({ refs: this.#refs, name, oid, call: this.#call });
-    if (this.#incoming.bytesRead > limits.refsBytesMax) throw words.broke('its list of refs is too long');
   }
 }
 

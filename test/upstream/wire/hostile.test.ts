@@ -162,6 +162,12 @@ describe('a hostile upstream', () => {
       await listed({ parts: [Buffer.concat([head, lines(0)])] }, { refsBytesMax: 1_000 }),
       /its list of refs is too long/,
     );
+    // Lines that set no ref count as well.
+    const others = pkts(...Array.from({ length: 500 }, () => `${ONE} .have\n`));
+    assert.match(
+      await listed({ parts: [Buffer.concat([head, others])] }, { refsBytesMax: 1_000 }),
+      /its list of refs is too long/,
+    );
   });
 
   it('that falls silent ends the call at its deadline', async () => {
