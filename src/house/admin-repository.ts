@@ -4,8 +4,8 @@
  */
 import { Fault } from '../base/fault.ts';
 import type { Clock } from '../base/clock.ts';
-import { parseOid, zeroOid, type Oid } from '../git/oid.ts';
-import type { GitProcesses, GitSpec } from '../git/processes.ts';
+import { zeroOid } from '../git/oid.ts';
+import type { GitProcesses } from '../git/processes.ts';
 import type { Refname } from '../git/refname.ts';
 import { parseRefname } from '../git/refname.ts';
 import { runGitOk } from '../git/run.ts';
@@ -17,6 +17,7 @@ import { readHead } from '../repository/bare.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import { ADMIN_REPOSITORY } from '../repository/lifecycle.ts';
 import type { Repository } from '../repository/repository.ts';
+import { packFirstCommit } from './first-commit.ts';
 
 export interface AdminRepositoryParts {
   readonly catalogue: Catalogue;
@@ -34,6 +35,7 @@ export interface AdminRepositoryAbout {
 }
 
 const DEADLINE_MS = 60_000;
+const MESSAGE = 'Start with the house ruleset\n';
 
 export async function ensureAdminRepository(
   parts: AdminRepositoryParts,
@@ -56,9 +58,23 @@ async function create(catalogue: Catalogue, owner: UserName): Promise<Repository
 async function fill(parts: AdminRepositoryParts, about: AdminRepositoryAbout, repository: Repository): Promise<void> {
   await using quarantine = await openQuarantine(repository.path, parts.clock);
   const { objectDirectory } = quarantine;
-  const commit = await commitOf({ parts, repository, objectDirectory }, about.files);
+  const { objectFormat } = repository;
+  const at = Math.floor(parts.clock.now() / 1_000);
+  const { pack, commit } = packFirstCommit({ objectFormat, files: about.files, message: MESSAGE, at });
+  await runGitOk(
+    parts.processes,
+    {
+      subcommand: 'index-pack',
+      options: ['--stdin', '--strict'],
+      gitDir: repository.path,
+      objectDirectory,
+      writable: [objectDirectory],
+      deadlineMs: DEADLINE_MS,
+    },
+    pack,
+  );
   const refname = await headBranch(repository);
-  const updates = [{ refname, oldOid: zeroOid(repository.objectFormat), newOid: commit }];
+  const updates = [{ refname, oldOid: zeroOid(objectFormat), newOid: commit }];
   const done = await parts.receive.commit({ repository, principal: about.principal, updates, objectDirectory });
   if (done.kind === 'refused') {
     throw new Fault('internal', 'admin repository cannot be filled', { context: { reason: done.reason } });
@@ -73,46 +89,4 @@ export async function headBranch(repository: Repository): Promise<Refname> {
     throw new Fault('corrupt', 'repository has no head', { context: { repository: repository.name, head } });
   }
   return refname;
-}
-
-interface Place {
-  readonly parts: AdminRepositoryParts;
-  readonly repository: Repository;
-  readonly objectDirectory: string;
-}
-
-async function commitOf(place: Place, files: ReadonlyMap<string, string>): Promise<Oid> {
-  const folders = new Map<string, string[]>();
-  for (const [path, text] of files) {
-    const [folder = '', name = ''] = path.split('/');
-    const blob = await make(place, { subcommand: 'hash-object', options: ['-w', '--stdin', '-tblob'] }, text);
-    folders.set(folder, [...(folders.get(folder) ?? []), `100644 blob ${blob}\t${name}\0`]);
-  }
-  const entries: string[] = [];
-  for (const [folder, lines] of folders) entries.push(`040000 tree ${await makeTree(place, lines)}\t${folder}\0`);
-  const root = await makeTree(place, entries);
-  const message = 'Start with the house ruleset\n';
-  return make(place, { subcommand: 'commit-tree', options: ['--no-gpg-sign', '-F-'], operands: [root] }, message);
-}
-
-function makeTree(place: Place, entries: readonly string[]): Promise<Oid> {
-  return make(place, { subcommand: 'mktree', options: ['-z'] }, entries.join(''));
-}
-
-async function make(
-  { parts, repository, objectDirectory }: Place,
-  spec: Pick<GitSpec, 'subcommand' | 'options' | 'operands'>,
-  input: string,
-): Promise<Oid> {
-  const whole: GitSpec = {
-    ...spec,
-    gitDir: repository.path,
-    objectDirectory,
-    writable: [objectDirectory],
-    deadlineMs: DEADLINE_MS,
-  };
-  const printed = (await runGitOk(parts.processes, whole, Buffer.from(input))).toString().trim();
-  const oid = parseOid(printed, repository.objectFormat);
-  if (oid === undefined) throw new Fault('process', 'git printed no oid', { context: { subcommand: spec.subcommand } });
-  return oid;
 }
