@@ -110,7 +110,8 @@ async function endAll(children: readonly ChildProcess[]): Promise<void> {
 }
 
 function stream(mib: number): Row {
-  const ratios: readonly Ratio[] = [{ ours: 'gatehouse ssh', theirs: 'git-shell', target: 1.5 }];
+  // No aim: behind sshd most of it is git making the pack, which our cache spares, so it does not compare the doors alone.
+  const ratios: readonly Ratio[] = [{ ours: 'gatehouse ssh', theirs: 'git-shell' }];
   const ciphers = { default: undefined, aes: 'aes128-gcm@openssh.com' };
   const title = `${mib} MiB over SSH down`;
   return {
