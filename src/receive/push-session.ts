@@ -1,15 +1,11 @@
 /**
- * One conversation with a pushing client, from the advertisement to the report: who speaks when, how long each may take,
- * and what the client reads whatever happens.
+ * One push, from its request to its report: judged, held or committed, journaled, and the client told in this order. How
+ * the client is spoken to is in `push-client.ts`.
  */
 import type { JournalEntry } from '../audit/entry.ts';
-import { Fault, publicMessageOf } from '../base/fault.ts';
-import { PktReader, type Pkt } from '../git/pkt-line.ts';
 import type { Conversation } from '../git/service.ts';
 import type { PushTicket, PushTickets } from '../identity/pass-pushes.ts';
 import { principalLabel } from '../identity/principal.ts';
-import { encodeAdvertisement, serviceHeader } from './advertisement.ts';
-import { ClientChannel } from './client-channel.ts';
 import type { CommitRequest, Committed, Committer } from './commit.ts';
 import { journalLine, journalRefs, outcomeOf, type PushLine } from './journal-line.ts';
 import type { Signed } from '../identity/signatures.ts';
@@ -18,24 +14,20 @@ import { awaitDecision, holdUpdates } from './hold-push.ts';
 import type { HeldPush } from './hold-record.ts';
 import type { Holding } from './holding.ts';
 import { judgeAgainst } from './old-values.ts';
-import { PackInput } from './pack-input.ts';
 import { Pipeline, type Judged, type PipelineParts } from './pipeline.ts';
-import { certificateText, type CertificateDesk } from './push-certificate.ts';
-import { readPushRequest, type PushRequest } from './push-request.ts';
+import { certificateText } from './push-certificate.ts';
+import { PushClient, type PushClientParts } from './push-client.ts';
+import type { PushRequest } from './push-request.ts';
 import { openQuarantine, type Quarantine } from './quarantine.ts';
 import type { CommittedEvent, PushAbout, ReceiveMetrics, ReceiveReport } from './receive.ts';
 import { readRefname } from './ref-names.ts';
-import { encodeReport } from './report.ts';
 import { failTogether, mainRefusal, refuseAll, Update } from './update.ts';
 
-export interface SessionParts extends PipelineParts {
+export interface SessionParts extends PipelineParts, PushClientParts {
   readonly journal: { append(entry: JournalEntry): Promise<void> };
   readonly metrics: ReceiveMetrics;
   readonly committer: Committer;
   readonly passes?: PushTickets | undefined;
-  /** Absent: signed pushes are not offered. */
-  readonly certificates?: CertificateDesk | undefined;
-  readonly agent: string;
   readonly onCommitted?: (event: CommittedEvent) => void | Promise<void>;
   /** Absent: what would be held is refused. */
   readonly holding?: Holding | undefined;
@@ -48,114 +40,38 @@ interface ToCommit {
   readonly judged: Judged;
 }
 
-/** How long a client that got its answer may take to hang up. */
-const HANG_UP_MS = 5_000;
-/** An HTTP body that goes on behind its pack is read this far, so that the connection can be used again. */
-const TAIL_BYTES_MAX = 64 * 1024;
-const TAIL_MS = 1_000;
-
 export class PushSession {
   readonly #parts: SessionParts;
   readonly #conversation: Conversation;
   readonly #about: PushAbout;
-  readonly #silent = new AbortController();
-  readonly #signal: AbortSignal;
-  readonly #channel: ClientChannel;
-  readonly #reader: PktReader;
-  readonly #input: PackInput;
-  readonly #startMs: number;
+  readonly #client: PushClient;
   /** Where a pass may push so many times only. */
   readonly #ticket: PushTicket | undefined;
-  readonly #tell: (text: string) => void;
-  #cancelDeadline: (() => void) | undefined;
-  /** For a push certificate: what was advertised in this conversation. */
-  #nonce: string | undefined;
   /** The certificate that came, as the journal keeps it. */
   #certificate: string | undefined;
   /** Why the commit failed: no deadline that passed meanwhile says more. */
   #truth: unknown;
 
   constructor(parts: SessionParts, conversation: Conversation, about: PushAbout) {
-    const { clock, limits } = parts;
     this.#parts = parts;
     this.#conversation = conversation;
     this.#about = about;
-    this.#startMs = clock.monotonicMs();
     this.#ticket = parts.passes?.ticket(about.principal);
-    this.#signal = AbortSignal.any([conversation.signal, this.#silent.signal]);
-    this.#channel = new ClientChannel({ ...limits, clock, output: conversation.output, signal: conversation.signal });
-    this.#tell = this.#channel.tell.bind(this.#channel);
-    this.#reader = new PktReader(conversation.input, this.#signal);
-    this.#input = new PackInput({ chunks: this.#reader.rest(), clock, idleMs: limits.idleMs });
+    this.#client = new PushClient(parts, conversation, about);
   }
 
   async run(): Promise<ReceiveReport> {
-    const { clock, limits } = this.#parts;
-    this.#cancelDeadline = clock.after(limits.deadlineMs, () => {
-      this.#silent.abort(new Fault('timeout', 'push took too long', { publicMessage: 'the push took too long' }));
-    });
-    using channel = this.#channel;
+    using client = this.#client;
     try {
-      if (this.#conversation.mode !== 'rpc') await this.#advertise();
+      if (this.#conversation.mode !== 'rpc') await client.advertise();
       if (this.#conversation.mode === 'advertise') return this.#report([], false);
-      const request = await this.#readRequest();
+      const request = await client.readRequest();
       return request === undefined ? this.#report([], false) : await this.#serve(request);
     } catch (error) {
-      // What we ended ourselves shows as an abort of whatever ran at that moment.
-      const fault: unknown = this.#silent.signal.aborted && error !== this.#truth ? this.#silent.signal.reason : error;
-      await this.#fail(channel, fault);
+      const fault: unknown = error === this.#truth ? error : client.reasonFor(error);
+      await client.fail(fault);
       throw fault;
-    } finally {
-      this.#cancelDeadline();
     }
-  }
-
-  async #advertise(): Promise<void> {
-    const { repository, mayRead } = this.#about;
-    const { protocol, mode } = this.#conversation;
-    await this.#about.freshen?.();
-    const snapshot = await this.#parts.refs.snapshot(repository);
-    const format = repository.objectFormat;
-    await askAhead(snapshot.byName.keys(), { mayRead, clock: this.#parts.clock });
-    const nonce = this.#freshNonce();
-    this.#nonce = nonce;
-    const refs = encodeAdvertisement({ snapshot, format, protocol, mayRead, nonce, agent: this.#parts.agent });
-    await this.#channel.write(mode === 'advertise' ? Buffer.concat([serviceHeader(), refs]) : refs);
-  }
-
-  /** Undefined where no check asks for signed pushes. */
-  #freshNonce(): string | undefined {
-    return this.#parts.certificates?.nonceFor(this.#about.repository, this.#about.principal);
-  }
-
-  /** The first line may take as long as a person's pre-push hook; from then on silence is bounded. */
-  async #readRequest(): Promise<PushRequest | undefined> {
-    const { clock, limits } = this.#parts;
-    const reader = this.#reader;
-    const silent = this.#silent;
-    const source = {
-      get bytesRead(): number {
-        return reader.bytesRead;
-      },
-      async next(): Promise<Pkt | undefined> {
-        if (reader.bytesRead === 0) return reader.next();
-        const cancel = clock.after(limits.idleMs, () => {
-          silent.abort(
-            new Fault('timeout', 'client is silent', { publicMessage: 'the client sent nothing for too long' }),
-          );
-        });
-        try {
-          return await reader.next();
-        } finally {
-          cancel();
-        }
-      },
-    };
-    const onAbilities = this.#channel.agree.bind(this.#channel);
-    // Over HTTP the nonce was given out by another request.
-    const nonce = this.#conversation.mode === 'rpc' ? this.#freshNonce() : this.#nonce;
-    const format = this.#about.repository.objectFormat;
-    return readPushRequest(source, { format, onAbilities, takesCertificates: nonce !== undefined });
   }
 
   async #serve(request: PushRequest): Promise<ReceiveReport> {
@@ -177,16 +93,17 @@ export class PushSession {
     const { certificates } = this.#parts;
     if (certificate === undefined || certificates === undefined) return undefined;
     this.#certificate = certificateText(certificate);
-    return certificates.check(certificate, { repository: this.#about.repository, issued: this.#nonce });
+    return certificates.check(certificate, { repository: this.#about.repository, issued: this.#client.nonce });
   }
 
   async #carryOut(request: PushRequest, updates: readonly Update[]): Promise<ReceiveReport> {
     const { requestId } = this.#conversation;
     const certificate = await this.#readCertificate(request);
-    const about = { ...this.#about, request, updates, requestId, certificate, signal: this.#signal, tell: this.#tell };
+    const { signal, tell, input } = this.#client;
+    const about = { ...this.#about, request, updates, requestId, certificate, signal, tell };
     const pipeline = new Pipeline(this.#parts, about);
     await using quarantine = await this.#quarantine(request);
-    const judged: Judged = await pipeline.judge(this.#input, quarantine);
+    const judged: Judged = await pipeline.judge(input, quarantine);
     const held = await this.#hold(request, updates, judged);
     const isAnyAlive = updates.some((update) => update.isAlive);
     if (held === undefined && !isAnyAlive) {
@@ -194,7 +111,7 @@ export class PushSession {
       return this.#refuseAll(request, updates, judged.unpack);
     }
     // The last moment at which a client that has gone away takes its push with it.
-    if (held === undefined) this.#assertThere();
+    if (held === undefined) this.#client.assertThere();
     const committed = isAnyAlive
       ? await this.#commit(pipeline, this.#commitOf({ pipeline, updates, request, judged }), held)
       : undefined;
@@ -203,9 +120,9 @@ export class PushSession {
     // Nothing is left by the time the client hears.
     await quarantine?.[Symbol.asyncDispose]();
     if (committed !== undefined) await pipeline.finish(new Set(committed.updates.map(({ refname }) => refname)));
-    if (this.#conversation.mode === 'rpc') await this.#input.drain({ bytesMax: TAIL_BYTES_MAX, ms: TAIL_MS });
+    await this.#client.drainTail();
     if (held !== undefined) await this.#awaitDecision(held, request, updates);
-    await this.#sendReport(judged.unpack, updates);
+    await this.#client.report(judged.unpack, updates);
     return this.#report(updates, true);
   }
 
@@ -213,21 +130,16 @@ export class PushSession {
   async #hold(request: PushRequest, updates: readonly Update[], judged: Judged): Promise<HeldPush | undefined> {
     const { holding } = this.#parts;
     if (holding === undefined || !updates.some(({ isOpen, holds }) => isOpen && holds.length > 0)) return undefined;
-    this.#assertThere();
-    return holdUpdates(holding, { ...this.#about, request, updates, judged, tell: this.#tell });
+    this.#client.assertThere();
+    return holdUpdates(holding, { ...this.#about, request, updates, judged, tell: this.#client.tell });
   }
 
   async #awaitDecision(held: HeldPush, request: PushRequest, updates: readonly Update[]): Promise<void> {
     const { holding } = this.#parts;
     const { signal } = this.#conversation;
-    // The time that a push may take is not the time that people may take.
-    const begin = (): void => this.#cancelDeadline?.();
-    if (holding !== undefined)
-      await awaitDecision(holding, held, { request, updates, signal, tell: this.#tell, begin });
-  }
-
-  #assertThere(): void {
-    if (this.#signal.aborted) throw new Fault('aborted', 'client is gone', { cause: this.#signal.reason });
+    const { tell } = this.#client;
+    const begin = (): void => this.#client.waitsForPeople();
+    if (holding !== undefined) await awaitDecision(holding, held, { request, updates, signal, tell, begin });
   }
 
   #commitOf({ pipeline, updates, request, judged }: ToCommit): CommitRequest {
@@ -245,7 +157,7 @@ export class PushSession {
       forward: () => pipeline.forward(),
       entry: () => {
         const { forwardedTo } = pipeline;
-        const traffic = { bytesIn: this.#bytesIn, ms: this.#elapsedMs };
+        const traffic = { bytesIn: this.#client.bytesIn, ms: this.#client.elapsedMs };
         const certificate = this.#certificate;
         return journalLine({ repository, principal, origin, updates, forwardedTo, certificate, ...traffic });
       },
@@ -285,38 +197,13 @@ export class PushSession {
     return request.expectsPack ? openQuarantine(this.#about.repository.path, this.#parts.clock) : undefined;
   }
 
-  /**
-   * Nothing of the push is carried out. Its pack is still read, in bounds: a client that is cut off while it sends does
-   * not read why. Over HTTP the answer comes when the request has ended, elsewhere at once.
-   */
+  /** Nothing of the push is carried out. */
   async #refuseAll(request: PushRequest, updates: readonly Update[], unpack: string): Promise<ReceiveReport> {
     await this.#journalRefusal(updates, { unpack });
-    const answer = (): Promise<void> => this.#sendReport(unpack, updates);
-    if (request.expectsPack) await this.#answerAndDrain(answer);
+    const answer = (): Promise<void> => this.#client.report(unpack, updates);
+    if (request.expectsPack) await this.#client.answerAndDrain(answer);
     else await answer();
     return this.#report(updates, true);
-  }
-
-  async #answerAndDrain(answer: () => Promise<void>): Promise<void> {
-    const { limits } = this.#parts;
-    const bounds = { bytesMax: limits.drainBytesMax, ms: limits.drainMs };
-    if (this.#conversation.mode === 'rpc') {
-      await this.#input.drain(bounds);
-      await answer();
-      return;
-    }
-    // The client sends to its end, reads the answer and closes; one that falls silent instead is left.
-    const draining = this.#input.drain({ ...bounds, silentMs: HANG_UP_MS });
-    await answer();
-    await draining;
-  }
-
-  /** Tells the client what it may know of a fault. Never throws. */
-  async #fail(channel: ClientChannel, error: unknown): Promise<void> {
-    const text = publicMessageOf(error, this.#conversation.requestId);
-    const isGone = this.#conversation.signal.aborted || (error instanceof Fault && error.code === 'aborted');
-    if (isGone) return;
-    await this.#answerAndDrain(() => channel.fail(text));
   }
 
   async #announce(committed: Committed, { options }: PushRequest): Promise<void> {
@@ -340,31 +227,17 @@ export class PushSession {
     { unpack = 'ok', forwardedTo }: Pick<PushLine, 'unpack' | 'forwardedTo'>,
   ): Promise<void> {
     const { repository, principal, origin } = this.#about;
-    const traffic = { bytesIn: this.#bytesIn, ms: this.#elapsedMs };
+    const traffic = { bytesIn: this.#client.bytesIn, ms: this.#client.elapsedMs };
     const certificate = this.#certificate;
     const line = { repository, principal, origin, updates, unpack, forwardedTo, certificate, ...traffic };
     await this.#parts.journal.append(journalLine(line));
   }
 
-  /** What is committed is committed: a client that does not read its report changes nothing. */
-  async #sendReport(unpack: string, updates: readonly Update[]): Promise<void> {
-    try {
-      await this.#channel.report(
-        encodeReport(
-          unpack,
-          updates.map((update) => update.fate),
-        ),
-      );
-    } catch (error) {
-      this.#parts.log.info({ request: this.#conversation.requestId, error }, 'fail to report to the client');
-    }
-  }
-
   #report(updates: readonly Update[], journaled: boolean): ReceiveReport {
     const refusal = mainRefusal(updates);
     const outcome = outcomeOf(updates);
-    const bytesIn = this.#bytesIn;
-    if (updates.length > 0) this.#parts.metrics.push(outcome, this.#elapsedMs);
+    const { bytesIn } = this.#client;
+    if (updates.length > 0) this.#parts.metrics.push(outcome, this.#client.elapsedMs);
     return {
       refs: journalRefs(updates),
       outcome,
@@ -373,14 +246,6 @@ export class PushSession {
       ...(refusal?.rule === undefined ? {} : { rule: refusal.rule }),
       journaled,
     };
-  }
-
-  get #bytesIn(): number {
-    return this.#reader.bytesRead + this.#input.bytes;
-  }
-
-  get #elapsedMs(): number {
-    return this.#parts.clock.monotonicMs() - this.#startMs;
   }
 }
 
