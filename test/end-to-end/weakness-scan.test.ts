@@ -3,7 +3,7 @@
  * push may carry a secret in is looked at. A real gate, a real git; `scan on` on a repository that lies here.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { addPerson, git, gitOk, ssh, sshOk, startSite, url, type Person, type Site } from '../support/gate.ts';
@@ -245,6 +245,61 @@ describe('a push to a repository that is scanned', () => {
     assert.equal(both.code, 1);
     assert.match(await refs(), new RegExp(`refs/heads/${clean}$`, 'm'));
     assert.doesNotMatch(await refs(), new RegExp(`refs/heads/${dirty}\\b`));
+  });
+
+  test('brings again, to any ref and in any wrapping, what was refused beside a ref that passed', async () => {
+    const branch = await fresh();
+    await put('harmless.md', 'Nothing.\n');
+    await gitOk(alice, ['branch', '-f', 'clean'], tree);
+    const hidden = secret();
+    await put('config.ini', `key = ${hidden}\n`);
+    // Its objects came with those of the ref that passed.
+    const both = await push(branch, 'clean');
+    assert.match(both.stderr, /clean -> clean/);
+    const oid = async (name: string): Promise<string> => gitOk(alice, ['rev-parse', name], tree);
+    const [tip, blob] = [await oid(branch), await oid(`${branch}:config.ini`)];
+    await gitOk(alice, ['tag', '-a', '-m', 'inner', 'inner', blob], tree);
+    await gitOk(alice, ['tag', '-a', '-m', 'outer', 'outer', 'inner'], tree);
+    await gitOk(alice, ['notes', '--ref', 'keys', 'add', '-f', '-C', blob, 'HEAD~2'], tree);
+    for (const refspec of [
+      `${tip}:refs/heads/other`,
+      `${tip}:refs/notes/other`,
+      `${tip}:refs/meta/config`,
+      `${blob}:refs/tags/blob`,
+      `${tip}^{tree}:refs/tags/tree`,
+      'outer:refs/tags/outer',
+      'refs/notes/keys',
+    ]) {
+      const ended = await push(refspec);
+      assert.equal(ended.code, 1, refspec);
+      assert.match(ended.stderr, /secret scan: github-pat/, refspec);
+    }
+    assert.doesNotMatch(await refs(), /other|meta|blob|tree|outer|keys/);
+  });
+
+  test('with a secret in the target of a link, the address of a submodule or a message in UTF-16', async () => {
+    for (const wrap of ['link', 'submodule', 'message'] as const) {
+      const branch = await fresh();
+      const hidden = secret();
+      if (wrap === 'link') symlinkSync(`/run/${hidden}`, join(tree, 'link'));
+      const address = `https://u:${hidden}@git.example/r`;
+      if (wrap === 'submodule') await put('.gitmodules', `[submodule "r"]\n\tpath = r\n\turl = ${address}\n`);
+      if (wrap === 'message') {
+        const wide = Buffer.from(`Use ${hidden} now\n`, 'utf16le');
+        const head = await gitOk(alice, ['cat-file', 'commit', 'HEAD'], tree);
+        const headers = `${head.slice(0, head.indexOf('\n\n'))}\nencoding UTF-16LE\n\n`;
+        writeFileSync(join(tree, '.git', 'wide'), Buffer.concat([Buffer.from(headers), wide]));
+        const commit = await gitOk(alice, ['hash-object', '-t', 'commit', '-w', '--literally', '.git/wide'], tree);
+        await gitOk(alice, ['reset', '-q', '--hard', commit], tree);
+      } else {
+        await put('more', wrap);
+      }
+      const ended = await push(branch);
+      assert.equal(ended.code, 1, wrap);
+      assert.match(ended.stderr, /remote rejected\]/, wrap);
+      if (wrap !== 'message') assert.match(ended.stderr, /secret scan: /, wrap);
+      assert.ok(!ended.stderr.includes(hidden), wrap);
+    }
   });
 
   test('that changes another line of a file whose secret was there before, passes; the history is not scanned again', async () => {
