@@ -66,6 +66,18 @@ type RemoteRefusal = Extract<RemotePush, { readonly kind: 'refused' }>;
 
 /** Options that are for the gate: how long to wait for an approval. */
 const GATES_OWN = /^wait(?:=|$)/;
+/**
+ * What goes upstream of a push's options. None of a pass's: a forge does with an option what the credential of the gate may
+ * do (open, and even merge, a merge request; set variables of CI), and a pass is for the refs that it names.
+ */
+export function optionsFor(push: Pick<Push, 'options' | 'principal'>): readonly string[] {
+  return isByPass(push) ? [] : push.options.filter((option) => !GATES_OWN.test(option));
+}
+
+function isByPass({ principal }: Pick<Push, 'principal'>): boolean {
+  return principal.kind === 'user' && principal.credential.kind === 'pass';
+}
+
 const BROKEN_OFF = 'the connection to the upstream broke off before everything was sent: nothing was changed';
 
 export class UpstreamPush {
@@ -77,6 +89,10 @@ export class UpstreamPush {
 
   /** @throws Fault only where nothing was changed upstream. */
   async run(): Promise<ForwardOutcome> {
+    const { push: asked } = this.#options;
+    if (isByPass(asked) && asked.options.some((option) => !GATES_OWN.test(option))) {
+      asked.tell('gatehouse: the push options of a pass do not go upstream\n');
+    }
     let unable: Unable | undefined;
     for (const form of this.#forms()) {
       const sent = await this.#send(form);
@@ -92,7 +108,7 @@ export class UpstreamPush {
   /** Several refs go all or nothing, asked for or not, unless the mirror allows otherwise and the client does not mind. */
   *#forms(): Generator<Form> {
     const { push, upstream } = this.#options;
-    const options = push.options.filter((option) => !GATES_OWN.test(option));
+    const options = optionsFor(push);
     const atomic = push.updates.length > 1;
     const choices = [...(options.length > 0 ? [options] : []), []];
     for (const choice of choices) yield { atomic, options: choice };

@@ -4,11 +4,13 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { JournalLine } from '../../src/audit/entry.ts';
-import { commitFile, git, gitOk, type Ran } from '../receive/site.ts';
+import type { PassScope } from '../../src/identity/pass-scope.ts';
+import { commitFile, git, gitOk, PRINCIPAL, type Ran } from '../receive/site.ts';
 import { suiteScope, workspace, type Scope } from '../support/workspace.ts';
 import { parseRefname } from '../../src/git/refname.ts';
 import { zeroOid } from '../../src/git/oid.ts';
 import { readReport } from '../../src/upstream/forward-outcome.ts';
+import { optionsFor } from '../../src/upstream/upstream-push.ts';
 import { startForwardSite, type ForwardSite, type ForwardSiteOptions } from './ground.ts';
 import { scriptedRemote, type Script, type ScriptedRemote } from './scripted-remote.ts';
 
@@ -211,6 +213,23 @@ test('push options go to an upstream that takes them, and are left out for one t
   await commitFile(tree, 'two');
   assert.equal((await push('-o', 'ci.skip', 'main')).code, 0);
   assert.deepEqual(remote.pushes.at(-1)?.options, []);
+});
+
+test('the push options of a pass stay here: a forge would do with them what the credential of the gate may do', () => {
+  assert.ok(PRINCIPAL.kind === 'user');
+  const options = ['merge_request.create', 'merge_request.merge_when_pipeline_succeeds', 'wait=5m'];
+  assert.deepEqual(optionsFor({ options, principal: PRINCIPAL }), options.slice(0, 2));
+  const scope: PassScope = {
+    repositories: ['*'],
+    read: true,
+    push: ['refs/heads/agent/*'],
+    createOnly: false,
+    rewind: false,
+    delete: false,
+    from: [],
+  };
+  const credential = { kind: 'pass', id: 'p', name: 'p', purpose: '', scope, expiresAt: 0 } as const;
+  assert.deepEqual(optionsFor({ options, principal: { ...PRINCIPAL, credential } }), []);
 });
 
 test('an upstream out of reach changes nothing, and the client reads why for each ref', async () => {
