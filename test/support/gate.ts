@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { placeHostKeys } from './host-keys.ts';
 import { cleanEnvironment, expectRun, run, workspace, type Ended, type Scope } from './workspace.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../bin/gatehouse');
@@ -34,6 +35,7 @@ export interface GateOptions {
 export async function startGate(scope: Scope, options: GateOptions): Promise<Gate> {
   const any = '127.0.0.1:0';
   const args = ['serve', '--data', options.data, '--ssh', any, '--http', any, '--git', any, ...(options.args ?? [])];
+  await placeHostKeys(options.data);
   const child = spawn(PROGRAM, args, {
     env: { ...cleanEnvironment(options.home), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
