@@ -2,9 +2,9 @@
 import { refuse } from '../base/fault.ts';
 import type { Json } from '../base/json.ts';
 import type { Key } from '../identity/keys.ts';
-import type { UserName } from '../identity/principal.ts';
 import type { Token } from '../identity/tokens.ts';
 import { done, type Answer, type Call, type SiteCommand } from './command.ts';
+import { givenKey, ownName } from './own.ts';
 import { shortTime, table } from './table.ts';
 
 const SCOPE = {
@@ -89,19 +89,12 @@ export const CREDENTIAL_COMMANDS: readonly SiteCommand[] = [
 
 const NOBODY = refuse('anonymous has neither keys nor tokens');
 
-function ownName(call: Call): UserName | undefined {
-  return call.principal.kind === 'user' ? call.principal.name : undefined;
-}
-
 async function addKey(call: Call): Promise<Answer> {
-  const user = ownName(call);
-  if (user === undefined) return NOBODY;
-  const read = await call.readStdin();
-  if ('kind' in read) return read;
-  const text = Buffer.from(read).toString('utf8');
-  const added = await call.parts.directory.keys.add({ user, tag: call.args.text('TAG'), text });
+  const given = await givenKey(call, NOBODY);
+  if (given.kind !== 'given') return given;
+  const added = await call.parts.directory.keys.add(given);
   if (added.kind === 'refused') return added;
-  return done(keyJson(added.value), `added the key ${added.value.tag} of ${user}: ${added.value.fingerprint}\n`);
+  return done(keyJson(added.value), `added the key ${added.value.tag} of ${given.user}: ${added.value.fingerprint}\n`);
 }
 
 async function deleteKey(call: Call): Promise<Answer> {

@@ -1,9 +1,9 @@
 /** `signingkey ...`: keys that sign one's commits, tags and pushes; with `as NAME`, an administrator's hand on another's. */
 import { refuse } from '../base/fault.ts';
 import type { Json } from '../base/json.ts';
-import type { UserName } from '../identity/principal.ts';
 import type { SigningKey } from '../identity/signing-keys.ts';
 import { done, type Answer, type Call, type Command, type SiteCommand } from './command.ts';
+import { givenKey, ownName } from './own.ts';
 import { table } from './table.ts';
 
 const SITE_COMMANDS: readonly SiteCommand[] = [
@@ -56,20 +56,13 @@ export const SIGNING_KEY_COMMANDS: readonly Command[] = SITE_COMMANDS;
 
 const NOBODY = refuse('anonymous has no signing keys');
 
-function ownName(call: Call): UserName | undefined {
-  return call.principal.kind === 'user' ? call.principal.name : undefined;
-}
-
 async function addKey(call: Call): Promise<Answer> {
-  const user = ownName(call);
-  if (user === undefined) return NOBODY;
-  const read = await call.readStdin();
-  if ('kind' in read) return read;
-  const text = Buffer.from(read).toString('utf8');
-  const added = await call.parts.directory.signingKeys.add({ user, tag: call.args.text('TAG'), text });
+  const given = await givenKey(call, NOBODY);
+  if (given.kind !== 'given') return given;
+  const added = await call.parts.directory.signingKeys.add(given);
   if (added.kind === 'refused') return added;
   const { tag, fingerprint } = added.value;
-  return done(keyJson(added.value), `added the signing key ${tag} of ${user}: ${fingerprint}\n`);
+  return done(keyJson(added.value), `added the signing key ${tag} of ${given.user}: ${fingerprint}\n`);
 }
 
 function keyJson({ tag, format, type, fingerprint, comment, addedAt }: SigningKey): Json {
