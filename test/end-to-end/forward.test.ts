@@ -13,7 +13,7 @@ import {
   type SshUpstream,
 } from '../support/upstream.ts';
 import { expectRun, run, suiteScope } from '../support/workspace.ts';
-import { addMirror, cloneOf, putHook, refsAt, startMirrorSite, type MirrorSite } from './mirror-ground.ts';
+import { assertSameRefs, cloneOf, makeMirror, type MirrorSite, putHook, startMirrorSite } from './mirror-ground.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../bin/gatehouse');
 const scope = suiteScope();
@@ -28,20 +28,9 @@ before(async () => {
 
 after(() => scope.close());
 
-/** An upstream with one commit on main, and its mirror. */
-async function mirror(name: string, flags: readonly string[] = []): Promise<string> {
-  await upstream.repositories.create(name);
-  const base = await upstream.repositories.commit(name, 'refs/heads/main', { base: 'base\n' });
-  await addMirror(site, upstream, { name, flags });
-  return base;
-}
-
-/** Asked by a client of each. */
-async function assertSame(name: string): Promise<void> {
-  const { admin, gate } = site;
-  const here = await refsAt(url(gate, 'ssh', name), admin.env);
-  assert.equal(here, await refsAt(upstream.repositories.path(name), admin.env));
-}
+const mirror = (name: string, flags: readonly string[] = []): Promise<string> =>
+  makeMirror(site, upstream, { name, flags });
+const assertSame = (name: string): Promise<void> => assertSameRefs(site, upstream, name);
 
 async function journal(name: string): Promise<readonly string[]> {
   return (await sshOk(site.admin, site.gate, ['audit', 'log', '--repo', name])).trim().split('\n');

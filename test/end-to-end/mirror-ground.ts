@@ -1,4 +1,5 @@
 /** A real gate in front of a real upstream, and somebody who knows only the gate. */
+import assert from 'node:assert/strict';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { git, gitOk, sshOk, startGate, startSite, url, type Gate, type Person, type Site } from '../support/gate.ts';
@@ -43,6 +44,25 @@ export async function addMirror(
 ): Promise<void> {
   const words = ['mirror', 'add', name, upstream.url(name), '--key', '-', '--host-key', upstream.hostKey, ...flags];
   await sshOk(admin, gate, words, upstream.privateKey);
+}
+
+/** An upstream with one commit on main, and its mirror; the commit. */
+export async function makeMirror(
+  site: Site,
+  upstream: SshAccess,
+  about: { readonly name: string; readonly flags?: readonly string[] },
+): Promise<string> {
+  const { repositories } = upstream;
+  await repositories.create(about.name);
+  const base = await repositories.commit(about.name, 'refs/heads/main', { base: 'base\n' });
+  await addMirror(site, upstream, about);
+  return base;
+}
+
+/** Branches and tags of mirror and upstream, asked by a client of each. */
+export async function assertSameRefs({ admin, gate }: Site, upstream: SshAccess, name: string): Promise<void> {
+  const here = await refsAt(url(gate, 'ssh', name), admin.env);
+  assert.equal(here, await refsAt(upstream.repositories.path(name), admin.env));
 }
 
 /** A hook of the upstream's own. */

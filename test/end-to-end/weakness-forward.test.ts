@@ -9,7 +9,15 @@ import { after, before, describe, test } from 'node:test';
 import { addPerson, gitOk, sshOk, url, type Person } from '../support/gate.ts';
 import { noSshUpstream, startSshUpstream, type SshUpstream } from '../support/upstream.ts';
 import { expectRun, run, suiteScope } from '../support/workspace.ts';
-import { addMirror, cloneOf, putHook, refsAt, startMirrorSite, type MirrorSite } from './mirror-ground.ts';
+import {
+  assertSameRefs,
+  cloneOf,
+  makeMirror,
+  type MirrorSite,
+  putHook,
+  refsAt,
+  startMirrorSite,
+} from './mirror-ground.ts';
 
 const scope = suiteScope();
 const noUpstream = noSshUpstream();
@@ -30,18 +38,9 @@ before(async () => {
 
 after(() => scope.close());
 
-async function mirror(name: string, flags: readonly string[] = []): Promise<string> {
-  await upstream.repositories.create(name);
-  const base = await upstream.repositories.commit(name, 'refs/heads/main', { base: 'base\n' });
-  await addMirror(site, upstream, { name, flags });
-  return base;
-}
-
-async function assertSame(name: string): Promise<void> {
-  const { admin, gate } = site;
-  const here = await refsAt(url(gate, 'ssh', name), admin.env);
-  assert.equal(here, await refsAt(upstream.repositories.path(name), admin.env));
-}
+const mirror = (name: string, flags: readonly string[] = []): Promise<string> =>
+  makeMirror(site, upstream, { name, flags });
+const assertSame = (name: string): Promise<void> => assertSameRefs(site, upstream, name);
 
 /** Git processes of the gate, and questions to upstreams, so far. */
 async function counted(): Promise<{ readonly processes: number; readonly questions: number }> {
