@@ -15,7 +15,7 @@ const real = realPrograms();
 /** As `npm run compare:gitolite -- adopt` has it: fifty repositories, every part of the conversation, more decisions. */
 const IS_WHOLE = process.env['GATEHOUSE_TEST_WHOLE'] === '1';
 const REPOSITORIES = IS_WHOLE ? 50 : 15;
-const DECISIONS = IS_WHOLE ? 8_000 : 1_500;
+const DECISIONS = IS_WHOLE ? 8_000 : 600;
 
 interface Told {
   readonly code: number;

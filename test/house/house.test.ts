@@ -157,7 +157,7 @@ test(
   { timeout: 180_000 },
   async (t) => {
     const { data, home, cli, gate } = place(t);
-    for (const delayMs of [100, 250, 400, 550, 700, 900, 1_200]) {
+    for (const delayMs of [100, 250, 400, 550, 700]) {
       const child = spawn(program, ['serve', '--data', data, ...closed], {
         env: cleanEnvironment(home),
         stdio: 'ignore',
