@@ -64,7 +64,8 @@ if (files.length === 0) {
   process.stderr.write(`gatehouse test: no test file matches ${words.join(' ')}\n`);
   process.exit(1);
 }
-const concurrency = Math.max(2, Math.min(3, availableParallelism()));
+// Tests wait for disks and for each other's programs about as long as they compute.
+const concurrency = Math.min(8, 2 * availableParallelism());
 process.exitCode = await runChild({
   program: node,
   args: [
