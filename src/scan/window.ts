@@ -56,7 +56,8 @@ export function openWindow(bytes: Buffer, from: number, to: number): Window {
   const start = stepBack(bytes, Math.max(0, from - 4));
   const end = stepForward(bytes, Math.min(bytes.length, to + 4));
   const part = bytes.subarray(start, end);
-  if (isAscii(part) || !isUtf8(part)) {
+  // A piece may end within a character: what is whole is UTF-8 all the same, and something follows it.
+  if (isAscii(part) || !isUtf8(part.subarray(0, wholeLength(part)))) {
     return {
       text: part.toString('latin1'),
       offset: start,
@@ -69,8 +70,19 @@ export function openWindow(bytes: Buffer, from: number, to: number): Window {
     text,
     offset: start,
     unitAt: (offset) => bytes.toString('utf8', start, stepBack(bytes, offset)).length,
-    offsetAt: (unit) => start + Buffer.byteLength(text.slice(0, unit)),
+    offsetAt: (unit) => Math.min(end, start + Buffer.byteLength(text.slice(0, unit))),
   };
+}
+
+/** Without the first bytes of a UTF-8 character whose others are not here. */
+function wholeLength(part: Uint8Array): number {
+  for (let back = 1; back <= Math.min(3, part.length); back += 1) {
+    const byte = part[part.length - back] ?? 0;
+    if (isContinuation(byte)) continue;
+    const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    return length > back ? part.length - back : part.length;
+  }
+  return part.length;
 }
 
 function isContinuation(byte: number | undefined): boolean {

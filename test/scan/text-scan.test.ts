@@ -121,6 +121,17 @@ describe('text scan', () => {
     );
   });
 
+  test('a piece that ends within a character does not change what stands before it', () => {
+    const subject = 'ékeykeykeykey😀';
+    const bytes = Buffer.from(subject);
+    const all = new Set(PATTERNS.keys());
+    for (let cut = 0; cut <= bytes.length; cut += 1) {
+      const pieces = [bytes.subarray(0, cut), bytes.subarray(cut)];
+      assert.deepEqual(found(set, pieces, all), expected(PATTERNS, subject), `cut at ${cut}`);
+      assert.deepEqual(found(set, pieces), expected(PATTERNS, subject), `cut at ${cut}`);
+    }
+  });
+
   test('finds a secret at every cut of a long text', () => {
     const subject = Buffer.from(`${'lorem ipsum\n'.repeat(100)}user key = "abcd1234"; é\n${'dolor sit\n'.repeat(100)}`);
     const whole = found(set, [subject]);
