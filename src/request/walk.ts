@@ -11,10 +11,11 @@ import type { Principal } from '../identity/principal.ts';
 import { parseRequestedName } from '../repository/name.ts';
 import type { Repository } from '../repository/repository.ts';
 import { Admission } from './admission.ts';
+import { askedOf, originOf, outOfReach, wireOf, type Asked } from './asked.ts';
 import { commandLine, gitLine, type Findings } from './line.ts';
 import { outcomeOf } from './outcome.ts';
 import type { GitRequest, Outcome, RequestOrigin } from './request.ts';
-import { isOutsidePass, missingReason, nameInPath, phantomOf, scopeRefusal } from './refusal.ts';
+import { missingReason, phantomOf } from './refusal.ts';
 import { visitLine, type VisitOutcome, type VisitRequest, type VisitTail } from './visit.ts';
 import type { Standing, WalkParts, WalkVisit } from './walk-parts.ts';
 
@@ -372,43 +373,4 @@ interface SiteAsked {
   readonly principal: Principal;
   readonly visit: WalkVisit;
   readonly findings: Findings;
-}
-
-/** What is asked of a repository, whatever is asked with it. */
-interface Asked extends RequestOrigin {
-  readonly requestedPath: string;
-  readonly operation: 'read' | 'write';
-}
-
-/** What the token or the pass does not reach: that is not looked for. Undefined: it may. */
-function outOfReach(
-  { requestedPath, operation }: Asked,
-  principal: Principal,
-  findings: Findings,
-): Extract<Outcome, { readonly kind: 'missing' | 'refused' }> | undefined {
-  const named = nameInPath(requestedPath);
-  if (isOutsidePass(principal, named)) {
-    const name = parseRequestedName(requestedPath);
-    if (name.kind === 'ok') findings.repository = name.value;
-    return { kind: 'missing', reason: missingReason(requestedPath, name, false) };
-  }
-  const reason = scopeRefusal(principal, operation, named);
-  return reason === undefined ? undefined : { kind: 'refused', reason };
-}
-
-function askedOf(request: GitRequest): Asked {
-  return { ...originOf(request), requestedPath: request.requestedPath, operation: operationOf(request) };
-}
-
-function operationOf({ service }: GitRequest): 'read' | 'write' {
-  return service === 'receive-pack' ? 'write' : 'read';
-}
-
-function wireOf(request: GitRequest): Omit<Conversation, 'signal'> {
-  const { protocol, mode, input, output, id } = request;
-  return { protocol, mode, input, output, requestId: id };
-}
-
-function originOf({ id, transport, address, principal }: RequestOrigin): RequestOrigin {
-  return { id, transport, address, principal };
 }

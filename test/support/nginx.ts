@@ -82,7 +82,8 @@ function documented(places: Readonly<Record<string, string>>): string {
   return text;
 }
 
-function around(server: string, directory: string): string {
+/** A whole configuration around server blocks; everything that nginx writes lies in `directory`. */
+export function around(server: string, directory: string): string {
   const kinds = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   return [
     // By itself root's nginx takes the rights of another account, which may not look into a test's directory.

@@ -18,7 +18,7 @@ import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { ObjectFormat } from '../../src/git/oid.ts';
 import { end, endGroup, startFcgiwrap } from './fcgiwrap.ts';
-import { noNginx } from './nginx.ts';
+import { around, noNginx } from './nginx.ts';
 import { noSshd, startSshd } from './sshd.ts';
 import { cleanEnvironment, expectRun, freePort, hasProgram, workspace, type Scope } from './workspace.ts';
 
@@ -300,7 +300,6 @@ interface NginxAbout {
 }
 
 function nginxConfig({ directory, port, socket, root, options }: NginxAbout): string {
-  const kinds = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   const parameters: Readonly<Record<string, string>> = {
     SCRIPT_FILENAME: gitBackend(),
     GIT_PROJECT_ROOT: root,
@@ -315,17 +314,7 @@ function nginxConfig({ directory, port, socket, root, options }: NginxAbout): st
     ...(options.takesProtocol === false ? {} : { HTTP_GIT_PROTOCOL: '$http_git_protocol' }),
     HTTP_CONTENT_ENCODING: '$http_content_encoding',
   };
-  return [
-    // By itself root's nginx takes the rights of another account, which may not look into a test's directory.
-    ...(process.getuid?.() === 0 ? ['user root;'] : []),
-    'daemon off;',
-    'worker_processes 1;',
-    `pid ${join(directory, 'nginx.pid')};`,
-    'error_log stderr notice;',
-    'events {}',
-    'http {',
-    'access_log off;',
-    ...kinds.map((kind) => `${kind}_temp_path ${join(directory, kind)};`),
+  const server = [
     'server {',
     `listen 127.0.0.1:${port} ssl;`,
     'server_name localhost;',
@@ -344,9 +333,8 @@ function nginxConfig({ directory, port, socket, root, options }: NginxAbout): st
     ...Object.entries(parameters).map(([name, value]) => `fastcgi_param ${name} ${value};`),
     '}',
     '}',
-    '}',
-    '',
   ].join('\n');
+  return around(server, directory);
 }
 
 function gitBackend(): string {
