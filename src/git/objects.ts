@@ -1,5 +1,6 @@
 /** Questions about objects, answered by one git process each, with bounded answers. Reads a quarantine too. */
 import { Fault } from '../base/fault.ts';
+import type { Odb } from './odb/odb.ts';
 import { isZeroOid, type Oid } from './oid.ts';
 import type { GitProcesses, GitSpec } from './processes.ts';
 import { runGit, runGitOk } from './run.ts';
@@ -9,6 +10,8 @@ export interface ObjectPlace {
   readonly processes: Pick<GitProcesses, 'start'>;
   readonly gitDir: string;
   readonly objectDirectory?: string;
+  /** The same objects, read without a process where that is possible. */
+  readonly odb?: Odb;
   readonly signal?: AbortSignal;
   readonly requestId?: string;
 }
