@@ -13,6 +13,7 @@ import { fsckOption } from './fsck-rules.ts';
 import type { ReceiveConfig, ReceiveLimits } from './limits.ts';
 import type { PackInput } from './pack-input.ts';
 import type { Quarantine } from './quarantine.ts';
+import type { SmallPack } from './small-pack.ts';
 
 export interface IngestOptions {
   readonly processes: GitProcesses;
@@ -33,7 +34,10 @@ export type Ingested =
   | {
       readonly kind: 'indexed';
       readonly pack: string;
-      /** Objects as they came over the wire. */ readonly sent: number;
+      /** Objects as they came over the wire. */
+      readonly sent: number;
+      /** Where the gate took the pack in by itself. */
+      readonly small?: SmallPack;
     };
 
 const HEADER_BYTES = 12;
