@@ -65,10 +65,12 @@ export class Creation {
     const run = this.#run;
     const skeleton = this.#skeleton;
     if (!(skeleton instanceof Skeleton)) return;
-    const paths = names.map((name) => repositoryPath(run.rc, name));
-    for (const path of paths) makeDirectory(path, run.rc);
-    await allOf(paths.map((path) => skeleton.makeAt(path)));
-    for (const path of paths) await run.warn(`Initialized empty Git repository in ${this.#realPath(path)}/\n`);
+    for (const name of names) {
+      const path = repositoryPath(run.rc, name);
+      makeDirectory(path, run.rc);
+      skeleton.makeAt(path);
+      await run.warn(`Initialized empty Git repository in ${this.#realPath(path)}/\n`);
+    }
   }
 
   #realPath(path: string): string {

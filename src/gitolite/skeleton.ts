@@ -2,8 +2,7 @@
  * A bare repository just made by git, to make others like it without a process for each: what the account's templates and
  * settings put into it counts, except for sample hooks, which do nothing.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { statOf, targetOf } from './disk.ts';
 
@@ -45,17 +44,20 @@ export class Skeleton {
     return new Skeleton(entries.toSorted((a, b) => Number(a.path === 'HEAD') - Number(b.path === 'HEAD')));
   }
 
-  /** @param path a directory, empty. */
-  async makeAt(path: string): Promise<void> {
+  /**
+   * Some twenty short calls, far cheaper than as many that go by way of other threads.
+   * @param path a directory, empty.
+   */
+  makeAt(path: string): void {
     const umask = process.umask();
     for (const { path: relative, mode, content } of this.#entries) {
       const full = `${path}/${relative}`;
-      if (content === 'directory') await mkdir(full, mode);
-      else if ('target' in content) await symlink(content.target, full);
-      else await writeFile(full, content.bytes, { flag: 'wx', mode });
+      if (content === 'directory') mkdirSync(full, mode);
+      else if ('target' in content) symlinkSync(content.target, full);
+      else writeFileSync(full, content.bytes, { flag: 'wx', mode });
       // Of thousands of repositories, thousands of calls that change nothing are left out.
       const isCut = (mode & umask) !== 0 || mode > 0o777;
-      if (isCut && !(typeof content === 'object' && 'target' in content)) await chmod(full, mode);
+      if (isCut && !(typeof content === 'object' && 'target' in content)) chmodSync(full, mode);
     }
   }
 }
