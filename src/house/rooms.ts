@@ -21,6 +21,7 @@ import type { Directory } from '../identity/directory.ts';
 import type { Principal, UserName } from '../identity/principal.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import { parseRepositoryName } from '../repository/name.ts';
+import type { Receive } from '../receive/receive.ts';
 import { createWalk, type Walk } from '../request/walk.ts';
 import type { LfsDoorParts } from '../transport/lfs-parts.ts';
 import type { SiteCommandWalk } from '../transport/site-door.ts';
@@ -172,6 +173,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
         houseEntry('start', `ssh=${doors.ssh ?? 'off'} http=${doors.http ?? 'off'} git=${doors.git ?? 'off'}`),
       );
       begun = true;
+      void sweepBehind(spine.receive, ground.log);
       spine.housekeeper.begin();
     },
     stopWaiting: () => spine.receive.holds?.stopWaiting(),
@@ -192,6 +194,18 @@ async function emptyDirectory(path: string): Promise<string> {
   await rm(path, { recursive: true, force: true });
   await mkdir(path, { mode: 0o700 });
   return path;
+}
+
+/** What a crash left and nobody sees; whoever pushes does not wait for it. Never rejects. */
+async function sweepBehind(receive: Receive, log: Log): Promise<void> {
+  try {
+    const report = await receive.sweep();
+    const { quarantines, entries, areas } = report;
+    if (quarantines + entries + areas > 0) log.warn({ ...report }, 'remove what a crash left of pushes');
+    else log.info({ ...report }, 'find nothing left of pushes');
+  } catch (error) {
+    log.error({ error }, 'fail to look for what a crash left of pushes');
+  }
 }
 
 function houseEntry(event: 'start' | 'stop', reason: string): JournalEntry {

@@ -80,6 +80,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     ownerCheck: (owner) => checkUser(store, owner),
     ...(site === undefined ? {} : { nameCheck: (name) => site.catalogue.nameRefusal(name) }),
     log: (text, fields) => log.info(fields, text),
+    makeGood: (repository) => receive.makeGood(repository),
   });
   const directory: Directory = new Directory({
     store,

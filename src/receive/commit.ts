@@ -14,6 +14,7 @@ import type { Check, Kind, Store, Stored, TransactResult, Write } from '../store
 import { Applied } from './applied.ts';
 import { Attempt } from './attempt.ts';
 import type { Durable } from './durable.ts';
+import { Leftovers, NOTHING_LEFT, type Leftover } from './leftovers.ts';
 import type { ReceiveConfig } from './limits.ts';
 import { releasePacks, syncQuarantine } from './install.ts';
 import { pruneLog, writeLogEntry, type LogEntry, type LoggedUpdate } from './log-entry.ts';
@@ -94,10 +95,12 @@ export class Committer {
   readonly #parts: CommitParts;
   readonly #turns = new Turns();
   readonly #applied: Applied;
+  readonly #leftovers: Leftovers;
 
   constructor(parts: CommitParts) {
     this.#parts = parts;
     this.#applied = new Applied(parts);
+    this.#leftovers = new Leftovers(parts);
   }
 
   /** @throws Fault where nothing was committed, or (code `internal`) where it is not known or not yet applied. */
@@ -111,6 +114,20 @@ export class Committer {
     return this.#turns.run(id, task);
   }
 
+  /** As before the first commit there: applies what is pending, removes what a crash left. Never throws. */
+  async makeGood(repository: Repository): Promise<Leftover> {
+    if (this.#leftovers.isDone(repository)) return NOTHING_LEFT;
+    return this.#turns.run(repository.id, async () => {
+      try {
+        await this.#settlePending(repository);
+        return await this.#leftovers.clear(repository);
+      } catch (error) {
+        this.#parts.log.error({ repository: repository.name, error }, 'fail to recover a transaction');
+        return NOTHING_LEFT;
+      }
+    });
+  }
+
   /** Clears what is known to be applied. */
   async close(): Promise<void> {
     await this.#applied.flush();
@@ -121,6 +138,7 @@ export class Committer {
     const { store, durable, journal, onStep } = this.#parts;
     const stored = await store.get('repository-state', repository.id);
     await this.#settlePending(repository);
+    await this.#leftovers.clear(repository);
     await request.confirm?.();
     await using _ = await this.#forward(request);
     if (!request.updates.some((update) => update.isAlive)) return undefined;

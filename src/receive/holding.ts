@@ -1,7 +1,7 @@
 /**
  * The holding area: which pushes wait for somebody's word, how much of the disk they may take, and how long. Objects are
- * on disk before the record is, the record before the client hears of it; an area without a record is nothing, and start-up
- * removes it. Every change of a record is a compare-and-set: of two decisions the second finds the first.
+ * on disk before the record is, the record before the client hears of it; an area without a record is nothing, and goes.
+ * Every change of a record is a compare-and-set: of two decisions the second finds the first.
  */
 import { BOUNDS } from '../base/bounds.ts';
 import type { Clock } from '../base/clock.ts';
@@ -69,6 +69,8 @@ export class Holding {
   #admitting: Promise<unknown> = Promise.resolve();
   /** Records whose approval is under way: nobody else decides about them. */
   readonly #claimed = new Set<string>();
+  /** Areas that get their objects, and have no record yet. */
+  readonly #filling = new Set<string>();
   /** What bounds are counted on, of every record. */
   #index: Promise<Map<string, Summary>> | undefined;
 
@@ -197,23 +199,13 @@ export class Holding {
     return expired;
   }
 
-  /** At start: areas that no record speaks of go, and records whose objects are gone say so. */
-  async recover(
-    repositories: AsyncIterable<Repository>,
-  ): Promise<{ readonly areas: number; readonly records: number }> {
+  /** At start: records whose objects are gone say so. Returns how many there were. */
+  async recover(): Promise<number> {
     this.#index = undefined;
-    const kept = new Map([...(await this.#summaries())].filter(([, about]) => isKept(about)));
-    let areas = 0;
     let records = 0;
-    for await (const repository of repositories) {
-      for (const id of await areasOf(repository.path)) {
-        if (kept.get(id)?.repositoryId === repository.id) continue;
-        await removeArea(repository.path, id);
-        areas += 1;
-      }
-    }
-    for (const [id, { hasObjects, repositoryId }] of kept) {
-      const repository = hasObjects ? await this.#parts.repository(repositoryId) : undefined;
+    for (const [id, about] of await this.#summaries()) {
+      const { hasObjects, repositoryId } = about;
+      const repository = isKept(about) && hasObjects ? await this.#parts.repository(repositoryId) : undefined;
       // A destroyed repository may come back, and its held pushes with it.
       if (repository === undefined || (await hasArea(repository.path, id))) continue;
       const held = await this.find(id);
@@ -222,7 +214,30 @@ export class Holding {
       records += 1;
     }
     await this.#count();
-    return { areas, records };
+    return records;
+  }
+
+  /** Removes areas that no record speaks of, whatever is being held meanwhile. Returns how many there were. */
+  async tidy(repository: Pick<Repository, 'id' | 'path'>): Promise<number> {
+    let areas = 0;
+    for (const id of await areasOf(repository.path)) {
+      if (this.#filling.has(id) || (await this.#isWanted(id, repository))) continue;
+      await removeArea(repository.path, id);
+      areas += 1;
+    }
+    return areas;
+  }
+
+  /** As the store says, not the index: a record whose writing seemed to fail may be there. One that does not parse is. */
+  async #isWanted(id: string, repository: Pick<Repository, 'id'>): Promise<boolean> {
+    const stored = await this.#parts.store.get('held', id);
+    if (stored === undefined) return false;
+    try {
+      const held = readHeld(stored);
+      return isKept(held) && held.repository.id === repository.id;
+    } catch {
+      return true;
+    }
   }
 
   async #admit(request: HoldRequest): Promise<Parsed<HeldPush>> {
@@ -251,6 +266,7 @@ export class Holding {
       expiresAt: now + limits.expiresMs,
       version: 0,
     };
+    this.#filling.add(id);
     try {
       if (objectDirectory !== undefined) {
         await fillArea(durable, { repositoryPath: repository.path, id, objectDirectory });
@@ -268,6 +284,8 @@ export class Holding {
       // The record may be there all the same: then start-up finds both, else it removes the area.
       if ((await this.find(id).catch(() => held)) === undefined) await removeArea(repository.path, id);
       throw error;
+    } finally {
+      this.#filling.delete(id);
     }
   }
 

@@ -1,6 +1,6 @@
 /**
  * Where a push's objects wait until all is decided: a directory of the repository's own (so that moving them in is a
- * rename), invisible to every reader. Disposing removes it, whatever happened; start-up removes what a crash left.
+ * rename), invisible to every reader. Disposing removes it, whatever happened; what a crash left goes later (`leftovers.ts`).
  */
 import { chmod, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,9 +16,14 @@ export interface Quarantine extends AsyncDisposable {
   readonly objectDirectory: string;
 }
 
+/** Ids of those that this process uses: what has another id was left by one that ended. */
+const living = new Set<string>();
+
 export async function openQuarantine(repositoryPath: string, clock: Clock): Promise<Quarantine> {
-  const path = join(repositoryPath, INCOMING, newId(clock));
+  const id = newId(clock);
+  const path = join(repositoryPath, INCOMING, id);
   const objectDirectory = join(path, 'objects');
+  living.add(id);
   await mkdir(join(objectDirectory, 'pack'), { recursive: true, mode: 0o700 });
   await chmod(path, 0o700);
   return {
@@ -27,14 +32,16 @@ export async function openQuarantine(repositoryPath: string, clock: Clock): Prom
     async [Symbol.asyncDispose]() {
       // One that cannot be removed must not undo what was decided: start-up tries again.
       await rm(path, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
+      living.delete(id);
     },
   };
 }
 
-/** Removes what a crash left; only while nothing is served. Returns how many there were. */
+/** Removes what a crash left, whatever is being pushed meanwhile. Returns how many there were. */
 export async function removeQuarantines(repositoryPath: string): Promise<number> {
   const incoming = join(repositoryPath, INCOMING);
-  const left = await readdir(incoming).catch(() => []);
+  const found: readonly string[] = await readdir(incoming).catch(() => []);
+  const left = found.filter((name) => !living.has(name));
   for (const name of left) await rm(join(incoming, name), { recursive: true, force: true, maxRetries: 3 });
   return left.length;
 }

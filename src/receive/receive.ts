@@ -21,13 +21,15 @@ import { GATE_LABEL, journalLine, type Origin } from './journal-line.ts';
 import { HoldDesk } from './hold-desk.ts';
 import type { HoldLimits } from './hold-bounds.ts';
 import { Holding, type HoldMetrics } from './holding.ts';
+import type { Leftover } from './leftovers.ts';
 import { DEFAULT_RECEIVE_LIMITS, limitsFor, type ReceiveConfig, type ReceiveLimits } from './limits.ts';
 import type { LoggedUpdate } from './log-entry.ts';
 import type { CertificateDesk } from './push-certificate.ts';
 import { PushSession } from './push-session.ts';
-import { everyRepository, recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
+import { recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
 import { createRefWriter, type RefWriter } from './ref-writer.ts';
 import type { Step } from './step.ts';
+import { sweep, type SweepReport } from './sweep.ts';
 import { mainRefusal, Update } from './update.ts';
 
 export interface ReceiveParts {
@@ -140,8 +142,12 @@ export interface Receive {
   ): Promise<{ readonly kind: 'committed'; readonly generation: number; readonly txid: string } | Refusal>;
   /** What people do with held pushes; absent where nothing is held. */
   readonly holds: HoldDesk | undefined;
-  /** At start, before anything is served. */
+  /** At start, before anything is served: what was committed is in place. */
   recover(): Promise<RecoveryReport>;
+  /** At start, behind the doors: what was not committed goes, everywhere. Resolves when it has, or at `close`. */
+  sweep(): Promise<SweepReport>;
+  /** The same of one repository, before something is done to its files. Quick where it was done. Never throws. */
+  makeGood(repository: Repository): Promise<void>;
   /** Runs `task` while no push to this repository commits: for renaming, destroying, repacking. */
   exclusively<T>(repositoryId: string, task: () => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -168,6 +174,8 @@ export function createReceive(parts: ReceiveParts): Receive {
   const sessionParts = { ...parts, limits, committer, holding, agent: parts.agent ?? 'gatehouse' };
   const holds =
     holding === undefined || standing === undefined ? undefined : new HoldDesk({ ...sessionParts, holding, standing });
+  const closing = new AbortController();
+  let sweeping: Promise<SweepReport> | undefined;
   return {
     holds,
     serve: async (conversation, about) => {
@@ -178,14 +186,25 @@ export function createReceive(parts: ReceiveParts): Receive {
     commit: (own) => commitOwn(committer, parts.clock, own),
     async recover() {
       const report = await recover(commitParts, parts.catalogue);
-      const tidied = await holding?.recover(everyRepository(parts.catalogue));
-      if (tidied !== undefined && tidied.areas + tidied.records > 0) parts.log.info(tidied, 'tidy the holding area');
+      const records = (await holding?.recover()) ?? 0;
+      if (records > 0) parts.log.info({ records }, 'end held pushes without objects');
       holds?.begin();
       return report;
+    },
+    sweep() {
+      const makeGood = (repository: Repository): Promise<Leftover> => committer.makeGood(repository);
+      const tidyAreas = async (repository: Repository): Promise<number> => (await holding?.tidy(repository)) ?? 0;
+      sweeping = sweep({ ...parts, makeGood, tidyAreas }, closing.signal);
+      return sweeping;
+    },
+    makeGood: async (repository) => {
+      await committer.makeGood(repository);
     },
     exclusively: (id, task) => committer.inTurn(id, task),
     async close() {
       holds?.close();
+      closing.abort();
+      await sweeping?.catch(() => {});
       await committer.close();
     },
   };

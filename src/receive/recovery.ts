@@ -1,18 +1,14 @@
 /**
- * What a crash left, made good: transactions past their commit point are applied and journaled; quarantines, locks and log
- * entries of those before it are removed. Runs at start, before anything is served; `settle` also before a push where an
- * earlier one failed after its commit point.
+ * Transactions past their commit point that a crash left are applied and journaled. Runs at start, before anything is served,
+ * and takes as long as there are such transactions, however many repositories there are; `settle` also runs before a push
+ * where an earlier one failed after its commit point. What pushes before their commit point left: `leftovers.ts`.
  */
-import { rm } from 'node:fs/promises';
 import type { JournalEntry } from '../audit/entry.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listAll, type Stored } from '../store/store.ts';
 import type { CommitParts } from './commit.ts';
-import { releaseEveryPack } from './install.ts';
-import { readLogEntry, unreferencedEntries, type LogEntry } from './log-entry.ts';
-import { removeQuarantines } from './quarantine.ts';
+import { readLogEntry, type LogEntry } from './log-entry.ts';
 import { replay, type Replayed, type ReplayOptions } from './replay.ts';
-import { removeLocks } from './ref-writer.ts';
 import { parseState, type State } from './state.ts';
 
 export interface RecoveryReport {
@@ -21,9 +17,6 @@ export interface RecoveryReport {
   readonly refsApplied: number;
   /** Refs that were neither old nor new: somebody changed them beside the gate. Left as they are. */
   readonly refsStrange: number;
-  /** Quarantines and log entries of pushes that never committed. */
-  readonly quarantinesRemoved: number;
-  readonly entriesRemoved: number;
   /** Repositories whose pending transaction could not be applied: pushes to them fail until it can. */
   readonly failed: readonly string[];
 }
@@ -67,7 +60,7 @@ function recoverLine(repository: Repository, entry: LogEntry, { strange }: Repla
 }
 
 export async function recover(parts: CommitParts, repositories: RepositorySource): Promise<RecoveryReport> {
-  const report = { transactions: 0, refsApplied: 0, refsStrange: 0, quarantinesRemoved: 0, entriesRemoved: 0 };
+  const report = { transactions: 0, refsApplied: 0, refsStrange: 0 };
   const failed: string[] = [];
   for await (const pending of listAll(parts.store, 'pending')) {
     report.transactions += 1;
@@ -88,11 +81,6 @@ export async function recover(parts: CommitParts, repositories: RepositorySource
       parts.log.error({ repository: repository?.name, id: pending.key, error }, 'fail to recover a transaction');
     }
   }
-  for await (const repository of everyRepository(repositories)) {
-    const { quarantines, entries } = await tidy(parts, repository);
-    report.quarantinesRemoved += quarantines;
-    report.entriesRemoved += entries;
-  }
   return { ...report, failed };
 }
 
@@ -102,29 +90,6 @@ async function clear(parts: CommitParts, pending: Stored): Promise<void> {
     checks: [{ kind: 'pending', key, version }],
     writes: [{ kind: 'pending', key, delete: true }],
   });
-}
-
-/** Removes what pushes that never committed left in one repository. */
-async function tidy(
-  parts: CommitParts,
-  repository: Repository,
-): Promise<{ readonly quarantines: number; readonly entries: number }> {
-  try {
-    // What could not be applied above still needs its packs kept.
-    if ((await parts.store.get('pending', repository.id)) !== undefined) return { quarantines: 0, entries: 0 };
-    const quarantines = await removeQuarantines(repository.path);
-    const state = parseState(await parts.store.get('repository-state', repository.id));
-    const left = await unreferencedEntries(repository, state);
-    for (const { path, entry } of left) {
-      if (entry !== undefined) await removeLocks(repository.path, entry.updates);
-      await rm(path, { force: true });
-    }
-    await releaseEveryPack(repository.path);
-    return { quarantines, entries: left.length };
-  } catch (error) {
-    parts.log.warn({ repository: repository.name, error }, 'fail to tidy a repository');
-    return { quarantines: 0, entries: 0 };
-  }
 }
 
 const PAGE = 500;

@@ -44,6 +44,8 @@ export interface CatalogueOptions {
   readonly nameCheck?: NameCheck;
   /** For engineers: what was settled or put aside. */
   readonly log?: Ground['log'];
+  /** Runs before upkeep: removes what a crash may have left in the repository. Default: nothing has to be. */
+  readonly makeGood?: (repository: Repository) => Promise<void>;
 }
 
 /** A repository as it is now, and what the asker should know all the same. */
@@ -52,6 +54,7 @@ export type SetResult = Parsed<Repository> & { readonly warning?: string };
 export class Catalogue {
   readonly #ground: Ground;
   readonly #records: Records;
+  readonly #makeGood: NonNullable<CatalogueOptions['makeGood']>;
 
   constructor(options: CatalogueOptions) {
     const { store, processes, root, clock } = options;
@@ -66,6 +69,7 @@ export class Catalogue {
       log: options.log ?? (() => {}),
     };
     this.#records = new Records(this.#ground);
+    this.#makeGood = options.makeGood ?? (async () => {});
   }
 
   /** The repository with exactly this name. */
@@ -201,16 +205,19 @@ export class Catalogue {
     return rebuild(this.#ground);
   }
 
-  gc(upkeep: Upkeep): Promise<Parsed<void>> {
+  async gc(upkeep: Upkeep): Promise<Parsed<void>> {
+    await this.#makeGood(upkeep.repository);
     return gc(this.#ground, upkeep);
   }
 
   /** What keeps it cheap to read, at little cost. @see roll */
-  roll(upkeep: Upkeep): Promise<Parsed<void>> {
+  async roll(upkeep: Upkeep): Promise<Parsed<void>> {
+    await this.#makeGood(upkeep.repository);
     return roll(this.#ground, upkeep);
   }
 
-  fsck(upkeep: Upkeep): Promise<Parsed<void>> {
+  async fsck(upkeep: Upkeep): Promise<Parsed<void>> {
+    await this.#makeGood(upkeep.repository);
     return fsck(this.#ground, upkeep);
   }
 

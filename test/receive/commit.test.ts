@@ -277,9 +277,11 @@ test('start-up replays what was committed, leaves refs changed beside the gate a
     transactions: 1,
     refsApplied: 3,
     refsStrange: 1,
-    quarantinesRemoved: 1,
-    entriesRemoved: 1,
     failed: [],
+    repositories: 1,
+    quarantines: 1,
+    entries: 1,
+    areas: 0,
   });
   const expected = [`${second} refs/heads/main`, `${first} refs/heads/moved`, `${first} refs/heads/new`];
   assert.equal(await site.refs(), [...expected, `${second} refs/heads/old`].join('\n'));

@@ -28,6 +28,7 @@ import { parseRepositoryName } from '../../src/repository/name.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { DEFAULT_RECEIVE_LIMITS } from '../../src/receive/limits.ts';
 import type { RecoveryReport } from '../../src/receive/recovery.ts';
+import type { SweepReport } from '../../src/receive/sweep.ts';
 import { createSizeStep } from '../../src/receive/steps/size-limits.ts';
 import {
   createReceive,
@@ -94,6 +95,8 @@ export interface SiteOptions {
   /** Of a site that was there before. */
   readonly root?: string;
   readonly settings?: Readonly<Record<string, string>>;
+  /** Whether what a crash left is looked for everywhere before anything is served. Default: yes. */
+  readonly isSwept?: boolean;
 }
 
 export interface Site {
@@ -109,7 +112,7 @@ export interface Site {
   readonly httpUrl: string;
   readonly port: number;
   /** What its start found. */
-  readonly recovery: RecoveryReport;
+  readonly recovery: RecoveryReport & Partial<SweepReport>;
   /** Reports and faults of conversations, in the order of their ends. */
   readonly ends: (ReceiveReport | { readonly fault: unknown })[];
   readonly logged: { readonly level: string; readonly message: string; readonly fields: unknown }[];
@@ -181,7 +184,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     agent: 'gatehouse/test',
     ...options.parts,
   });
-  const recovery = await receive.recover();
+  const recovery = { ...(await receive.recover()), ...(options.isSwept === false ? undefined : await receive.sweep()) };
   const ends: Site['ends'] = [];
   const waiting: ((end: Site['ends'][number]) => void)[] = [];
   const serve = async (conversation: Conversation): Promise<void> => {
