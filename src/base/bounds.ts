@@ -52,6 +52,8 @@ export const BOUNDS = {
   policyBytesMax: 4 * MIB,
   /** Bytes of one repository's own rules. */
   repositoryRulesBytesMax: 64 * KIB,
+  /** Records of the store held in memory, in bytes by estimate. */
+  keptReadsBytesMax: 32 * MIB,
   /** Refs caches held in memory, in bytes, over all repositories. */
   refCacheBytesMax: 64 * MIB,
   /** Annotated-tag peelings remembered. */

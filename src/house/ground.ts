@@ -8,6 +8,7 @@ import { systemClock } from '../base/clock.ts';
 import type { Config } from '../base/config.ts';
 import { startGitProcesses, type ConfinedGitProcesses } from '../git/spawner.ts';
 import { claimDataDirectory, type DataDirectory } from '../store/data-directory.ts';
+import { keepReads } from '../store/kept-reads.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
 import type { Store } from '../store/store.ts';
 import type { EnvironmentToken } from '../upstream/forges/forge-tokens.ts';
@@ -50,7 +51,7 @@ export async function layGround(
   // What lies here is the house's, whatever a site shows of its repositories.
   if (siteSettings !== undefined) await chmod(dataDirectory, 0o700);
   const isReady = data.state === 'ready';
-  const store = await openSqliteStore({ path: join(dataDirectory, 'gatehouse.db'), create: !isReady });
+  const store = keepReads(await openSqliteStore({ path: join(dataDirectory, 'gatehouse.db'), create: !isReady }));
   stack.defer(() => store.close());
   const journal = await openJournal({
     directory: join(dataDirectory, 'journal'),

@@ -18,11 +18,18 @@ import { Roster } from './roster.ts';
 import { isPassSecret } from './secret.ts';
 import { Signatures } from './signatures.ts';
 import { SigningKeys } from './signing-keys.ts';
-import { Tokens } from './tokens.ts';
+import { Tokens, type Token } from './tokens.ts';
 import type { User } from './user-record.ts';
 import { Users } from './users.ts';
 
 export type UserPrincipal = Extract<Principal, { readonly kind: 'user' }>;
+
+/** Whom a token stood for when it was asked last, and of which records that was made. */
+interface Known {
+  readonly user: User;
+  readonly groups: ReadonlySet<GroupName>;
+  readonly principal: UserPrincipal;
+}
 
 export interface DirectoryOptions {
   readonly store: Store;
@@ -46,6 +53,7 @@ export class Directory {
   readonly confirmations: Confirmations;
   readonly #roster: Roster;
   readonly #handOvers: HandOvers;
+  readonly #byToken = new WeakMap<Token, Known>();
 
   constructor(options: DirectoryOptions) {
     this.#roster = new Roster(options);
@@ -102,9 +110,7 @@ export class Directory {
   async byToken(secret: string, address?: string): Promise<UserPrincipal | undefined> {
     if (isPassSecret(secret)) return this.#byPass(await this.passes.use(secret), address);
     const used = await this.tokens.use(secret);
-    if (used === undefined) return undefined;
-    const { id, name, scopes } = used.token;
-    return this.#principal(used.user, { kind: 'token', id, name, scopes });
+    return used && this.#ofToken(used.token, used.user);
   }
 
   /**
@@ -129,6 +135,7 @@ export class Directory {
     const { credential, asking } = principal;
     const name = asking?.name ?? principal.name;
     if (credential.kind === 'pass') return this.#currentPass(credential.id, { name, address: credential.address });
+    if (credential.kind === 'token' && asking === undefined) return this.#currentToken(credential.id, name);
     // A key that is somebody else's by now does not make the request theirs.
     if ((await this.#holderOf(credential, name)) !== name) return undefined;
     const own = await this.principalOf(name, credential);
@@ -150,22 +157,22 @@ export class Directory {
   }
 
   /** Whose credential this is now. */
-  #holderOf(credential: Credential, name: UserName): Promise<UserName | undefined> {
+  async #holderOf(credential: Credential, name: UserName): Promise<UserName | undefined> {
     switch (credential.kind) {
       case 'key':
         return this.keys.holder(credential.fingerprint);
       case 'token':
-        return this.tokens.holder(credential.id);
+        return (await this.tokens.find(credential.id))?.user;
       case 'local':
-        return Promise.resolve(name);
+        return name;
       case 'pass':
         // `current` reads the whole pass.
-        return Promise.resolve(undefined);
+        return undefined;
       case 'shell':
         // Users of a gitolite site are no accounts of the house: gitolite/site-users.ts knows them.
-        return Promise.resolve(undefined);
+        return undefined;
       default:
-        return Promise.resolve(credential satisfies never);
+        return credential satisfies never;
     }
   }
 
@@ -187,6 +194,24 @@ export class Directory {
   /** At start: finishes what a crash interrupted. */
   async recover(): Promise<void> {
     await this.#handOvers.finish();
+  }
+
+  /** A token that is somebody else's by now does not make the request theirs. */
+  async #currentToken(id: string, name: UserName): Promise<UserPrincipal | undefined> {
+    const token = await this.tokens.find(id);
+    return token?.user === name ? this.#ofToken(token, await this.#roster.user(name)) : undefined;
+  }
+
+  /** The same object while token, user and groups are as they were: what is decided about it may hang on it. */
+  async #ofToken(token: Token, user: User | undefined): Promise<UserPrincipal | undefined> {
+    if (user === undefined || user.suspended) return undefined;
+    const groups = await this.groupsOf(user.name);
+    const known = this.#byToken.get(token);
+    if (known?.user === user && known.groups === groups) return known.principal;
+    const { id, name, scopes } = token;
+    const principal = await this.#principal(user, { kind: 'token', id, name, scopes });
+    if (principal !== undefined) this.#byToken.set(token, { user, groups: principal.groups, principal });
+    return principal;
   }
 
   async #principal(user: User | undefined, credential: Credential): Promise<UserPrincipal | undefined> {

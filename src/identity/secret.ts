@@ -4,7 +4,7 @@
  * without asking anybody; the identifier makes the look-up one get.
  */
 import type { Buffer } from 'node:buffer';
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Clock } from '../base/clock.ts';
 
@@ -57,7 +57,7 @@ export function withoutTokens(text: string): string {
  * down every request.
  */
 export function hashSecret(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
+  return hash('sha256', text, 'buffer');
 }
 
 /** Uniform: a byte that would favour the first characters is thrown away. */

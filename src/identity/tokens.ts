@@ -2,7 +2,7 @@
 import { Buffer } from 'node:buffer';
 import { timingSafeEqual } from 'node:crypto';
 import { BOUNDS } from '../base/bounds.ts';
-import { readFields } from '../base/fields.ts';
+import { readFields, type Fields } from '../base/fields.ts';
 import { ok, refuse, type Parsed } from '../base/fault.ts';
 import type { Json } from '../base/json.ts';
 import { parseDuration } from '../base/units.ts';
@@ -46,6 +46,7 @@ export interface IssuedToken {
 
 /** Compared with where there is no such token, so that every look-up does the same work. */
 export const NO_HASH = '0'.repeat(64);
+const NO_HASH_BYTES = Buffer.from(NO_HASH, 'hex');
 
 export class Tokens {
   readonly #roster: Roster;
@@ -117,9 +118,9 @@ export class Tokens {
     const id = secretId(secret);
     if (id === undefined) return undefined;
     const stored = await this.#roster.store.get('token', id);
-    const expected = stored === undefined ? NO_HASH : readFields(stored.value, `token ${id}`).text('hash');
-    const right = timingSafeEqual(hashSecret(secret), hashBytes(expected));
-    const token = stored === undefined ? undefined : readToken(stored, this.#roster.clock.now());
+    const record = stored === undefined ? undefined : recordOf(stored);
+    const right = timingSafeEqual(hashSecret(secret), record?.hash ?? NO_HASH_BYTES);
+    const token = record === undefined ? undefined : asOf(record, this.#roster.clock.now());
     const user = await this.#roster.user(token?.user ?? 'anonymous');
     if (!right || stored === undefined || token === undefined || token.expired) return undefined;
     if (user === undefined || user.suspended) return undefined;
@@ -127,15 +128,15 @@ export class Tokens {
     return { token, user };
   }
 
-  /** Whose token has this identifier now; undefined where it was revoked or expired. */
-  async holder(id: string): Promise<UserName | undefined> {
+  /** The token with this identifier; undefined where it was revoked or expired. */
+  async find(id: string): Promise<Token | undefined> {
     const token = await this.#read(id);
-    return token === undefined || token.expired ? undefined : token.user;
+    return token === undefined || token.expired ? undefined : token;
   }
 
   async #read(id: string): Promise<Token | undefined> {
     const stored = await this.#roster.store.get('token', id);
-    return stored === undefined ? undefined : readToken(stored, this.#roster.clock.now());
+    return stored === undefined ? undefined : asOf(recordOf(stored), this.#roster.clock.now());
   }
 }
 
@@ -160,9 +161,31 @@ export function issue(
   };
 }
 
-/** @throws Fault 'corrupt' */
-function readToken(stored: Stored, now: number): Token {
+interface TokenRecord {
+  /** As it is until it expires. */
+  readonly token: Token;
+  readonly hash: Buffer;
+}
+
+/** Read once each: the store gives the same object until the record is written (`store/kept-reads.ts`). */
+const read = new WeakMap<Stored, TokenRecord>();
+
+/** The same object for the same record. @throws Fault 'corrupt' */
+function recordOf(stored: Stored): TokenRecord {
+  const known = read.get(stored);
+  if (known !== undefined) return known;
   const fields = readFields(stored.value, `token ${stored.key}`);
+  const record = { token: readToken(stored, fields), hash: hashBytes(fields.text('hash')) };
+  read.set(stored, record);
+  return record;
+}
+
+/** The token at that time; the same object as long as it has not expired. */
+function asOf({ token }: TokenRecord, now: number): Token {
+  return token.expiresAt !== undefined && token.expiresAt <= now ? { ...token, expired: true } : token;
+}
+
+function readToken(stored: Stored, fields: Fields): Token {
   const expiresAt = fields.optionalNumber('expiresAt');
   const lastUsedAt = fields.optionalNumber('lastUsedAt');
   return {
@@ -173,7 +196,7 @@ function readToken(stored: Stored, now: number): Token {
     createdAt: fields.number('createdAt'),
     ...(expiresAt === undefined ? {} : { expiresAt }),
     ...(lastUsedAt === undefined ? {} : { lastUsedAt }),
-    expired: expiresAt !== undefined && expiresAt <= now,
+    expired: false,
   };
 }
 

@@ -53,8 +53,19 @@ export async function checkUser(store: Store, name: string): Promise<Check | und
   return { kind: 'user', key: stored.key, version: stored.version };
 }
 
-/** @throws Fault 'corrupt' */
+/** Read once each: the store gives the same object until the record is written (`store/kept-reads.ts`). */
+const read = new WeakMap<Stored, User>();
+
+/** The same object for the same record. @throws Fault 'corrupt' */
 export function readUser(stored: Stored): User {
+  const known = read.get(stored);
+  if (known !== undefined) return known;
+  const user = parseUser(stored);
+  read.set(stored, user);
+  return user;
+}
+
+function parseUser(stored: Stored): User {
   const fields = readFields(stored.value, `user ${stored.key}`);
   return {
     id: fields.text('id'),

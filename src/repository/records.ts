@@ -22,6 +22,8 @@ export class Records {
   readonly #ground: Pick<Ground, 'store' | 'layout'>;
   /** Own rules by repository id, as of a version of its record; the oldest entry goes first. */
   readonly #rules = new Map<string, { readonly version: number; readonly text: string }>();
+  /** Made once each: the store gives the same object until the record is written (`store/kept-reads.ts`). */
+  readonly #made = new WeakMap<Stored, Repository>();
 
   constructor(ground: Pick<Ground, 'store' | 'layout'>) {
     this.#ground = ground;
@@ -39,7 +41,11 @@ export class Records {
     for (let reads = 0; reads < READS_MAX; reads += 1) {
       const stored = await this.#ground.store.get('repository', id);
       if (stored === undefined) return undefined;
+      const known = this.#made.get(stored);
+      if (known !== undefined) return known;
       const repository = await this.complete(readRegistered(stored));
+      // Own rules are a record of their own.
+      if (repository !== undefined && repository.rules === undefined) this.#made.set(stored, repository);
       if (repository !== undefined) return repository;
     }
     return undefined;
