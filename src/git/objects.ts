@@ -1,6 +1,18 @@
-/** Questions about objects, answered by one git process each, with bounded answers. Reads a quarantine too. */
+/**
+ * Questions about objects, with bounded answers: from the gate's own reading of them where the place has one, else by one git
+ * process each. Reads a quarantine too.
+ */
 import { Fault } from '../base/fault.ts';
-import type { Odb } from './odb/odb.ts';
+import {
+  ancestorAnswer,
+  changesAnswer,
+  factsAnswer,
+  listAnswer,
+  mergeAnswer,
+  objectAnswer,
+  parentsAnswer,
+} from './odb/answers-objects.ts';
+import { withinReach, type Odb } from './odb/odb.ts';
 import { isZeroOid, type Oid } from './oid.ts';
 import type { GitProcesses, GitSpec } from './processes.ts';
 import { runGit, runGitOk } from './run.ts';
@@ -70,6 +82,8 @@ export async function factsOf(
   place: ObjectPlace,
   names: readonly string[],
 ): Promise<readonly (ObjectFacts | undefined)[]> {
+  const own = await answered(place, (odb) => factsAnswer(odb, names));
+  if (own !== undefined) return own;
   const facts: (ObjectFacts | undefined)[] = [];
   for (let start = 0; start < names.length; start += BATCH) {
     facts.push(...(await factsOfBatch(place, names.slice(start, start + BATCH))));
@@ -115,10 +129,15 @@ export async function readObject(
   place: ObjectPlace,
   { name, type, bytesMax }: { readonly name: string; readonly type: ObjectType; readonly bytesMax: number },
 ): Promise<Buffer | undefined> {
-  const [facts] = await factsOf(place, [name]);
+  const own = await answered(place, (odb) => objectAnswer(odb, name));
+  const facts =
+    own === undefined
+      ? (await factsOf(place, [name]))[0]
+      : { oid: own.oid, type: own.type, sizeBytes: own.bytes.length };
   if (facts === undefined) return undefined;
   if (facts.type !== type) throw new Fault('bad-input', 'object has another type', { context: { name, ...facts } });
   if (facts.sizeBytes > bytesMax) throw new Fault('bad-input', 'object is too large', { context: { name, ...facts } });
+  if (own !== undefined) return own.bytes;
   const spec = specOf(place, { subcommand: 'cat-file', options: ['--batch'] });
   const output = await runGitOk(place.processes, spec, Buffer.from(`${facts.oid}\n`));
   const start = output.indexOf(0x0a) + 1;
@@ -131,6 +150,8 @@ export async function parentsOf(
   commits: readonly Oid[],
 ): Promise<ReadonlyMap<Oid, readonly Oid[]>> {
   if (commits.length === 0) return new Map();
+  const own = await answered(place, (odb) => parentsAnswer(odb, commits));
+  if (own !== undefined) return own;
   const spec = specOf(place, { subcommand: 'rev-list', options: ['--no-walk=unsorted', '--parents', '--stdin'] });
   const output = await runGitOk(place.processes, spec, Buffer.from(commits.map((oid) => `${oid}\n`).join('')));
   const lines = output.toString('latin1').split('\n').slice(0, -1);
@@ -144,6 +165,8 @@ export async function parentsOf(
 
 /** Whether every commit of `ancestor`'s history is in `descendant`'s: the update is a fast-forward. @throws Fault `process`. */
 export async function isAncestor(place: ObjectPlace, ancestor: Oid, descendant: Oid): Promise<boolean> {
+  const own = await answered(place, (odb) => ancestorAnswer(odb, ancestor, descendant));
+  if (own !== undefined) return own;
   const options = ['--is-ancestor'];
   const spec = specOf(place, { subcommand: 'merge-base', options, operands: [ancestor, descendant] });
   const { code, stderr } = await runGit(place.processes, spec);
@@ -159,6 +182,8 @@ export async function bringsMerge(place: ObjectPlace, from: Oid, to: Oid): Promi
   if (isZeroOid(from) || isZeroOid(to)) return false;
   const [old, now] = await factsOf(place, [`${from}^{commit}`, `${to}^{commit}`]);
   if (old === undefined || now === undefined) return false;
+  const own = await answered(place, (odb) => mergeAnswer(odb, old.oid, now.oid));
+  if (own !== undefined) return own;
   const spec = specOf(place, { subcommand: 'rev-list', options: ['--merges', '--max-count=1', '--stdin'] });
   const output = await runGitOk(place.processes, spec, Buffer.from(`${now.oid}\n^${old.oid}\n`));
   return output.length > 0;
@@ -168,8 +193,11 @@ export async function bringsMerge(place: ObjectPlace, from: Oid, to: Oid): Promi
 export async function listTree(
   place: ObjectPlace,
   treeish: string,
-  { recursive = false, prefix }: { readonly recursive?: boolean; readonly prefix?: string } = {},
+  asked: { readonly recursive?: boolean; readonly prefix?: string } = {},
 ): Promise<readonly TreeEntry[]> {
+  const own = await answered(place, (odb) => listAnswer(odb, treeish, asked));
+  if (own !== undefined) return own;
+  const { recursive = false, prefix } = asked;
   const options = ['-z', '--full-tree', ...(recursive ? ['-r'] : [])];
   const operands = [treeish, ...(prefix === undefined || prefix === '' ? [] : [prefix])];
   const output = await runGitOk(place.processes, specOf(place, { subcommand: 'ls-tree', options, operands }));
@@ -192,6 +220,8 @@ export async function changedPaths(
 ): Promise<readonly ChangedPath[]> {
   const common = ['--raw', '-z', '-r', '--full-index', '--find-renames', '--no-commit-id'];
   if (oldOid === undefined) return addedPaths(place, newOid);
+  const own = await answered(place, (odb) => changesAnswer(odb, oldOid, newOid));
+  if (own !== undefined) return own;
   const spec = specOf(place, { subcommand: 'diff-tree', options: common, operands: [oldOid, newOid] });
   return parseRaw(fieldsOf(await runGitOk(place.processes, spec)));
 }
@@ -225,6 +255,12 @@ function parseRaw(fields: readonly string[]): readonly ChangedPath[] {
     index += isTwo ? 3 : 2;
   }
   return changes;
+}
+
+/** What the gate reads by itself; undefined where git is to be asked. */
+export async function answered<T>(place: ObjectPlace, ask: (odb: Odb) => Promise<T>): Promise<T | undefined> {
+  const { odb } = place;
+  return odb === undefined ? undefined : (await withinReach(() => ask(odb)))?.answer;
 }
 
 function fieldsOf(output: Buffer): readonly string[] {

@@ -55,9 +55,9 @@ export class PushPointers {
 
   /** Where the new objects of a push are looked for. */
   options(push: Push): NewObjectsOptions {
-    const { repository, objectDirectory, requestId, signal, updates } = push;
+    const { repository, objectDirectory, brought, requestId, signal, updates } = push;
     const tips = [...new Set(updates.map(({ newOid }) => newOid).filter((oid) => !isZeroOid(oid)))];
-    const where = { repository, objectDirectory, requestId, signal, tips };
+    const where = { repository, objectDirectory, brought, requestId, signal, tips };
     return { ...this.#search, ...where, known: 'refs', blobsBelow: BOUNDS.lfsPointerBytesMax };
   }
 }

@@ -1,14 +1,18 @@
 /**
  * The objects that tips bring over what is known already, with their bytes, for the secret scan: whatever a ref may lead
- * to, each object once, a blob once more for each further path. Two git processes, however many objects there are.
+ * to, each object once, a blob once more for each further path. Of a push that is in memory without a process, else by two
+ * git processes, however many objects there are.
  */
 import { Fault } from '../base/fault.ts';
 import { Stint } from '../base/stint.ts';
+import { withinReach } from '../git/odb/odb.ts';
+import { textOf } from '../git/odb/walk-objects.ts';
 import { oidHexLength, type Oid } from '../git/oid.ts';
 import type { GitProcess, GitProcesses, GitSpec } from '../git/processes.ts';
 import { writeAll } from '../git/stream.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { ScanItem } from '../scan/scanner.ts';
+import type { Listed, PushObjects } from './connectivity-walk.ts';
 import { eachLine, wholeLines } from './lines.ts';
 import { ObjectReader, type BatchObject } from './object-reader.ts';
 import { treeEntries } from './tree-bytes.ts';
@@ -26,6 +30,8 @@ export interface NewObjectsOptions {
   readonly requestId: string;
   /** More objects than this: `Fault` bad-input. */
   readonly objectsMax: number;
+  /** What the push brings, where that is in memory. */
+  readonly brought?: PushObjects | undefined;
   /** Larger blobs, in bytes, are left out; undefined: none are. */
   readonly blobsBelow?: number;
 }
@@ -43,6 +49,12 @@ const DIRECTORY = 'tree';
 export async function* newObjects(options: NewObjectsOptions): AsyncGenerator<ScanItem> {
   if (options.tips.length === 0) return;
   const seen = new SeenPaths(options.objectsMax);
+  const listed = await listInMemory(options);
+  if (listed !== undefined) {
+    for (const one of listed) yield* itemsOfObject(batchObject(one), seen);
+    for (const line of seen.further) yield* itemsOfObject(furtherObject(line, options.brought), undefined);
+    return;
+  }
   yield* itemsOf(options, listLines(options), seen);
   const further = seen.further;
   if (further.length > 0)
@@ -65,6 +77,11 @@ export async function oidsBrought(
 ): Promise<ReadonlyMap<string, string>> {
   const digits = oidHexLength(options.repository.objectFormat);
   const found = new Map<string, string>();
+  const listed = await listInMemory(options);
+  if (listed !== undefined) {
+    for (const { oid, commit } of listed) if (oids.has(oid)) found.set(oid, commit);
+    return found;
+  }
   for await (const lines of listLines(options)) {
     eachLine(lines, (start, end) => {
       const oid = lines.toString('latin1', start, start + digits);
@@ -72,6 +89,34 @@ export async function oidsBrought(
     });
   }
   return found;
+}
+
+/** As `listLines` lists them; undefined where git has to. */
+async function listInMemory(options: NewObjectsOptions): Promise<readonly Listed[] | undefined> {
+  const { brought, known, tips, objectsMax, blobsBelow = Infinity } = options;
+  if (brought === undefined || known !== 'refs') return undefined;
+  const listed = await withinReach(async () => (await brought.walk(tips)).list('oldest-first'));
+  const wanted = listed?.answer.filter(({ object }) => object.type !== 'blob' || object.bytes.length < blobsBelow);
+  if (wanted !== undefined && wanted.length > objectsMax) throw tooMany(objectsMax);
+  return wanted;
+}
+
+/** `path` is bytes as characters; git writes one up to a line end only. */
+function batchObject({ oid, object, commit, path }: Listed): BatchObject {
+  const { type, bytes } = object;
+  const [line = ''] = textOf(path).split('\n', 1);
+  const rest = type === 'commit' ? oid : `${commit === '' ? '-' : commit} ${line}`;
+  return { oid, type, size: bytes.length, rest, content: bytes, whole: async () => bytes };
+}
+
+/** `OID COMMIT PATH` */
+function furtherObject(line: string, brought: PushObjects | undefined): BatchObject {
+  const space = line.indexOf(' ');
+  const oid = line.slice(0, space) as Oid; // of an object that was listed
+  const object = brought?.sent.get(oid);
+  if (object === undefined) throw new Fault('internal', 'listed object is not in memory', { context: { oid } });
+  const { type, bytes } = object;
+  return { oid, type, size: bytes.length, rest: line.slice(space + 1), content: bytes, whole: async () => bytes };
 }
 
 /** `seen` undefined: nothing is remembered. */

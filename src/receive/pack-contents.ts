@@ -7,6 +7,7 @@ import type { GitProcesses } from '../git/processes.ts';
 import { writeAll } from '../git/stream.ts';
 import type { Repository } from '../repository/repository.ts';
 import { eachLine, wholeLines } from './lines.ts';
+import type { SmallPack } from './small-pack.ts';
 import type { PushContents } from './step.ts';
 
 export const NO_CONTENTS: PushContents = {
@@ -87,6 +88,18 @@ export async function inspectPack(options: InspectOptions): Promise<PackSizes> {
     throw new Fault('process', 'cat-file failed', { context: { stderr: exit.stderr, code: exit.code } });
   await asking;
   return sum;
+}
+
+/** The same of a pack that is in memory. */
+export function inspectSmall({ objects, bases }: SmallPack): PackSizes {
+  const all = [...objects, ...bases].sort(([one], [other]) => (one < other ? -1 : 1));
+  let unpackedBytes = 0;
+  let largest: PushContents['largest'];
+  for (const [oid, { type, bytes }] of all) {
+    unpackedBytes += bytes.length;
+    if (largest === undefined || bytes.length > largest.bytes) largest = { oid, type, bytes: bytes.length };
+  }
+  return { objects: all.length, unpackedBytes, largest };
 }
 
 /** Lines of `OID TYPE SIZE`. */

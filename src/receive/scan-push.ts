@@ -79,8 +79,8 @@ export async function scanPush(parts: ScanPushParts, push: Push, signal: AbortSi
 
 function objectsOf(parts: ScanPushParts, push: Push, signal: AbortSignal): Omit<NewObjectsOptions, 'tips' | 'known'> {
   const { processes, deadlineMs, objectsMax } = parts;
-  const { repository, objectDirectory, requestId } = push;
-  return { processes, repository, objectDirectory, deadlineMs, signal, requestId, objectsMax };
+  const { repository, objectDirectory, brought, requestId } = push;
+  return { processes, repository, objectDirectory, brought, deadlineMs, signal, requestId, objectsMax };
 }
 
 /** What comes beside the objects is small and goes first. */

@@ -3,11 +3,13 @@
  * knowledge; `house.ts` lists the steps in order. A step never throws to refuse: it returns verdicts.
  */
 import type { NativeAnswer } from '../access/decision.ts';
+import type { Odb } from '../git/odb/odb.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Refname } from '../git/refname.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { Signed } from '../identity/signatures.ts';
 import type { Repository } from '../repository/repository.ts';
+import type { PushObjects } from './connectivity-walk.ts';
 import type { Origin } from './journal-line.ts';
 
 export const UPDATE_KINDS = ['create', 'fast-forward', 'rewind', 'delete'] as const;
@@ -55,6 +57,10 @@ export interface Push {
   readonly atomic: boolean;
   /** The quarantine's object directory; undefined where the push brings no pack. */
   readonly objectDirectory: string | undefined;
+  /** The repository's objects and the push's, read without a process; undefined: git is asked. */
+  readonly odb?: Odb;
+  /** What it brings, in memory: proved to be complete. */
+  readonly brought?: PushObjects;
   readonly packBytes: number;
   readonly contents: PushContents;
   /** Text for the client at once, as `remote: ...` lines; no-op where it takes no sideband. */
