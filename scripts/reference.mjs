@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { commandReference } from '../src/commands/offline.ts';
-import { settingsReference } from '../src/base/settings.ts';
+import { settingsReference } from '../src/base/setting-values.ts';
 import { ROOT } from './setup.mjs';
 
 const BEGIN = '<!-- reference: written by scripts/reference.mjs -->\n';

@@ -29,6 +29,10 @@ export interface Metrics {
   connectionOpened(transport: string): void;
   connectionClosed(transport: string): void;
   login(transport: string, outcome: 'served' | 'refused'): void;
+  /** How long work waited for a place. */
+  workWaited(ms: number): void;
+  /** A number that is asked for when somebody looks. Once for each name. */
+  watch(name: string, help: string, read: () => number): void;
   readonly contentType: string;
   text(): Promise<string>;
   /** The sum of a counter over all its labels, by its name without prefix; 0 where there is none yet. For tests. */
@@ -67,6 +71,7 @@ class PromMetrics implements Metrics {
   readonly #logins: Counter<'transport' | 'outcome'>;
   readonly #held: Counter<'outcome'>;
   readonly #heldWaiting: Gauge;
+  readonly #workWaits: Histogram;
 
   constructor(registry: Registry) {
     this.#registry = registry;
@@ -124,11 +129,30 @@ class PromMetrics implements Metrics {
       help: 'Pushes that wait for an approval.',
       registers: [registry],
     });
+    this.#workWaits = seconds('work_wait_seconds', 'How long work that costs much waited for a place.', {
+      labelNames: [],
+      buckets: REQUEST_SECONDS,
+    });
     this.#connections = new Gauge({
       name: `${PREFIX}connections`,
       help: 'Open connections.',
       labelNames: ['transport'],
       registers: [registry],
+    });
+  }
+
+  workWaited(ms: number): void {
+    this.#workWaits.observe(ms / 1000);
+  }
+
+  watch(name: string, help: string, read: () => number): void {
+    const gauge = new Gauge({
+      name: PREFIX + name,
+      help,
+      registers: [this.#registry],
+      collect: () => {
+        gauge.set(read());
+      },
     });
   }
 

@@ -9,15 +9,8 @@ import { parse, TomlError } from 'smol-toml';
 import { ok, refuse, type Parsed } from './fault.ts';
 import { isJsonObject } from './json.ts';
 import { didYouMean } from './nearest.ts';
-import {
-  readSetting,
-  SETTING_IDS,
-  settingOf,
-  showSetting,
-  type Setting,
-  type SettingId,
-  type Settings,
-} from './settings.ts';
+import { readSetting, showSetting } from './setting-values.ts';
+import { SETTING_IDS, settingOf, type Setting, type SettingId, type Settings } from './settings.ts';
 
 export interface Config {
   /** Absolute. */

@@ -2,9 +2,7 @@
  * Every setting of `gatehouse.toml` in one table: its key, flag, type, default and meaning. The file is read
  * against this table, `config show` prints it, docs/configuration.md is held to it by a test.
  */
-import { parseAddress, formatAddress, type Address } from './address.ts';
-import { ok, refuse, type Parsed } from './fault.ts';
-import { formatBytes, formatDuration, parseBytes, parseDuration } from './units.ts';
+import type { Address } from './address.ts';
 
 export const SETTING_TYPES = ['address', 'text', 'path', 'paths', 'bytes', 'duration', 'count', 'choice'] as const;
 export type SettingType = (typeof SETTING_TYPES)[number];
@@ -254,6 +252,29 @@ export const SETTINGS = {
     max: 100_000,
     meaning: 'of these, by one user or one anonymous address',
   },
+  workMax: {
+    key: 'limits.work-max',
+    type: 'count',
+    default: '0',
+    min: 0,
+    max: 10_000,
+    meaning:
+      'packs made and pushes judged at once, three quarters of them by one user or in one repository; 0: eight for each processor',
+  },
+  memoryFreeMin: {
+    key: 'limits.memory-free-min',
+    type: 'bytes',
+    default: '256 MiB',
+    min: 0,
+    meaning: 'free memory below which caches shrink; below half of it work is done one at a time; 0: never',
+  },
+  diskFreeMin: {
+    key: 'limits.disk-free-min',
+    type: 'bytes',
+    default: '1 GiB',
+    min: 0,
+    meaning: 'the same of the disk that the data directory is on',
+  },
   packCacheBytesMax: {
     key: 'fetch.cache-bytes-max',
     type: 'bytes',
@@ -354,61 +375,4 @@ export const SETTING_IDS = Object.keys(SETTINGS).filter((id): id is SettingId =>
 
 export function settingOf(id: SettingId): Setting {
   return SETTINGS[id];
-}
-
-/** Texts of one setting (several only for `paths`), read by its type. Paths are made absolute by `resolvePath`. */
-export function readSetting(
-  setting: Setting,
-  texts: readonly string[],
-  resolvePath: (path: string) => string,
-): Parsed<unknown> {
-  if (setting.type === 'paths') return ok(texts.filter((text) => text !== '').map(resolvePath));
-  const text = texts.at(-1) ?? '';
-  switch (setting.type) {
-    case 'address':
-      return parseAddress(text);
-    case 'text':
-      return /[\0-\x1f\x7f]/.test(text) ? refuse('control characters are not allowed') : ok(text);
-    case 'path':
-      return ok(text === '' ? '' : resolvePath(text));
-    case 'bytes':
-      return within(setting, parseBytes(text), formatBytes);
-    case 'duration':
-      return within(setting, parseDuration(text), formatDuration);
-    case 'count':
-      return within(setting, /^\d{1,12}$/.test(text) ? ok(Number(text)) : refuse('a whole number is expected'), String);
-    case 'choice':
-      return (setting.choices ?? []).includes(text)
-        ? ok(text)
-        : refuse(`one of ${(setting.choices ?? []).join(', ')} is expected`);
-    default:
-      return setting.type satisfies never;
-  }
-}
-
-function within(setting: Setting, parsed: Parsed<number>, format: (value: number) => string): Parsed<number> {
-  if (parsed.kind === 'refused') return parsed;
-  const { min = 0, max = Number.MAX_SAFE_INTEGER } = setting;
-  if (parsed.value < min) return refuse(`at least ${format(min)} is expected`);
-  return parsed.value > max ? refuse(`at most ${format(max)} is expected`) : parsed;
-}
-
-/** A value as a person reads it; `readSetting` reads it back to the same value. */
-export function showSetting(setting: Setting, value: unknown): string {
-  if (Array.isArray(value)) return value.join(', ');
-  if (setting.type === 'address') return formatAddress(value as Address);
-  if (setting.type === 'bytes' && typeof value === 'number') return formatBytes(value);
-  if (setting.type === 'duration' && typeof value === 'number') return formatDuration(value);
-  return String(value);
-}
-
-/** The table of docs/configuration.md. */
-export function settingsReference(): string {
-  const rows = SETTING_IDS.map(settingOf).map((setting) => {
-    const fallback = setting.default === '' ? '' : `\`${setting.default}\``;
-    const choices = setting.choices === undefined ? '' : ` (${setting.choices.join(', ')})`;
-    const flag = setting.flag === undefined ? '' : `\`${setting.flag}\``;
-    return `| \`${setting.key}\` | ${setting.type}${choices} | ${fallback} | ${flag} | ${setting.meaning} |\n`;
-  });
-  return `| key | type | default | flag | meaning |\n|---|---|---|---|---|\n${rows.join('')}`;
 }

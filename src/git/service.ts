@@ -18,4 +18,17 @@ export interface Conversation {
   readonly output: Writable;
   readonly signal: AbortSignal;
   readonly requestId: string;
+  /** Absent: nobody has to wait. */
+  readonly work?: WorkGate;
+  /** A word for the person behind the client, where the transport has a way for it beside Git's. Never throws. */
+  readonly notice?: (text: string) => void;
 }
+
+/**
+ * A place among what costs much: the making of a pack, the judgement of a push. Disposing gives it back.
+ * `tell` is called while it is waited for. Throws Fault `busy`, `aborted`.
+ */
+export type WorkGate = (about: {
+  readonly signal: AbortSignal;
+  readonly tell?: ((text: string) => void) | undefined;
+}) => Promise<Disposable>;

@@ -5,6 +5,7 @@
 import { BOUNDS } from '../base/bounds.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
+import { Places, type Claim, type Waiting } from './places.ts';
 import type { RequestOrigin } from './request.ts';
 
 export interface AdmissionLimits {
@@ -39,186 +40,68 @@ export interface Place extends Disposable {
   readonly signal: AbortSignal;
 }
 
-interface Waiter {
-  readonly who: Who;
-  readonly admit: () => void;
-  readonly refuse: (fault: Fault) => void;
-}
-
-/** Whose budget a request uses. */
-interface Who {
-  readonly key: string;
-  readonly anonymous: boolean;
-}
-
 export class Admission {
-  readonly #clock: Clock;
   readonly #limits: AdmissionLimits;
+  readonly #places: Places;
   readonly #ending = new AbortController();
-  readonly #runningBy = new Map<string, number>();
-  readonly #waitingBy = new Map<string, number>();
-  readonly #waiters = new Set<Waiter>();
-  readonly #idleListeners = new Set<() => void>();
-  #running = 0;
-  #anonymous = 0;
-  #draining = false;
+  #isDraining = false;
 
-  constructor(options: { readonly clock: Clock; readonly limits?: Partial<AdmissionLimits> }) {
-    this.#clock = options.clock;
-    this.#limits = { ...ADMISSION_LIMITS, ...options.limits };
+  constructor(options: { readonly clock: Clock; readonly limits?: Partial<AdmissionLimits> | undefined }) {
+    const limits = { ...ADMISSION_LIMITS, ...options.limits };
+    this.#limits = limits;
+    this.#places = new Places(options.clock, { ...limits, waitingPerClaimMax: limits.waitingPerPrincipalMax });
   }
 
   get running(): number {
-    return this.#running;
+    return this.#places.running;
   }
 
   get waiting(): number {
-    return this.#waiters.size;
+    return this.#places.waiting;
   }
 
   get draining(): boolean {
-    return this.#draining;
+    return this.#isDraining;
   }
 
   /**
    * A place for this request, at once or after a wait.
+   * @param tell of the wait, where the client can hear it.
    * @throws Fault 'busy' when the queue is full, the wait is over or the gate is closing; 'aborted' when the
    * client goes away while it waits.
    */
-  async enter(origin: RequestOrigin, signal: AbortSignal): Promise<Place> {
-    if (this.#draining) throw closing();
-    if (signal.aborted) throw gone(signal);
-    const who = whoOf(origin);
+  async enter(origin: RequestOrigin, signal: AbortSignal, tell?: (waiting: Waiting) => void): Promise<Place> {
     // The local administrator must get in when the house is full: that is when it is needed.
-    if (origin.transport !== 'local' && !this.#hasRoom(who)) await this.#wait(who, signal);
-    else this.#take(who);
-    let left = false;
-    return {
-      signal: AbortSignal.any([signal, this.#ending.signal]),
-      [Symbol.dispose]: () => {
-        if (left) return;
-        left = true;
-        this.#giveBack(who);
-      },
-    };
+    const isUrgent = origin.transport === 'local';
+    const giveBack = await this.#places.enter({ claims: claimsOf(origin, this.#limits), signal, tell, isUrgent });
+    return { signal: AbortSignal.any([signal, this.#ending.signal]), [Symbol.dispose]: giveBack };
   }
 
   /** No new requests; running ones get `ms` milliseconds, then they are aborted. Resolves when none runs. */
   async drain(ms: number): Promise<void> {
-    this.#draining = true;
-    for (const waiter of this.#waiters) waiter.refuse(closing());
-    if (await this.#idle(ms)) return;
+    this.#isDraining = true;
+    this.#places.close(closing());
+    if (await this.#places.idle(ms)) return;
     this.#ending.abort(new Fault('aborted', 'drain is over', { publicMessage: CLOSING }));
-    await this.#idle(BOUNDS.abortGraceMs);
-  }
-
-  /** Resolves true when nothing runs, false after `ms`. */
-  #idle(ms: number): Promise<boolean> {
-    if (this.#running === 0) return Promise.resolve(true);
-    return new Promise((resolve) => {
-      const done = (idle: boolean): void => {
-        cancel();
-        this.#idleListeners.delete(listener);
-        resolve(idle);
-      };
-      const listener = (): void => {
-        done(true);
-      };
-      const cancel = this.#clock.after(ms, () => {
-        done(false);
-      });
-      this.#idleListeners.add(listener);
-    });
-  }
-
-  #hasRoom(who: Who): boolean {
-    const { runningMax, perPrincipalMax, anonymousMax, perAddressMax } = this.#limits;
-    if (this.#running >= runningMax) return false;
-    if (who.anonymous && this.#anonymous >= anonymousMax) return false;
-    return (this.#runningBy.get(who.key) ?? 0) < (who.anonymous ? perAddressMax : perPrincipalMax);
-  }
-
-  #take(who: Who): void {
-    this.#running += 1;
-    if (who.anonymous) this.#anonymous += 1;
-    add(this.#runningBy, who.key, 1);
-  }
-
-  #giveBack(who: Who): void {
-    this.#running -= 1;
-    if (who.anonymous) this.#anonymous -= 1;
-    add(this.#runningBy, who.key, -1);
-    // First come, first served, but nobody waits behind one whose own budget is used up.
-    for (const waiter of this.#waiters) {
-      if (this.#running >= this.#limits.runningMax) break;
-      if (this.#hasRoom(waiter.who)) waiter.admit();
-    }
-    if (this.#running === 0) for (const listener of this.#idleListeners) listener();
-  }
-
-  #wait(who: Who, signal: AbortSignal): Promise<void> {
-    const { waitingMax, waitingPerPrincipalMax, waitMs } = this.#limits;
-    const waiting = this.#waitingBy.get(who.key) ?? 0;
-    if (this.#waiters.size >= waitingMax || waiting >= waitingPerPrincipalMax) throw busy('queue is full');
-    return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        cancel();
-        signal.removeEventListener('abort', onAbort);
-        this.#waiters.delete(waiter);
-        add(this.#waitingBy, who.key, -1);
-      };
-      const waiter: Waiter = {
-        who,
-        admit: () => {
-          leave();
-          this.#take(who);
-          resolve();
-        },
-        refuse: (fault) => {
-          leave();
-          reject(fault);
-        },
-      };
-      const onAbort = (): void => {
-        waiter.refuse(gone(signal));
-      };
-      const cancel = this.#clock.after(waitMs, () => {
-        waiter.refuse(busy('waited too long'));
-      });
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#waiters.add(waiter);
-      add(this.#waitingBy, who.key, 1);
-    });
+    await this.#places.idle(BOUNDS.abortGraceMs);
   }
 }
 
 const CLOSING = 'the server is shutting down: try again shortly';
 
-function whoOf(origin: RequestOrigin): Who {
-  const anonymous = origin.principal.kind === 'anonymous';
-  return origin.principal.kind === 'anonymous'
-    ? { key: `address ${origin.address}`, anonymous }
-    : { key: `user ${origin.principal.name}`, anonymous };
-}
-
-function busy(why: string): Fault {
-  return new Fault('busy', 'no place for the request', {
-    context: { why },
-    publicMessage: 'the server is busy: try again later',
-  });
-}
-
-function closing(): Fault {
+/** The fault of a gate that is closing. */
+export function closing(): Fault {
   return new Fault('busy', 'gate is closing', { publicMessage: CLOSING });
 }
 
-function gone(signal: AbortSignal): Fault {
-  return new Fault('aborted', 'client went away while waiting', { cause: signal.reason });
-}
-
-/** Counts in a map that holds no zeros, so that it stays as small as what runs. */
-function add(counts: Map<string, number>, key: string, by: number): void {
-  const count = (counts.get(key) ?? 0) + by;
-  if (count === 0) counts.delete(key);
-  else counts.set(key, count);
+/** Whose budgets a request uses: its own first. */
+export function claimsOf(
+  { principal, address }: RequestOrigin,
+  limits: Pick<AdmissionLimits, 'perPrincipalMax' | 'perAddressMax' | 'anonymousMax'>,
+): readonly Claim[] {
+  if (principal.kind !== 'anonymous') return [{ key: `user ${principal.name}`, max: limits.perPrincipalMax }];
+  return [
+    { key: `address ${address}`, max: limits.perAddressMax },
+    { key: 'anonymous', max: limits.anonymousMax },
+  ];
 }

@@ -38,7 +38,17 @@ export function operationOf({ service }: GitRequest): 'read' | 'write' {
 
 export function wireOf(request: GitRequest): Omit<Conversation, 'signal'> {
   const { protocol, mode, input, output, id } = request;
-  return { protocol, mode, input, output, requestId: id };
+  const notice = noticeOf(request);
+  return { protocol, mode, input, output, requestId: id, ...(notice === undefined ? {} : { notice }) };
+}
+
+/** A way to the person behind the client that every moment of a conversation has; undefined: there is none. */
+export function noticeOf({ stderr }: GitRequest): ((text: string) => void) | undefined {
+  if (stderr === undefined) return undefined;
+  return (text) => {
+    // Who does not read it gets no more of it.
+    if (stderr.writable && !stderr.writableNeedDrain) stderr.write(`gatehouse: ${text}`);
+  };
 }
 
 export function originOf({ id, transport, address, principal }: RequestOrigin): RequestOrigin {

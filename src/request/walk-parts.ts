@@ -9,6 +9,7 @@ import type { RepositoryName } from '../repository/name.ts';
 import type { Repository, RepositoryFacts } from '../repository/repository.ts';
 import type { AdmissionLimits } from './admission.ts';
 import type { GitRequest, RequestOrigin } from './request.ts';
+import type { Work } from './work.ts';
 
 /** What the walk asks of the policy. */
 export interface WalkPolicy {
@@ -125,4 +126,6 @@ export interface WalkParts {
   readonly metrics: WalkMetrics;
   readonly clock: Clock;
   readonly limits?: Partial<AdmissionLimits>;
+  /** Places for what costs much; absent: nobody waits for one. */
+  readonly work?: Pick<Work, 'gate' | 'close'>;
 }

@@ -11,9 +11,10 @@ import type { Principal } from '../identity/principal.ts';
 import { parseRequestedName } from '../repository/name.ts';
 import type { Repository } from '../repository/repository.ts';
 import { Admission } from './admission.ts';
-import { askedOf, originOf, outOfReach, wireOf, type Asked } from './asked.ts';
+import { askedOf, noticeOf, originOf, outOfReach, wireOf, type Asked } from './asked.ts';
 import { commandLine, gitLine, type Findings } from './line.ts';
 import { outcomeOf } from './outcome.ts';
+import { waitingWords } from './places.ts';
 import type { GitRequest, Outcome, RequestOrigin } from './request.ts';
 import { missingReason, phantomOf } from './refusal.ts';
 import { visitLine, type VisitOutcome, type VisitRequest, type VisitTail } from './visit.ts';
@@ -97,6 +98,7 @@ class OneWalk implements Walk {
   }
 
   drain(ms: number): Promise<void> {
+    this.#parts.work?.close();
     return this.#admission.drain(ms);
   }
 
@@ -104,7 +106,9 @@ class OneWalk implements Walk {
     const findings: Findings = { begunMs: this.#parts.clock.monotonicMs() };
     try {
       // The place is given back after the line is written: a drained gate has written everything.
-      using place = await this.#admission.enter(request, request.signal);
+      const notice = noticeOf(request);
+      const tell = notice && ((waiting: Parameters<typeof waitingWords>[0]): void => notice(waitingWords(waiting)));
+      using place = await this.#admission.enter(request, request.signal, tell);
       return await this.#journaled(request, findings, await this.#guarded(request, place.signal, findings));
     } catch (error) {
       findings.error = error;
@@ -137,11 +141,12 @@ class OneWalk implements Walk {
     using _ = await visit?.begin();
     // From here on the client is told of errors in the protocol, by the part that serves.
     findings.serving = true;
-    const conversation: Conversation = { ...wireOf(request), signal };
+    const origin = { ...originOf(request), principal };
+    const work = this.#parts.work?.gate(origin, found.id);
+    const conversation: Conversation = { ...wireOf(request), signal, ...(work === undefined ? {} : { work }) };
     const mayRead = this.#parts.policy.readableRefs(principal, found);
     const confirm = (): Promise<Parsed<Standing>> => this.#confirm(request, found, visit);
     const freshen = this.#parts.mirrors?.freshener(found, { requestId: request.id, signal });
-    const origin = { ...originOf(request), principal };
     findings.report =
       service === 'receive-pack'
         ? await receive.serve(conversation, { repository: found, principal, origin, mayRead, confirm, freshen })

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { loadConfig, parseConfigFile, showConfig, type Config } from '../../src/base/config.ts';
 import type { Parsed } from '../../src/base/fault.ts';
-import { readSetting, SETTING_IDS, settingOf, showSetting } from '../../src/base/settings.ts';
+import { readSetting, showSetting } from '../../src/base/setting-values.ts';
+import { SETTING_IDS, settingOf } from '../../src/base/settings.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'gatehouse-config-'));
 after(() => rmSync(directory, { recursive: true }));

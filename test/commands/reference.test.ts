@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { settingsReference } from '../../src/base/settings.ts';
+import { settingsReference } from '../../src/base/setting-values.ts';
 import { commandReference } from '../../src/commands/offline.ts';
 
 const docs = join(import.meta.dirname, '../../docs');

@@ -1,45 +1,11 @@
 /** Who gets a place when, with a clock that tests turn by hand. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Clock } from '../../src/base/clock.ts';
 import { ANONYMOUS, type Principal } from '../../src/identity/principal.ts';
 import { Admission, type AdmissionLimits, type Place } from '../../src/request/admission.ts';
 import type { RequestOrigin, Transport } from '../../src/request/request.ts';
+import { HandClock } from '../support/hand-clock.ts';
 import { principalNamed } from '../support/principals.ts';
-
-/** Timers that fire when told. */
-class HandClock implements Clock {
-  readonly #timers = new Map<() => void, number>();
-  #now = 0;
-
-  now(): number {
-    return this.#now;
-  }
-  monotonicMs(): number {
-    return this.#now;
-  }
-  randomBytes(count: number): Buffer {
-    return Buffer.alloc(count, 7);
-  }
-  after(ms: number, callback: () => void): () => void {
-    const timer = (): void => {
-      callback();
-    };
-    this.#timers.set(timer, this.#now + ms);
-    return () => this.#timers.delete(timer);
-  }
-  get pending(): number {
-    return this.#timers.size;
-  }
-  advance(ms: number): void {
-    this.#now += ms;
-    for (const [timer, at] of this.#timers) {
-      if (at > this.#now) continue;
-      this.#timers.delete(timer);
-      timer();
-    }
-  }
-}
 
 function user(name: string): Principal {
   return principalNamed(name);

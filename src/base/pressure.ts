@@ -1,0 +1,132 @@
+/**
+ * How much memory and disk is left on the machine, looked at every few seconds. First caches shrink, then what costs
+ * much has to queue; what was acknowledged is never at stake.
+ */
+import { readFile, statfs } from 'node:fs/promises';
+import { freemem, totalmem } from 'node:os';
+import type { Clock } from './clock.ts';
+
+/** `tight`: caches shrink. `short`: they are emptied, and what costs much is done one at a time. */
+export const PRESSURE_LEVELS = ['none', 'tight', 'short'] as const;
+export type PressureLevel = (typeof PRESSURE_LEVELS)[number];
+
+export interface Resources {
+  readonly memoryBytes: number;
+  readonly memoryFreeBytes: number;
+  readonly diskFreeBytes: number;
+}
+
+export interface PressureLimits {
+  /** Free memory below which it is tight; below a half of it, short. In bytes; 0: never. */
+  readonly memoryFreeMin: number;
+  /** The same of the disk that the data directory is on. */
+  readonly diskFreeMin: number;
+}
+
+export interface PressureReport extends Resources {
+  readonly memory: PressureLevel;
+  readonly disk: PressureLevel;
+  /** The worse of both. */
+  readonly level: PressureLevel;
+}
+
+const LOOK_MS = 5_000;
+/** Pressure ends this much above where it began, so that it does not come and go. */
+const RELIEF = 1.1;
+
+export class Pressure implements Disposable {
+  readonly #clock: Pick<Clock, 'after'>;
+  readonly #limits: PressureLimits;
+  readonly #look: () => Promise<Resources>;
+  readonly #listeners = new Set<(report: PressureReport) => void>();
+  #report: PressureReport | undefined;
+  #cancel: () => void = () => {};
+  #isOver = false;
+
+  constructor(options: {
+    readonly clock: Pick<Clock, 'after'>;
+    readonly limits: PressureLimits;
+    readonly look: () => Promise<Resources>;
+  }) {
+    this.#clock = options.clock;
+    this.#limits = options.limits;
+    this.#look = options.look;
+  }
+
+  /** What was seen last; undefined: nothing yet. */
+  get report(): PressureReport | undefined {
+    return this.#report;
+  }
+
+  /** Told after each look. */
+  listen(listener: (report: PressureReport) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /** Looks now, and every few seconds from then on. What cannot be looked at is taken for enough. */
+  async begin(): Promise<void> {
+    const report = judge(await this.#look().catch(() => PLENTY), this.#limits, this.#report);
+    if (this.#isOver) return;
+    this.#report = report;
+    for (const listener of this.#listeners) listener(report);
+    this.#cancel = this.#clock.after(LOOK_MS, () => void this.begin());
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOver = true;
+    this.#cancel();
+  }
+}
+
+const PLENTY: Resources = { memoryBytes: Infinity, memoryFreeBytes: Infinity, diskFreeBytes: Infinity };
+
+/** @param before what was judged last: a level is left only with some room to spare. */
+export function judge(resources: Resources, limits: PressureLimits, before?: PressureReport): PressureReport {
+  const memory = levelOf(resources.memoryFreeBytes, limits.memoryFreeMin, before?.memory);
+  const disk = levelOf(resources.diskFreeBytes, limits.diskFreeMin, before?.disk);
+  const level = PRESSURE_LEVELS.indexOf(memory) > PRESSURE_LEVELS.indexOf(disk) ? memory : disk;
+  return { ...resources, memory, disk, level };
+}
+
+function levelOf(free: number, min: number, before: PressureLevel = 'none'): PressureLevel {
+  const isBelow = (border: number, held: boolean): boolean => free < (held ? border * RELIEF : border);
+  if (isBelow(min / 2, before === 'short')) return 'short';
+  return isBelow(min, before !== 'none') ? 'tight' : 'none';
+}
+
+/** What this machine, or the cgroup (version 2) that this process is bounded by, has left. @throws where the disk cannot be looked at. */
+export async function resourcesOf(directory: string): Promise<Resources> {
+  const disk = await statfs(directory);
+  const available = /^MemAvailable:\s+(\d+) kB$/m.exec(await textOf('/proc/meminfo'))?.[1];
+  const free = available === undefined ? freemem() : Number(available) * 1024;
+  const group = await groupMemory();
+  return {
+    memoryBytes: Math.min(totalmem(), group?.max ?? Infinity),
+    memoryFreeBytes: Math.min(free, group === undefined ? Infinity : group.max - group.used),
+    diskFreeBytes: disk.bavail * disk.bsize,
+  };
+}
+
+/** Undefined: no bound, or no cgroup of version 2. File pages that the kernel can drop do not count as used. */
+async function groupMemory(): Promise<{ readonly max: number; readonly used: number } | undefined> {
+  const path = /^0::(\/.*)$/m.exec(await textOf('/proc/self/cgroup'))?.[1];
+  if (path === undefined) return undefined;
+  const directory = `/sys/fs/cgroup${path === '/' ? '' : path}`;
+  const [max, current, stat] = await Promise.all(
+    ['memory.max', 'memory.current', 'memory.stat'].map((name) => textOf(`${directory}/${name}`)),
+  );
+  const bound = Number.parseInt(max ?? '', 10);
+  const used = Number.parseInt(current ?? '', 10);
+  if (!Number.isSafeInteger(bound) || !Number.isSafeInteger(used)) return undefined;
+  const droppable = Number(/^inactive_file (\d+)$/m.exec(stat ?? '')?.[1] ?? 0);
+  return { max: bound, used: used - droppable };
+}
+
+/** Empty where there is no such file: another system has none. */
+async function textOf(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

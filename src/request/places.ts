@@ -1,0 +1,242 @@
+/**
+ * Places for what runs at once: overall, and for each of the budgets that a newcomer claims. Who finds none waits in a
+ * bounded queue, hears from time to time that it does, and is sent away at a deadline. First come, first served, but
+ * nobody waits behind one whose own budget is used up.
+ */
+import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+
+export interface PlacesLimits {
+  /** At once, in all. */
+  readonly runningMax: number;
+  /** Waiting at once; and of these, with the same first claim. */
+  readonly waitingMax: number;
+  readonly waitingPerClaimMax: number;
+  /** Longest wait in milliseconds. */
+  readonly waitMs: number;
+}
+
+/** A budget that a newcomer uses, and how many may use it at once. */
+export interface Claim {
+  readonly key: string;
+  readonly max: number;
+}
+
+export interface Waiting {
+  /** Who came before and waits, too. */
+  readonly ahead: number;
+  readonly waitedMs: number;
+}
+
+export interface Entering {
+  /** The first one is whose queue it is. */
+  readonly claims: readonly Claim[];
+  readonly signal: AbortSignal;
+  /** Called a second into the wait and every ten from then on. */
+  readonly tell?: ((waiting: Waiting) => void) | undefined;
+  /** Gets a place where there is none. */
+  readonly isUrgent?: boolean;
+}
+
+interface Waiter extends Entering {
+  readonly admit: () => void;
+  readonly refuse: (fault: Fault) => void;
+}
+
+const FIRST_WORD_MS = 1_000;
+const NEXT_WORD_MS = 10_000;
+
+export class Places {
+  readonly #clock: Clock;
+  readonly #limits: PlacesLimits;
+  readonly #runningBy = new Map<string, number>();
+  readonly #waitingBy = new Map<string, number>();
+  readonly #waiters = new Set<Waiter>();
+  readonly #idleListeners = new Set<() => void>();
+  #running = 0;
+  #share = 1;
+  #closing: Fault | undefined;
+
+  constructor(clock: Clock, limits: PlacesLimits) {
+    this.#clock = clock;
+    this.#limits = limits;
+  }
+
+  get running(): number {
+    return this.#running;
+  }
+
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  /** How many run for which a place with this key was claimed. */
+  runningOf(key: string): number {
+    return this.#runningBy.get(key) ?? 0;
+  }
+
+  /** From here on only this part of the places is given out, from 0 to 1; one always is. What runs goes on. */
+  set share(share: number) {
+    this.#share = share;
+    this.#admitWaiting();
+  }
+
+  /**
+   * At once, or after a wait; call what it resolves with once to give the place back.
+   * @throws Fault 'busy' when the queue is full, the wait is over or the places are closed; 'aborted' by `signal`.
+   */
+  async enter(entering: Entering): Promise<() => void> {
+    const { claims, signal, isUrgent = false } = entering;
+    if (this.#closing !== undefined) throw this.#closing;
+    if (signal.aborted) throw gone(signal);
+    if (isUrgent || this.#hasRoom(claims)) this.#take(claims);
+    else await this.#wait(entering);
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.#giveBack(claims);
+    };
+  }
+
+  /** Nobody gets in any more, and who waits is told why. What runs goes on. */
+  close(why: Fault): void {
+    this.#closing = why;
+    for (const waiter of this.#waiters) waiter.refuse(why);
+  }
+
+  /** Resolves true when nothing runs, false after `ms`. */
+  idle(ms: number): Promise<boolean> {
+    if (this.#running === 0) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const done = (isIdle: boolean): void => {
+        cancel();
+        this.#idleListeners.delete(listener);
+        resolve(isIdle);
+      };
+      const listener = (): void => {
+        done(true);
+      };
+      const cancel = this.#clock.after(ms, () => {
+        done(false);
+      });
+      this.#idleListeners.add(listener);
+    });
+  }
+
+  get #runningMax(): number {
+    return Math.max(1, Math.floor(this.#limits.runningMax * this.#share));
+  }
+
+  #hasRoom(claims: readonly Claim[]): boolean {
+    if (this.#running >= this.#runningMax) return false;
+    return claims.every(({ key, max }) => this.runningOf(key) < max);
+  }
+
+  #take(claims: readonly Claim[]): void {
+    this.#running += 1;
+    for (const { key } of claims) add(this.#runningBy, key, 1);
+  }
+
+  #giveBack(claims: readonly Claim[]): void {
+    this.#running -= 1;
+    for (const { key } of claims) add(this.#runningBy, key, -1);
+    this.#admitWaiting();
+    if (this.#running === 0) for (const listener of this.#idleListeners) listener();
+  }
+
+  #admitWaiting(): void {
+    for (const waiter of this.#waiters) {
+      if (this.#running >= this.#runningMax) return;
+      if (this.#hasRoom(waiter.claims)) waiter.admit();
+    }
+  }
+
+  #wait(entering: Entering): Promise<void> {
+    const { claims, signal } = entering;
+    const { waitingMax, waitingPerClaimMax, waitMs } = this.#limits;
+    const key = claims[0]?.key ?? '';
+    const waiting = this.#waitingBy.get(key) ?? 0;
+    if (this.#waiters.size >= waitingMax || waiting >= waitingPerClaimMax) throw busy('queue is full');
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        cancel();
+        stopTelling();
+        signal.removeEventListener('abort', onAbort);
+        this.#waiters.delete(waiter);
+        add(this.#waitingBy, key, -1);
+      };
+      const waiter: Waiter = {
+        ...entering,
+        admit: () => {
+          leave();
+          this.#take(claims);
+          resolve();
+        },
+        refuse: (fault) => {
+          leave();
+          reject(fault);
+        },
+      };
+      const onAbort = (): void => {
+        waiter.refuse(gone(signal));
+      };
+      const cancel = this.#clock.after(waitMs, () => {
+        waiter.refuse(busy('waited too long'));
+      });
+      const stopTelling = this.#telling(waiter);
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#waiters.add(waiter);
+      add(this.#waitingBy, key, 1);
+    });
+  }
+
+  /** Returns what ends it. */
+  #telling(waiter: Waiter): () => void {
+    const { tell } = waiter;
+    if (tell === undefined) return () => {};
+    const begunMs = this.#clock.monotonicMs();
+    const word = (): void => {
+      tell({ ahead: this.#aheadOf(waiter), waitedMs: this.#clock.monotonicMs() - begunMs });
+      cancel = this.#clock.after(NEXT_WORD_MS, word);
+    };
+    let cancel = this.#clock.after(FIRST_WORD_MS, word);
+    return () => {
+      cancel();
+    };
+  }
+
+  #aheadOf(waiter: Waiter): number {
+    let ahead = 0;
+    for (const other of this.#waiters) {
+      if (other === waiter) break;
+      ahead += 1;
+    }
+    return ahead;
+  }
+}
+
+/** One line for the person who waits. */
+export function waitingWords({ ahead, waitedMs }: Waiting): string {
+  const seconds = Math.round(waitedMs / 1_000);
+  const queue = ahead === 0 ? 'you are next' : `${ahead} ${ahead === 1 ? 'waits' : 'wait'} before you`;
+  return `the server is busy: waiting for a place since ${seconds} s, ${queue}\n`;
+}
+
+function busy(why: string): Fault {
+  return new Fault('busy', 'no place for the request', {
+    context: { why },
+    publicMessage: 'the server is busy: try again later',
+  });
+}
+
+function gone(signal: AbortSignal): Fault {
+  return new Fault('aborted', 'client went away while waiting', { cause: signal.reason });
+}
+
+/** Counts in a map that holds no zeros, so that it stays as small as what runs. */
+function add(counts: Map<string, number>, key: string, by: number): void {
+  const count = (counts.get(key) ?? 0) + by;
+  if (count === 0) counts.delete(key);
+  else counts.set(key, count);
+}
