@@ -58,6 +58,12 @@ export const BOUNDS = {
   refCacheBytesMax: 64 * MIB,
   /** Annotated-tag peelings remembered. */
   peelCacheMax: 200_000,
+  /** Objects read without git: the largest one; bytes held of packs and indexes, and of decoded objects; files open at once; directories. */
+  odbReadBytesMax: 8 * MIB,
+  odbBlockBytesMax: 32 * MIB,
+  odbObjectBytesMax: 32 * MIB,
+  odbFilesMax: 256,
+  odbDirectoriesMax: 1_024,
   /** A destroy or delete token's life. */
   confirmationMs: 10 * 60_000,
   /** Running requests at shutdown. */

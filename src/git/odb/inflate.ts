@@ -1,0 +1,54 @@
+/** Zlib streams of a size that is known before, within it: a stream that says something else is beyond reach. */
+import { constants, inflate, inflateSync } from 'node:zlib';
+import { BeyondReach } from './odb.ts';
+
+/** Up to this many bytes are inflated at once; more is left to another thread. */
+const AT_ONCE_BYTES_MAX = 128 * 1024;
+/** Input looked at where only a beginning is wanted: tables of codes fit, and what comes out of it stays below 600 KiB. */
+export const HEAD_INPUT_BYTES = 512;
+
+/** Bytes that a stream of `size` bytes takes at most as writers make them: stored blocks, header and checksum. */
+export function deflatedBytesMax(size: number): number {
+  return size + Math.ceil(size / 256) + 128;
+}
+
+/** The stream at the beginning of `input`, which has exactly `size` bytes. `undefined`: `input` ends before it. @throws BeyondReach */
+export async function inflateExactly(input: Buffer, size: number): Promise<Buffer | undefined> {
+  let bytes: Buffer;
+  try {
+    bytes = size <= AT_ONCE_BYTES_MAX ? inflateSync(input, optionsOf(size)) : await inflateElsewhere(input, size);
+  } catch (cause) {
+    if (isCode(cause, 'Z_BUF_ERROR')) return undefined;
+    throw new BeyondReach('object cannot be inflated', { cause });
+  }
+  if (bytes.length !== size) throw new BeyondReach('object has another size than it says');
+  return bytes;
+}
+
+/** What the first `HEAD_INPUT_BYTES` of a stream say. @throws BeyondReach */
+export function inflateHead(input: Buffer): Buffer {
+  try {
+    // That the input ends early is what is expected here.
+    return inflateSync(input.subarray(0, HEAD_INPUT_BYTES), { finishFlush: constants.Z_SYNC_FLUSH });
+  } catch (cause) {
+    throw new BeyondReach('object cannot be inflated', { cause });
+  }
+}
+
+function inflateElsewhere(input: Buffer, size: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    inflate(input, optionsOf(size), (cause, bytes) => {
+      if (cause === null) resolve(bytes);
+      else reject(cause);
+    });
+  });
+}
+
+/** One byte more than there should be, so that a longer stream shows. */
+function optionsOf(size: number): { readonly chunkSize: number; readonly maxOutputLength: number } {
+  return { chunkSize: Math.max(64, size + 1), maxOutputLength: size + 1 };
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
