@@ -5,7 +5,7 @@ import type { Odb } from '../git/odb/odb.ts';
 import type { Oid } from '../git/oid.ts';
 import type { RefSnapshot } from '../git/ref-cache.ts';
 import type { Connected } from './connectivity.ts';
-import { PushObjects, Unproven, type Listed, type WalkGround } from './connectivity-walk.ts';
+import { Unproven, type Listed, type PushObjects, type WalkGround } from './connectivity-walk.ts';
 import type { SmallPack } from './small-pack.ts';
 
 /** Branches from which older commits are looked for. */

@@ -63,6 +63,8 @@ const PATH_CHARS_MAX = 16_384;
 export class PushWalk {
   /** Newest first, as git lists them. */
   readonly commits: readonly CommitNode[];
+  /** What it stands on: old tips, and old parents of new commits. */
+  readonly old: readonly Oid[];
   readonly #ground: WalkGround;
   readonly #tags: readonly { readonly oid: Oid; readonly name: string }[];
   readonly #edges: EdgeTrees;
@@ -73,6 +75,7 @@ export class PushWalk {
   constructor(ground: WalkGround, found: Found, trees: Map<Oid, readonly TreeNode[]>) {
     this.#ground = ground;
     this.commits = found.commits;
+    this.old = found.old;
     this.#tags = found.tags;
     this.#edges = new EdgeTrees(ground.repository, [...found.edges]);
     this.#trees = trees;
@@ -238,6 +241,7 @@ class EdgeTrees {
 interface Found {
   readonly commits: readonly CommitNode[];
   readonly tags: readonly { readonly oid: Oid; readonly name: string }[];
+  readonly old: readonly Oid[];
   /** Old commits that new ones have for parents. */
   readonly edges: ReadonlySet<Oid>;
 }
@@ -291,8 +295,9 @@ export class PushObjects {
       commits.push(commit);
       for (const parent of commit.parents) if (!(await add(parent))) edges.add(parent);
     }
-    await this.#assertKnown([...old, ...edges]);
-    return { commits, tags: [...tags.values()], edges };
+    for (const edge of edges) old.add(edge);
+    await this.#assertKnown([...old]);
+    return { commits, tags: [...tags.values()], old: [...old], edges };
   }
 
   /** The commit, or old object, that a tip leads to over new tags. */

@@ -16,7 +16,7 @@ export interface BatchObject {
 }
 
 /** Held in memory at once; a longer one is streamed. */
-const WHOLE_BYTES_MAX = 1024 * 1024;
+export const WHOLE_BYTES_MAX = 1024 * 1024;
 /** A directory of a million files. */
 const TREE_BYTES_MAX = 64 * 1024 * 1024;
 const HEADER_BYTES_MAX = 1024 * 1024;

@@ -1,7 +1,11 @@
 /** Names that are one where case does not count: of what a push adds, those that stand beside such a twin at the new tip. */
 import { BOUNDS } from '../../base/bounds.ts';
 import { Fault } from '../../base/fault.ts';
-import type { ObjectPlace } from '../../git/objects.ts';
+import { answered, specOf, type ObjectPlace } from '../../git/objects.ts';
+import { treeAnswer } from '../../git/odb/answers-objects.ts';
+import { BeyondReach, type Odb } from '../../git/odb/odb.ts';
+import { BoundedReader, textOf } from '../../git/odb/walk-objects.ts';
+import { entriesOf } from '../../git/odb/walk-trees.ts';
 import type { Oid } from '../../git/oid.ts';
 import { assertOwnEnd } from '../../git/run.ts';
 
@@ -51,31 +55,62 @@ export interface Collision {
 
 /** At the tip, names that were added and collide, each with one that it collides with. @throws Fault `process`, `timeout`. */
 export async function collisionsAt(place: ObjectPlace, tip: Oid, added: AddedNames): Promise<readonly Collision[]> {
-  const { processes, ...where } = place;
+  const collisions = new Collisions(added);
+  const own = await answered(place, (odb) => namesAnswer(odb, tip));
+  for await (const name of own ?? namesOf(place, tip)) collisions.look(name);
+  return collisions.found;
+}
+
+class Collisions {
+  readonly found: Collision[] = [];
+  readonly #added: AddedNames;
+  readonly #first = new Map<string, string>();
+
+  constructor(added: AddedNames) {
+    this.#added = added;
+  }
+
+  look(name: string): void {
+    const added = this.#added.find(name);
+    if (added === undefined) return;
+    const fold = foldName(name);
+    const twin = this.#first.get(fold);
+    if (twin === undefined) this.#first.set(fold, name);
+    else if (twin !== name && this.found.length < COLLISIONS_MAX) {
+      const { commit, path } = added;
+      this.found.push({ commit, path, other: twin === path ? name : twin });
+    }
+  }
+}
+
+/** Trees that are read for one question without a process, and names in them. */
+const OWN_TREES_MAX = 1_000;
+const OWN_NAMES_MAX = 20_000;
+
+/** @throws BeyondReach */
+async function namesAnswer(odb: Odb, tip: Oid): Promise<readonly string[]> {
+  const reader = new BoundedReader(odb, OWN_TREES_MAX);
+  const names: string[] = [];
+  for await (const { path } of entriesOf(reader, await treeAnswer(odb, tip), { deep: true, trees: true })) {
+    if (names.push(textOf(path)) > OWN_NAMES_MAX) throw new BeyondReach('more names than are looked at');
+  }
+  return names;
+}
+
+/** Of every file and directory. @throws Fault `process`, `timeout`. */
+async function* namesOf(place: ObjectPlace, tip: Oid): AsyncGenerator<string> {
   const options = ['-r', '-t', '-z', '--full-tree', '--name-only'];
-  const spec = { subcommand: 'ls-tree', options, operands: [tip], ...where, deadlineMs: BOUNDS.checkMs } as const;
-  await using git = await processes.start(spec);
+  const question = { subcommand: 'ls-tree', options, operands: [tip] } as const;
+  const spec = { ...specOf(place, question), deadlineMs: BOUNDS.checkMs };
+  await using git = await place.processes.start(spec);
   git.stdin.end();
-  const first = new Map<string, string>();
-  const collisions: Collision[] = [];
   let held = '';
   for await (const chunk of git.stdout.setEncoding('utf8')) {
     const names = `${held}${String(chunk)}`.split('\0');
     held = names.pop() ?? '';
-    for (const name of names) {
-      const found = added.find(name);
-      if (found === undefined) continue;
-      const fold = foldName(name);
-      const twin = first.get(fold);
-      if (twin === undefined) first.set(fold, name);
-      else if (twin !== name && collisions.length < COLLISIONS_MAX) {
-        const { commit, path } = found;
-        collisions.push({ commit, path, other: twin === path ? name : twin });
-      }
-    }
+    yield* names;
   }
   const exit = await git.exit;
   assertOwnEnd(exit, spec);
   if (exit.code !== 0) throw new Fault('process', 'git failed', { context: { code: exit.code, stderr: exit.stderr } });
-  return collisions;
 }

@@ -5,10 +5,15 @@
  */
 import { BOUNDS } from '../../base/bounds.ts';
 import { Fault } from '../../base/fault.ts';
-import type { ObjectPlace } from '../../git/objects.ts';
-import { isZeroOid, type Oid } from '../../git/oid.ts';
+import { answered, specOf, type ObjectPlace } from '../../git/objects.ts';
+import { sixDigits } from '../../git/odb/answers-objects.ts';
+import { BeyondReach, type Odb } from '../../git/odb/odb.ts';
+import { BoundedReader, textOf } from '../../git/odb/walk-objects.ts';
+import { changesOf, type TreeChange } from '../../git/odb/walk-trees.ts';
+import { isZeroOid, zeroOid, type Oid } from '../../git/oid.ts';
 import { assertOwnEnd } from '../../git/run.ts';
 import { writeAll } from '../../git/stream.ts';
+import { MODES } from './path-rules.ts';
 import { fieldsIn } from './raw-fields.ts';
 
 export interface ChangedFile {
@@ -40,14 +45,14 @@ export interface ChangedFilesOptions {
 export async function* changedFiles(options: ChangedFilesOptions): AsyncGenerator<CommitChanges> {
   const { place, commits, deadlineMs } = options;
   if (commits.size === 0) return;
-  const { processes, ...where } = place;
-  const spec = {
-    subcommand: 'diff-tree',
-    options: ['--stdin', '-r', '-m', '-z', '--raw', '--root', '--no-renames', '--no-abbrev', '--always'],
-    ...where,
-    deadlineMs,
-  } as const;
-  await using git = await processes.start(spec);
+  const own = await answered(place, (odb) => changesAnswer(odb, commits));
+  if (own !== undefined) {
+    yield* own;
+    return;
+  }
+  const flags = ['--stdin', '-r', '-m', '-z', '--raw', '--root', '--no-renames', '--no-abbrev', '--always'];
+  const spec = { ...specOf(place, { subcommand: 'diff-tree', options: flags }), deadlineMs };
+  await using git = await place.processes.start(spec);
   git.stdin.on('error', () => {}); // its exit code says what happened
   const feeding = (async (): Promise<void> => {
     const oids = [...commits.keys()];
@@ -64,6 +69,32 @@ export async function* changedFiles(options: ChangedFilesOptions): AsyncGenerato
 }
 
 const FED = 1_000;
+/** Without a process: commits, the objects that they and their parents have, and changes. */
+const OWN_COMMITS_MAX = 64;
+const OWN_OBJECTS_MAX = 2_000;
+const OWN_CHANGES_MAX = 20_000;
+
+/** The same, read by the gate itself. @throws BeyondReach */
+async function changesAnswer(odb: Odb, commits: ChangedFilesOptions['commits']): Promise<readonly CommitChanges[]> {
+  if (commits.size > OWN_COMMITS_MAX) throw new BeyondReach('more commits than are looked at');
+  const reader = new BoundedReader(odb, OWN_OBJECTS_MAX);
+  const all: CommitChanges[] = [];
+  let seen = 0;
+  for (const commit of commits.keys()) {
+    const { tree, parents } = await reader.commit(commit as Oid); // listed by git, or read from a commit
+    const own = new OwnChanges(commit as Oid, parents.length);
+    for (const parent of parents.length === 0 ? [undefined] : parents) {
+      const before = parent === undefined ? undefined : (await reader.commit(parent)).tree;
+      for await (const change of changesOf(reader, before, tree)) {
+        seen += 1;
+        if (seen > OWN_CHANGES_MAX) throw new BeyondReach('more changes than are looked at');
+        own.addChange(change);
+      }
+    }
+    all.push(own.end());
+  }
+  return all;
+}
 
 /** Sections of one commit, one for each parent that it differs from, follow each other. */
 async function* groupByCommit(
@@ -108,13 +139,20 @@ class OwnChanges {
   }
 
   add(path: string, [, , mode = '', oldOid = '', oid = '']: RegExpExecArray): void {
-    const known = this.#files.get(path);
-    if (known !== undefined) {
-      known.differs += 1;
-      return;
-    }
     const old = isZeroOid(oldOid as Oid) ? undefined : (oldOid as Oid); // matched as digits by ENTRY, as is the next
-    this.#files.set(path, { file: { path, mode, oid: oid as Oid, oldOid: old }, differs: 1 });
+    this.#addFile({ path, mode, oid: oid as Oid, oldOid: old });
+  }
+
+  addChange({ path, old, now }: TreeChange): void {
+    const mode = now === undefined ? MODES.gone : sixDigits(now.mode);
+    const oid = now?.oid ?? zeroOid(this.commit.length === 40 ? 'sha1' : 'sha256');
+    this.#addFile({ path: textOf(path), mode, oid, oldOid: old?.oid });
+  }
+
+  #addFile(file: ChangedFile): void {
+    const known = this.#files.get(file.path);
+    if (known === undefined) this.#files.set(file.path, { file, differs: 1 });
+    else known.differs += 1;
   }
 
   end(): CommitChanges {

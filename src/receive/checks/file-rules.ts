@@ -1,10 +1,11 @@
 /** Changed files against the rules that need their sizes or their contents, asked of git for many files at once. */
 import { BOUNDS } from '../../base/bounds.ts';
 import { Fault } from '../../base/fault.ts';
-import { factsOf, type ObjectPlace } from '../../git/objects.ts';
+import { answered, factsOf, specOf, type ObjectPlace } from '../../git/objects.ts';
+import { BeyondReach, type Odb, type RawObject } from '../../git/odb/odb.ts';
 import type { Oid } from '../../git/oid.ts';
 import { assertOwnEnd } from '../../git/run.ts';
-import { ObjectReader } from '../object-reader.ts';
+import { ObjectReader, WHOLE_BYTES_MAX } from '../object-reader.ts';
 import { matchesAny, type Check } from './check.ts';
 import type { ChangedFile } from './changed-files.ts';
 import { MODES, staysInside, submoduleUrls } from './path-rules.ts';
@@ -171,14 +172,14 @@ export async function readObjects(
   oids: readonly Oid[],
   visit: (oid: Oid, object: ReadObject) => Promise<void>,
 ): Promise<void> {
-  const { processes, ...where } = place;
-  const spec = {
-    subcommand: 'cat-file',
-    options: ['--batch=%(objectname) %(objecttype) %(objectsize) %(rest)', '--buffer'],
-    ...where,
-    deadlineMs: BOUNDS.checkMs,
-  } as const;
-  await using git = await processes.start(spec);
+  const own = await answered(place, (odb) => objectsAnswer(odb, oids));
+  if (own !== undefined) {
+    for (const { oid, type, bytes } of own) await visit(oid, { type, size: bytes.length, content: bytes });
+    return;
+  }
+  const flags = ['--batch=%(objectname) %(objecttype) %(objectsize) %(rest)', '--buffer'];
+  const spec = { ...specOf(place, { subcommand: 'cat-file', options: flags }), deadlineMs: BOUNDS.checkMs };
+  await using git = await place.processes.start(spec);
   git.stdin.on('error', () => {}); // its exit code says what happened
   git.stdin.end(Buffer.from(oids.map((oid) => `${oid} \n`).join('')));
   const reader = new ObjectReader(git.stdout, place.signal ?? new AbortController().signal);
@@ -192,4 +193,22 @@ export async function readObjects(
   const exit = await git.exit;
   assertOwnEnd(exit, spec);
   if (exit.code !== 0) throw new Fault('process', 'git failed', { context: { code: exit.code, stderr: exit.stderr } });
+}
+
+/** Without a process: so many objects, and no larger ones than the reader of git's answer holds whole. */
+const OWN_OBJECTS_MAX = 200;
+
+/** @throws BeyondReach */
+async function objectsAnswer(odb: Odb, oids: readonly Oid[]): Promise<readonly (RawObject & { readonly oid: Oid })[]> {
+  if (oids.length > OWN_OBJECTS_MAX) throw new BeyondReach('more objects than are read');
+  const objects: (RawObject & { readonly oid: Oid })[] = [];
+  let held = 0;
+  for (const oid of oids) {
+    const object = await odb.read(oid);
+    if (object === undefined || object.bytes.length > WHOLE_BYTES_MAX) throw new BeyondReach('git reads that');
+    held += object.bytes.length;
+    if (held > HELD_BYTES_MAX) throw new BeyondReach('more bytes than are held');
+    objects.push({ ...object, oid });
+  }
+  return objects;
 }

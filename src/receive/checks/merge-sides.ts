@@ -50,13 +50,14 @@ async function mergeBases(place: ObjectPlace, one: string, other: string): Promi
 
 /** Of `paths`, those in which two commits differ. */
 async function differences(
-  { processes, ...where }: ObjectPlace,
+  place: ObjectPlace,
   commits: readonly [string, string],
   paths: ReadonlySet<string>,
 ): Promise<ReadonlySet<string>> {
   const options = ['-r', '-z', '--name-only', '--no-renames'];
-  const spec = { subcommand: 'diff-tree', options, operands: commits, ...where, deadlineMs: BOUNDS.checkMs } as const;
-  await using git = await processes.start(spec);
+  const question = { subcommand: 'diff-tree', options, operands: commits } as const;
+  const spec = { ...specOf(place, question), deadlineMs: BOUNDS.checkMs };
+  await using git = await place.processes.start(spec);
   git.stdin.end();
   const found = new Set<string>();
   for await (const path of fieldsIn(git.stdout)) if (paths.has(path)) found.add(path);

@@ -2,12 +2,15 @@
 import { BOUNDS } from '../../base/bounds.ts';
 import { Fault } from '../../base/fault.ts';
 import { Stint } from '../../base/stint.ts';
-import { factsOf, type ObjectPlace } from '../../git/objects.ts';
+import { factsOf, specOf, type ObjectPlace } from '../../git/objects.ts';
+import { withinReach } from '../../git/odb/odb.ts';
 import { isZeroOid, type Oid } from '../../git/oid.ts';
 import type { RefSnapshot } from '../../git/ref-cache.ts';
 import { runGitOk, assertOwnEnd } from '../../git/run.ts';
 import { writeAll } from '../../git/stream.ts';
 import { wholeLines } from '../lines.ts';
+import { inTopologicalOrder } from '../connectivity-order.ts';
+import type { PushObjects } from '../connectivity-walk.ts';
 import type { RefUpdate } from '../step.ts';
 import { coversRef, type Check } from './check.ts';
 
@@ -24,6 +27,8 @@ export interface ReachParts {
   readonly place: ObjectPlace;
   readonly snapshot: () => Promise<RefSnapshot>;
   readonly deadlineMs: number;
+  /** What the push brings, where that is in memory. */
+  readonly brought?: PushObjects | undefined;
 }
 
 /** @throws Fault `bad-input` with a public message where there are too many commits. */
@@ -53,12 +58,14 @@ export async function reachesOf(
 const NO_COMMITS: Reach['commits'] = new Map();
 
 async function newCommits(
-  { place, snapshot, deadlineMs }: ReachParts,
+  { place, snapshot, deadlineMs, brought }: ReachParts,
   check: Check,
   updates: readonly RefUpdate[],
 ): Promise<ReadonlyMap<string, readonly string[]>> {
   const isAll = check.newTo === 'repository' || (check.refs.length === 0 && check.exceptRefs.length === 0);
   const there = isAll ? [] : (await snapshot()).refs.filter(({ refname }) => coversRef(check, refname));
+  const own = await broughtCommits(brought, { check, updates, there: isAll ? undefined : there });
+  if (own !== undefined) return own;
   const not = [...there.map(({ oid }) => oid), ...check.knownCommits].map((oid) => `^${oid}`);
   const lines = [...new Set([...updates.map(({ newOid }) => newOid), ...not])];
   const spec = {
@@ -94,6 +101,27 @@ async function newCommits(
   assertOwnEnd(exit, spec);
   if (exit.code !== 0) throw new Fault('process', 'git failed', { context: { code: exit.code, stderr: exit.stderr } });
   return commits;
+}
+
+/** The same from memory; undefined where git has to look at history. `there` undefined: whatever the push does not bring. */
+async function broughtCommits(
+  brought: PushObjects | undefined,
+  asked: {
+    readonly check: Check;
+    readonly updates: readonly RefUpdate[];
+    readonly there: RefSnapshot['refs'] | undefined;
+  },
+): Promise<Reach['commits'] | undefined> {
+  const { check, updates, there } = asked;
+  if (brought === undefined || check.knownCommits.length > 0) return undefined;
+  const tips = [...new Set(updates.map(({ newOid }) => newOid))];
+  const walk = (await withinReach(() => brought.walk(tips)))?.answer;
+  if (walk === undefined || walk.commits.length > BOUNDS.checkCommitsMax) return undefined;
+  if (there !== undefined) {
+    const known = new Set(there.map(({ oid, peeled }) => peeled ?? oid));
+    if (!walk.old.every((oid) => known.has(oid))) return undefined;
+  }
+  return new Map(inTopologicalOrder(walk.commits).map(({ oid, parents }) => [oid, parents]));
 }
 
 function tooMany({ name }: Check): Fault {
@@ -132,12 +160,11 @@ export async function outsiders(
   oids: readonly string[],
   tips: readonly string[],
 ): Promise<ReadonlySet<string>> {
-  if (oids.length === 0) return new Set();
-  const { processes, ...where } = place;
+  if (oids.every((oid) => tips.includes(oid))) return new Set();
   const input = [...oids, ...tips.map((tip) => `^${tip}`)].map((line) => `${line}\n`).join('');
   const options = [`--max-count=${BOUNDS.checkCommitsMax}`, '--stdin'];
-  const spec = { subcommand: 'rev-list', options, ...where, deadlineMs } as const;
-  const found = new Set((await runGitOk(processes, spec, Buffer.from(input))).toString('latin1').split('\n'));
+  const spec = { ...specOf(place, { subcommand: 'rev-list', options }), deadlineMs };
+  const found = new Set((await runGitOk(place.processes, spec, Buffer.from(input))).toString('latin1').split('\n'));
   // So many that not all were listed: none of them is proved to be inside.
   if (found.size > BOUNDS.checkCommitsMax) return new Set(oids);
   return new Set(oids.filter((oid) => found.has(oid)));

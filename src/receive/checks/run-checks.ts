@@ -47,7 +47,7 @@ export class CheckRun {
   #told: number;
 
   constructor(parts: RunParts, push: Push, options: { readonly failures: Failures; readonly signal: AbortSignal }) {
-    const { objectDirectory, requestId, repository } = push;
+    const { objectDirectory, odb, requestId, repository } = push;
     this.#parts = parts;
     this.#push = push;
     this.#failures = options.failures;
@@ -57,6 +57,7 @@ export class CheckRun {
       processes: parts.processes,
       gitDir: repository.path,
       ...(objectDirectory === undefined ? {} : { objectDirectory }),
+      ...(odb === undefined ? {} : { odb }),
       requestId,
       signal: options.signal,
     };
@@ -81,6 +82,7 @@ export class CheckRun {
     const parts: ReachParts = {
       place: this.#place,
       deadlineMs: BOUNDS.checkMs,
+      brought: this.#push.brought,
       snapshot: () => this.#parts.refs.snapshot(this.#push.repository),
     };
     this.#reaches = await reachesOf(parts, ofHistory, this.#push.updates);
