@@ -2,6 +2,7 @@
 import type { Stored } from '../store/store.ts';
 import { BOUNDS } from '../base/bounds.ts';
 import { readFields } from '../base/fields.ts';
+import { Stint } from '../base/stint.ts';
 import type { Ground } from './ground.ts';
 import type { RepositoryName } from './name.ts';
 import { readRegistered, type Registered } from './record.ts';
@@ -17,15 +18,17 @@ export interface RepositoryListOptions {
 }
 
 const READS_MAX = 16;
+/** Names and records read at once: a millisecond or two. */
+const PAGE = 200;
 
 export class Records {
-  readonly #ground: Pick<Ground, 'store' | 'layout'>;
+  readonly #ground: Pick<Ground, 'store' | 'layout' | 'clock'>;
   /** Own rules by repository id, as of a version of its record; the oldest entry goes first. */
   readonly #rules = new Map<string, { readonly version: number; readonly text: string }>();
   /** Made once each: the store gives the same object until the record is written (`store/kept-reads.ts`). */
-  readonly #made = new WeakMap<Stored, Repository>();
+  readonly #kept = new WeakMap<Stored, Repository>();
 
-  constructor(ground: Pick<Ground, 'store' | 'layout'>) {
+  constructor(ground: Pick<Ground, 'store' | 'layout' | 'clock'>) {
     this.#ground = ground;
   }
 
@@ -41,34 +44,42 @@ export class Records {
     for (let reads = 0; reads < READS_MAX; reads += 1) {
       const stored = await this.#ground.store.get('repository', id);
       if (stored === undefined) return undefined;
-      const known = this.#made.get(stored);
+      const known = this.#kept.get(stored);
       if (known !== undefined) return known;
       const repository = await this.complete(readRegistered(stored));
       // Own rules are a record of their own.
-      if (repository !== undefined && repository.rules === undefined) this.#made.set(stored, repository);
+      if (repository !== undefined && repository.rules === undefined) this.#kept.set(stored, repository);
       if (repository !== undefined) return repository;
     }
     return undefined;
   }
 
   async list(options: RepositoryListOptions = {}): Promise<readonly Repository[]> {
-    const limit = options.limit ?? 1_000;
+    const { prefix = '', limit = 1_000 } = options;
     const found: Repository[] = [];
     let { after } = options;
+    // Reading is a matter of microseconds each, and synchronous: of many, others have their turn in between.
+    const stint = new Stint(this.#ground.clock);
     while (found.length < limit) {
-      const page = await this.#ground.store.list('repository-name', {
-        prefix: options.prefix ?? '',
-        limit: limit - found.length,
+      const page = await this.#ground.store.follow('repository-name', 'repository', {
+        prefix,
+        limit: Math.min(PAGE, limit - found.length),
         ...(after === undefined ? {} : { after }),
       });
-      for (const entry of page) {
-        const repository = await this.byId(idIn(entry));
-        if (repository?.name === entry.key) found.push(repository);
+      for (const { key, object } of page) {
+        const repository = object && (await this.#made(object));
+        if (repository?.name === key) found.push(repository);
       }
       after = page.at(-1)?.key;
       if (after === undefined) break;
+      if (stint.isOver) await stint.rest();
     }
     return found;
+  }
+
+  /** What was read, unless its own rules changed meanwhile: then what is there now. */
+  async #made(stored: Stored): Promise<Repository | undefined> {
+    return (await this.complete(readRegistered(stored))) ?? this.byId(stored.key);
   }
 
   /** The record with its own rules; undefined where they changed while they were read. */

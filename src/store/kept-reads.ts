@@ -9,7 +9,7 @@
  */
 import { BOUNDS } from '../base/bounds.ts';
 import { Fault } from '../base/fault.ts';
-import type { Kind, ListOptions, Store, Stored, Transaction, TransactResult, WatchEvent } from './store.ts';
+import type { Kind, Led, ListOptions, Store, Stored, Transaction, TransactResult, WatchEvent } from './store.ts';
 
 /** What every request asks for. Absences are kept too: what is not there takes no longer to find out than what is. */
 const KEPT: ReadonlySet<Kind> = new Set<Kind>([
@@ -94,6 +94,10 @@ class KeptReads implements Store {
 
   list(kind: Kind, options?: ListOptions): Promise<readonly Stored[]> {
     return this.#store.list(kind, options);
+  }
+
+  follow(from: Kind, to: Kind, options?: ListOptions): Promise<readonly Led[]> {
+    return this.#store.follow(from, to, options);
   }
 
   revision(): Promise<number> {

@@ -16,6 +16,7 @@ import type { RowTransaction } from './sqlite-writer.ts';
 import {
   KINDS,
   type Kind,
+  type Led,
   type ListOptions,
   type Store,
   type Stored,
@@ -62,6 +63,7 @@ class SqliteStore implements Store {
   readonly #get: StatementSync;
   readonly #list: StatementSync;
   readonly #listTo: StatementSync;
+  readonly #follow: StatementSync;
   readonly #property: StatementSync;
   readonly #changes: StatementSync;
   readonly #positionAt: StatementSync;
@@ -77,6 +79,11 @@ class SqliteStore implements Store {
     const list = 'SELECT key, version, value FROM object WHERE kind = ? AND key >= ? AND key > ?';
     this.#list = database.prepare(`${list} ORDER BY key LIMIT ?`);
     this.#listTo = database.prepare(`${list} AND key < ? ORDER BY key LIMIT ?`);
+    this.#follow = database.prepare(
+      'SELECT source.key AS source, object.key, object.version, object.value FROM object AS source ' +
+        "LEFT JOIN object ON object.kind = ? AND object.key = source.value ->> '$.id' " +
+        'WHERE source.kind = ? AND source.key >= ? AND source.key > ? AND source.key < ? ORDER BY source.key LIMIT ?',
+    );
     this.#property = database.prepare('SELECT value FROM property WHERE name = ?');
     this.#changes = database.prepare(
       'SELECT position, revision, kind, key, value FROM change WHERE position > ? ORDER BY position LIMIT ?',
@@ -95,19 +102,26 @@ class SqliteStore implements Store {
   }
 
   async list(kind: Kind, options: ListOptions = {}): Promise<readonly Stored[]> {
-    const { prefix = '', after, limit = LIST_DEFAULT } = options;
-    if (!Number.isInteger(limit) || limit < 1 || limit > STORE_LIST_MAX) {
-      throw new Fault('bad-input', 'list limit out of range', { context: { limit } });
-    }
-    if (!prefix.isWellFormed() || after?.isWellFormed() === false) return [];
-    // No key is empty, so that "after nothing" and "after the empty key" are one.
-    const end = successor(prefix);
+    const range = rangeOf(options);
+    if (range === undefined) return [];
+    const { prefix, after, end, limit } = range;
     const rows = this.#read(() =>
       end === undefined
-        ? this.#list.all(kind, prefix, after ?? '', limit)
-        : this.#listTo.all(kind, prefix, after ?? '', end, limit),
+        ? this.#list.all(kind, prefix, after, limit)
+        : this.#listTo.all(kind, prefix, after, end, limit),
     );
     return rows.map((row) => storedOf(kind, row));
+  }
+
+  async follow(from: Kind, to: Kind, options: ListOptions = {}): Promise<readonly Led[]> {
+    const range = rangeOf(options);
+    if (range === undefined) return [];
+    const { prefix, after, end = BEHIND_ALL, limit } = range;
+    const rows = this.#read(() => this.#follow.all(to, from, prefix, after, end, limit));
+    return rows.map((row) => ({
+      key: String(row['source']),
+      object: row['key'] === null ? undefined : storedOf(to, row),
+    }));
   }
 
   async transact(transaction: Transaction): Promise<TransactResult> {
@@ -216,6 +230,27 @@ class SqliteStore implements Store {
   #wake(): void {
     for (const done of this.#waiting) done();
   }
+}
+
+/** A blob, which SQLite sorts behind every text. */
+const BEHIND_ALL = new Uint8Array();
+
+interface Range {
+  readonly prefix: string;
+  readonly after: string;
+  /** Undefined: there is none. */
+  readonly end: string | undefined;
+  readonly limit: number;
+}
+
+/** Undefined where no key can be in it. @throws Fault 'bad-input' where the limit is out of range. */
+function rangeOf({ prefix = '', after, limit = LIST_DEFAULT }: ListOptions): Range | undefined {
+  if (!Number.isInteger(limit) || limit < 1 || limit > STORE_LIST_MAX) {
+    throw new Fault('bad-input', 'list limit out of range', { context: { limit } });
+  }
+  if (!prefix.isWellFormed() || after?.isWellFormed() === false) return undefined;
+  // No key is empty, so that "after nothing" and "after the empty key" are one.
+  return { prefix, after: after ?? '', end: successor(prefix), limit };
 }
 
 function rowsOf(transaction: Transaction): RowTransaction {

@@ -78,10 +78,21 @@ export type WatchEvent =
   | { readonly type: 'put'; readonly object: Stored }
   | { readonly type: 'delete'; readonly kind: Kind; readonly key: string; readonly version: number };
 
+/** One object of a list, and the one that it leads to; undefined: that is not there. */
+export interface Led {
+  readonly key: string;
+  readonly object: Stored | undefined;
+}
+
 export interface Store {
   get(kind: Kind, key: string): Promise<Stored | undefined>;
   /** Ordered by key in code-unit (UTF-8 byte) order. */
   list(kind: Kind, options?: ListOptions): Promise<readonly Stored[]>;
+  /**
+   * The same page, of `from`, with the objects of kind `to` whose keys are the field `id` of its values: both as they were
+   * at one moment, and at half the price of a `get` for each.
+   */
+  follow(from: Kind, to: Kind, options?: ListOptions): Promise<readonly Led[]>;
   /** All or nothing, durable (on disk) when it resolves. Checks see the state before the writes. */
   transact(transaction: Transaction): Promise<TransactResult>;
   /** The newest revision. */

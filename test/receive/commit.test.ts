@@ -174,6 +174,7 @@ test('a lost answer of the commit point is read back', async (t) => {
   const wrap = (store: Store): Store => ({
     get: (kind, key) => store.get(kind, key),
     list: (kind, options) => store.list(kind, options),
+    follow: (from, to, options) => store.follow(from, to, options),
     revision: () => store.revision(),
     watch: (options) => store.watch(options),
     close: () => store.close(),

@@ -363,6 +363,54 @@ function lists(open: Open): void {
     assert.equal((await store.list('user', { limit: 10_000 })).length, 1_001);
   });
 
+  test('what a list leads to comes with it, in its order; what is not there is told, and other kinds are not looked at', async (t) => {
+    const store = await open(t);
+    const writes = HOSTILE_KEYS.map((key, index) => ({
+      kind: 'repository-name' as const,
+      key,
+      put: { id: HOSTILE_KEYS[(index + 7) % HOSTILE_KEYS.length] ?? '' },
+    }));
+    const there = HOSTILE_KEYS.filter((_, index) => index % 3 !== 0);
+    committed(await store.transact({ writes }));
+    committed(
+      await store.transact({ writes: there.map((key) => ({ kind: 'repository' as const, key, put: { is: key } })) }),
+    );
+    committed(await store.transact({ writes: HOSTILE_KEYS.map((key) => ({ kind: 'user' as const, key, put: 1 })) }));
+    for (const options of [
+      {},
+      { prefix: 'a' },
+      { after: 'a' },
+      { prefix: 'a', after: 'a%', limit: 2 },
+      { prefix: '\u{10ffff}' },
+    ]) {
+      const listed = await store.list('repository-name', options);
+      const led = await store.follow('repository-name', 'repository', options);
+      const expected = [];
+      for (const { key, value } of listed) {
+        const id = (value as { readonly id: string }).id;
+        expected.push({ key, object: await store.get('repository', id) });
+      }
+      assert.deepEqual(led, expected);
+      assert.ok(expected.length > 0);
+    }
+    for (const limit of [0, 10_001, 1.5]) {
+      await assert.rejects(store.follow('repository-name', 'repository', { limit }), faultOf('bad-input'));
+    }
+    assert.deepEqual(await store.follow('repository-name', 'repository', { prefix: '\ud800' }), []);
+  });
+
+  test('a value without a usable id leads to nothing', async (t) => {
+    const store = await open(t);
+    const values: readonly Json[] = ['id', { id: null }, { id: [] }, { id: { id: 'a' } }, {}, [], 7];
+    const writes = values.map((put, index) => ({ kind: 'repository-name' as const, key: `k${index}`, put }));
+    committed(await store.transact({ writes: [...writes, { kind: 'repository', key: 'a', put: {} }] }));
+    const led = await store.follow('repository-name', 'repository');
+    assert.deepEqual(
+      led.map(({ object }) => object),
+      values.map(() => undefined),
+    );
+  });
+
   test('listAll walks every page once', async (t) => {
     const store = await open(t);
     const keys = Array.from({ length: 2_500 }, (_, index) => `p/${String(index).padStart(5, '0')}`);

@@ -43,6 +43,7 @@ class Gate {
         return result;
       },
       list: (kind, options) => inner.list(kind, options),
+      follow: (from, to, options) => inner.follow(from, to, options),
       revision: () => inner.revision(),
       watch: (options) => inner.watch(options),
       close: () => inner.close(),
