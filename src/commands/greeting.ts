@@ -6,6 +6,8 @@ import type { CommandParts } from './parts.ts';
 import { count, table } from './table.ts';
 
 const SHOWN_MAX = 20;
+/** Whoever only says hello does not have every repository of a large site decided about. */
+const LOOKS_MAX = 2_000;
 
 export async function greeting(parts: CommandParts, origin: RequestOrigin, signal: AbortSignal): Promise<string> {
   const lines = [
@@ -14,14 +16,17 @@ export async function greeting(parts: CommandParts, origin: RequestOrigin, signa
   const rows: [string, string][] = [];
   let more = false;
   const { principal, transport } = origin;
-  for await (const { repository, rights } of readableRepositories(parts, { principal, transport, signal })) {
+  const looks = { left: LOOKS_MAX };
+  for await (const { repository, rights } of readableRepositories(parts, { principal, transport, signal, looks })) {
     if (rows.length === SHOWN_MAX) {
       more = true;
       break;
     }
     rows.push([rights, repository.name]);
   }
-  if (rows.length === 0) lines.push('There is no repository that you may read yet.\n');
+  more ||= looks.left === 0;
+  if (rows.length === 0 && more) lines.push('`ls` lists the repositories that you may read.\n');
+  else if (rows.length === 0) lines.push('There is no repository that you may read yet.\n');
   else
     lines.push(
       `You may read ${more ? 'these and more' : count(rows.length, 'repository', 'repositories')}:\n`,

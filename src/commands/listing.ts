@@ -19,15 +19,17 @@ export interface ListingAsked {
   readonly principal: Principal;
   readonly transport: string;
   readonly signal: AbortSignal;
+  /** Ends when so many were looked at, which is taken from it; default: all. */
+  readonly looks?: { left: number };
 }
 
 type ListingParts = Pick<CommandParts, 'catalogue' | 'policy' | 'clock' | 'siteAccess'>;
 
-const PAGE = 1_000;
+const PAGE = 500;
 
 /** Reads nothing of the house but the catalogue: deciding is in memory. Ends where the signal is aborted. */
 export async function* readableRepositories(parts: ListingParts, asked: ListingAsked): AsyncGenerator<Listed> {
-  const { principal, signal } = asked;
+  const { principal, signal, looks = { left: Infinity } } = asked;
   const together = {};
   // Deciding about so many repositories, each by its owner's rules, may take long.
   const stint = new Stint(parts.clock);
@@ -36,6 +38,8 @@ export async function* readableRepositories(parts: ListingParts, asked: ListingA
       await stint.rest();
       signal.throwIfAborted();
     }
+    if (looks.left === 0) return;
+    looks.left -= 1;
     if (parts.policy.decide({ principal, operation: 'read', repository, together }).kind === 'refused') continue;
     const mayWrite = parts.policy.decide({ principal, operation: 'write', repository, together }).kind === 'allowed';
     const isOwner = principal.kind === 'user' && principal.name === repository.owner;

@@ -6,10 +6,9 @@ import { describeScope } from '../identity/pass-scope.ts';
 import { describeCredential, type Credential, type Principal } from '../identity/principal.ts';
 import { done, type Answer, type Call, type Command } from './command.ts';
 import { shown, synopsis, type Entry } from './find.ts';
-import { matchesGlob } from '../base/glob.ts';
 import { helpAll, helpFamily, helpOne, reference } from './help.ts';
-import { readableRepositories, type Listed } from './listing.ts';
-import { fields, shortTime, table } from './table.ts';
+import { list } from './list.ts';
+import { fields, shortTime } from './table.ts';
 
 export const SELF_COMMANDS: readonly Command[] = [
   {
@@ -142,40 +141,4 @@ function entryJson(entry: Entry): Json {
   const { form, summary, flags = [], examples, scope } = entry.command;
   const shownFlags = flags.map(({ name, value, meaning }) => ({ name, value: value ?? null, meaning }));
   return { form, synopsis: synopsis(entry), summary, flags: shownFlags, examples, scope };
-}
-
-async function list(call: Call): Promise<Answer> {
-  const { args, parts, principal, signal, origin } = call;
-  const pattern = args.optional('PATTERN');
-  const verbose = args.has('--verbose');
-  const describe = await describer(parts);
-  const rows: string[][] = [];
-  const json: Json[] = [];
-  for await (const listed of readableRepositories(parts, { principal, transport: origin.transport, signal })) {
-    const { repository, rights } = listed;
-    if (pattern !== undefined && !isNamed(pattern, repository.name)) continue;
-    const description = verbose || call.json ? await describe(listed) : '';
-    rows.push([rights, repository.name, ...(verbose ? [repository.owner, description] : [])]);
-    json.push(listedJson(listed, description));
-  }
-  return done(json, table(rows));
-}
-
-async function describer({ siteAccess }: Call['parts']): Promise<(listed: Listed) => Promise<string>> {
-  const describe = await siteAccess?.describer();
-  return async ({ repository }) =>
-    repository.path === undefined ? ((await describe?.(repository.name)) ?? '') : repository.description;
-}
-
-function isNamed(pattern: string, name: string): boolean {
-  const plain = pattern.replace(/\/+$/, '');
-  return /[*?]/.test(pattern) ? matchesGlob(pattern, name) : name === plain || name.startsWith(`${plain}/`);
-}
-
-function listedJson({ repository, mayWrite, isOwner }: Listed, description: string): Json {
-  const { name, owner } = repository;
-  const rights = { read: true, write: mayWrite, own: isOwner };
-  if (repository.path === undefined) return { name, owner, description, site: 'gitolite', ...rights };
-  const { objectFormat, createdAt } = repository;
-  return { name, owner, description, objectFormat, createdAt: new Date(createdAt).toISOString(), ...rights };
 }
