@@ -1,6 +1,44 @@
 /** Writing with back-pressure, and waiting on a stream without losing an abort, an error or a close. */
+import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { Fault } from '../base/fault.ts';
+
+const exact = new WeakSet<Writable>();
+
+/** Says that a write to `output` calls back when nobody refers to its bytes any more, as a socket's does. */
+export function declareExact(output: Writable): void {
+  exact.add(output);
+}
+
+/** Whether bytes may be overwritten once the write of them has called back. */
+export function isExact(output: Writable): boolean {
+  return output instanceof Socket || exact.has(output);
+}
+
+/**
+ * Writes all of `chunk` and resolves when the stream is done with it.
+ * @throws Fault `aborted` where the peer is gone or `signal` is aborted.
+ */
+export async function writeThrough(output: Writable, chunk: Uint8Array, signal?: AbortSignal): Promise<void> {
+  assertWritable(output, signal);
+  await new Promise<void>((resolve, reject) => {
+    const settle = (cause?: unknown): void => {
+      output.off('close', onClose);
+      signal?.removeEventListener('abort', onAbort);
+      if (cause === undefined || cause === null) resolve();
+      else reject(brokenOff(cause));
+    };
+    const onClose = (): void => {
+      settle(new Fault('aborted', 'peer is gone'));
+    };
+    const onAbort = (): void => {
+      settle(new Fault('aborted', 'write was aborted', { cause: signal?.reason }));
+    };
+    output.on('close', onClose);
+    signal?.addEventListener('abort', onAbort);
+    output.write(chunk, settle);
+  });
+}
 
 /**
  * Writes all of `chunk` and resolves when the stream will take more.

@@ -4,6 +4,7 @@ import { Readable, Writable, type Transform } from 'node:stream';
 import { createGunzip, createInflate } from 'node:zlib';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
+import { declareExact } from '../git/stream.ts';
 
 export interface BodyLimits {
   /** A body that is waited for brings at least `paceBytes` in each such stretch of milliseconds. */
@@ -149,6 +150,7 @@ export class LazyAnswer extends Writable {
     super({ highWaterMark: 64 * 1024 });
     this.#response = response;
     this.#headers = headers;
+    declareExact(this);
     this.on('error', () => {});
     response.once('close', () => {
       if (!this.writableFinished) this.destroy(new Fault('aborted', 'http client went away'));
@@ -162,11 +164,7 @@ export class LazyAnswer extends Writable {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#begin();
-    if (this.#response.write(chunk)) done();
-    else
-      this.#response.once('drain', () => {
-        done();
-      });
+    this.#response.write(chunk, done);
   }
 
   override _final(done: (error?: Error | null) => void): void {

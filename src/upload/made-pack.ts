@@ -6,11 +6,12 @@
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
+import { Blocks, type BlockShelf, type Slice } from './blocks.ts';
 
 /** An answer up to this size stays in memory: most fetches of CI and people. */
 export const MEMORY_BYTES_MAX = 256 * 1024;
-/** Read from the file at once. */
-const READ_BYTES = 256 * 1024;
+/** Read from the file at once by each reader for itself, where no block is to be had. */
+const READ_BYTES = 128 * 1024;
 
 /** Where the bytes of all kept answers are counted. */
 export interface Room {
@@ -24,6 +25,14 @@ export interface MadePackOptions {
   readonly directory: string;
   readonly room: Room;
   readonly name: string;
+  /** Memory for what is read from files. */
+  readonly shelf: BlockShelf;
+}
+
+export interface ReadOptions {
+  readonly signal: AbortSignal;
+  /** Once the reader asks for the next chunk, nobody refers to the last one: its memory may be overwritten. */
+  readonly isExact?: boolean;
 }
 
 type State =
@@ -40,6 +49,7 @@ export class MadePack {
   #state: State = { kind: 'making' };
   #memory: Buffer[] = [];
   #file: FileHandle | undefined;
+  #blocks: Blocks | undefined;
   /** Bytes in memory or in the file. */
   #kept = 0;
   /** Where the answer has come to: beyond `#kept` it was passed on only. */
@@ -48,6 +58,7 @@ export class MadePack {
   #passing: Buffer | undefined;
   #isKept = true;
   #isClosed = false;
+  #isBroken = false;
 
   constructor(options: MadePackOptions) {
     this.#options = options;
@@ -55,7 +66,7 @@ export class MadePack {
 
   /** Whether who comes now can still read it from its beginning. */
   get isWhole(): boolean {
-    return this.#isKept && !this.#isClosed && this.#state.kind !== 'failed';
+    return this.#isKept && !this.#isClosed && !this.#isBroken && this.#state.kind !== 'failed';
   }
 
   get isMaking(): boolean {
@@ -72,15 +83,16 @@ export class MadePack {
   }
 
   /** The maker's next bytes; resolves when it may go on. @throws Fault `aborted` where nobody reads any more. */
-  async add(chunk: Buffer): Promise<void> {
-    if (this.#isKept && (await this.#keep(chunk))) {
+  async add(...chunks: readonly Buffer[]): Promise<void> {
+    if (this.#isKept && (await this.#keep(chunks))) {
       this.#wake();
       return;
     }
     this.#isKept = false;
-    this.#passing = chunk;
+    const passing = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+    this.#passing = passing;
     this.#wake();
-    const end = this.#end + chunk.length;
+    const end = this.#end + passing.length;
     while ([...this.#readers].some(({ at }) => at < end)) await this.#change();
     if (this.#readers.size === 0) throw new Fault('aborted', 'nobody reads the pack any more');
     this.#passing = undefined;
@@ -95,15 +107,17 @@ export class MadePack {
 
   /**
    * Every byte from the beginning, as it is there; ends with the answer. A reader from this call on, so it has to be
-   * read to its end or returned. The generator throws the maker's Fault, or `aborted`.
+   * read to its end or returned. A chunk is the reader's until it asks for the next one. The generator throws the
+   * maker's Fault, `aborted`, or `corrupt` where what was kept is not there any more.
    */
-  read(signal: AbortSignal): AsyncGenerator<Buffer> {
+  read(options: ReadOptions): AsyncGenerator<Buffer> {
     const reader = { at: 0 };
     this.#readers.add(reader);
-    return this.#readAs(reader, signal);
+    this.#options.shelf.enter();
+    return this.#readAs(reader, options);
   }
 
-  async *#readAs(reader: { at: number }, signal: AbortSignal): AsyncGenerator<Buffer> {
+  async *#readAs(reader: { at: number }, { signal, isExact = false }: ReadOptions): AsyncGenerator<Buffer> {
     const onAbort = (): void => {
       this.#wake();
     };
@@ -112,10 +126,17 @@ export class MadePack {
       for (;;) {
         if (signal.aborted) throw new Fault('aborted', 'read was aborted', { cause: signal.reason });
         const seen = this.#changes;
-        const chunk = await this.#at(reader.at);
-        if (chunk !== undefined) {
-          yield chunk;
-          reader.at += chunk.length;
+        const slice = await this.#at(reader.at);
+        if (slice !== undefined) {
+          const { length } = slice.bytes;
+          let isFree = false;
+          try {
+            yield slice.bytes;
+            isFree = isExact;
+          } finally {
+            slice.giveBack(isFree);
+          }
+          reader.at += length;
           if (!this.#isKept) this.#wake();
         } else if (this.#state.kind === 'done') return;
         else if (this.#state.kind === 'failed') throw this.#state.fault;
@@ -124,6 +145,7 @@ export class MadePack {
     } finally {
       signal.removeEventListener('abort', onAbort);
       this.#readers.delete(reader);
+      this.#options.shelf.leave();
       this.#wake();
       await this.#closeIfOver();
     }
@@ -135,17 +157,18 @@ export class MadePack {
     await this.#closeIfOver();
   }
 
-  async #keep(chunk: Buffer): Promise<boolean> {
-    if (this.#isClosed || !this.#options.room.take(chunk.length)) return false;
-    const end = this.#kept + chunk.length;
+  async #keep(chunks: readonly Buffer[]): Promise<boolean> {
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (this.#isClosed || !this.#options.room.take(bytes)) return false;
+    const end = this.#kept + bytes;
     if (this.#file === undefined && end <= MEMORY_BYTES_MAX) {
-      this.#memory.push(chunk);
+      this.#memory.push(...chunks);
     } else {
       try {
-        await this.#write(chunk);
+        await this.#write(chunks);
       } catch {
         // A full disk ends the keeping, not the fetch.
-        this.#options.room.giveBack(chunk.length);
+        this.#options.room.giveBack(bytes);
         return false;
       }
     }
@@ -154,30 +177,46 @@ export class MadePack {
     return true;
   }
 
-  async #write(chunk: Buffer): Promise<void> {
+  async #write(chunks: readonly Buffer[]): Promise<void> {
     if (this.#file === undefined) {
       const file = await openNameless(join(this.#options.directory, this.#options.name));
       try {
-        await writeAt(file, Buffer.concat(this.#memory), 0);
+        await writeAt(file, this.#memory, 0);
       } catch (error) {
         await file.close();
         throw error;
       }
+      this.#blocks = new Blocks(
+        this.#options.shelf,
+        async (buffer, place) => (await file.read(buffer, place)).bytesRead,
+      );
       this.#file = file;
       this.#memory = [];
     }
-    await writeAt(this.#file, chunk, this.#kept);
+    await writeAt(this.#file, chunks, this.#kept);
   }
 
   /** What there is from `at` on; undefined: nothing yet. */
-  async #at(at: number): Promise<Buffer | undefined> {
-    if (at >= this.#kept) return at === this.#end ? this.#passing : undefined;
-    const file = this.#file;
-    if (file === undefined) return inMemory(this.#memory, at);
-    const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, this.#kept - at));
+  async #at(at: number): Promise<Slice | undefined> {
+    if (at >= this.#kept) return at === this.#end ? lent(this.#passing) : undefined;
+    if (this.#file === undefined) return lent(inMemory(this.#memory, at));
+    let slice: Slice | undefined;
+    try {
+      slice = (await this.#blocks?.at(at, this.#kept)) ?? (await this.#readAlone(this.#file, at));
+      if (slice.bytes.length === 0) throw new Fault('corrupt', 'kept pack is shorter than it was');
+      return slice;
+    } catch (cause) {
+      slice?.giveBack(false);
+      // Who comes next has it made anew.
+      this.#isBroken = true;
+      throw cause instanceof Fault ? cause : new Fault('corrupt', 'kept pack cannot be read', { cause });
+    }
+  }
+
+  async #readAlone(file: FileHandle, at: number): Promise<Slice> {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, this.#kept - at));
     const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
-    if (bytesRead === 0) throw new Fault('corrupt', 'kept pack is shorter than it was');
-    return buffer.subarray(0, bytesRead);
+    return { bytes: buffer.subarray(0, bytesRead), giveBack() {} };
   }
 
   #change(): Promise<void> {
@@ -198,6 +237,7 @@ export class MadePack {
     this.#isClosed = true;
     const file = this.#file;
     this.#file = undefined;
+    this.#blocks?.close();
     this.#memory = [];
     this.#options.room.giveBack(this.#kept);
     this.#kept = 0;
@@ -214,6 +254,10 @@ function inMemory(chunks: readonly Buffer[], at: number): Buffer | undefined {
   return undefined;
 }
 
+function lent(bytes: Buffer | undefined): Slice | undefined {
+  return bytes === undefined ? undefined : { bytes, giveBack() {} };
+}
+
 /** A file without a name from the first moment on that matters: a crash leaves nothing to tidy up. */
 async function openNameless(path: string): Promise<FileHandle> {
   const file = await open(path, 'wx+', 0o600);
@@ -221,10 +265,16 @@ async function openNameless(path: string): Promise<FileHandle> {
   return file;
 }
 
-async function writeAt(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  let done = 0;
-  while (done < bytes.length) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
-    done += bytesWritten;
+async function writeAt(file: FileHandle, chunks: readonly Buffer[], position: number): Promise<void> {
+  let at = position;
+  let left = [...chunks];
+  while (left.length > 0) {
+    let { bytesWritten } = await file.writev(left, at);
+    at += bytesWritten;
+    while (left[0] !== undefined && bytesWritten >= left[0].length) {
+      bytesWritten -= left[0].length;
+      left = left.slice(1);
+    }
+    if (left[0] !== undefined && bytesWritten > 0) left = [left[0].subarray(bytesWritten), ...left.slice(1)];
   }
 }

@@ -11,7 +11,8 @@ import type { GitProcesses, GitSpec } from '../git/processes.ts';
 import { readChunk } from '../git/stream.ts';
 import { AnswerTracker } from './answer-tracker.ts';
 import { failureOf, goneOf, handOver, wordsOf, type ToGit } from './exchange.ts';
-import { MadePack, type Room } from './made-pack.ts';
+import { BlockShelf } from './blocks.ts';
+import { MEMORY_BYTES_MAX, MadePack, type Room } from './made-pack.ts';
 import type { Wire } from './wire.ts';
 
 export type PackCacheResult = 'hit' | 'joined' | 'miss';
@@ -39,6 +40,15 @@ export interface Making {
 /** Answers kept at once: each may hold a file open. */
 const ENTRIES_MAX = 512;
 
+/** Passed on together, unless it takes longer than this to come, in milliseconds. */
+const GATHERED_BYTES = 512 * 1024;
+const GATHERED_MS = 20;
+
+interface Pause {
+  readonly over: Promise<'over'>;
+  readonly cancel: () => void;
+}
+
 interface Entry {
   readonly pack: MadePack;
   readonly ending: AbortController;
@@ -50,6 +60,7 @@ export class PackCache implements Room {
   /** By key, least recently asked for first. */
   readonly #entries = new Map<string, Entry>();
   readonly #makings = new Set<Promise<void>>();
+  readonly #shelf = new BlockShelf();
   #bytes = 0;
 
   constructor(options: PackCacheOptions) {
@@ -66,8 +77,8 @@ export class PackCache implements Room {
     const entry = this.#find(making);
     const tracker = new AnswerTracker();
     try {
-      for await (const chunk of entry.pack.read(wire.signal)) {
-        await wire.write(chunk);
+      for await (const chunk of entry.pack.read({ signal: wire.signal, isExact: wire.isExact })) {
+        await wire.writeThrough(chunk);
         tracker.take(chunk);
       }
     } catch (cause) {
@@ -123,7 +134,7 @@ export class PackCache implements Room {
 
   #begin(key: string, making: Making): Entry {
     const name = this.#options.clock.randomBytes(16).toString('hex');
-    const pack = new MadePack({ directory: this.#options.directory, room: this, name });
+    const pack = new MadePack({ directory: this.#options.directory, room: this, name, shelf: this.#shelf });
     const entry: Entry = { pack, ending: new AbortController(), cancelExpiry: () => {} };
     this.#entries.set(key, entry);
     const oldest = this.#entries.keys().next();
@@ -158,10 +169,36 @@ export class PackCache implements Room {
     }
   }
 
+  /** Once an answer is too long for memory, several chunks go to the file and to the readers together. */
   async #relay(pack: MadePack, stdout: Parameters<typeof readChunk>[0], signal: AbortSignal): Promise<void> {
-    for (let chunk = await readChunk(stdout, signal); chunk !== undefined; chunk = await readChunk(stdout, signal)) {
-      await pack.add(chunk);
+    let gathered: Buffer[] = [];
+    let pause: Pause | undefined;
+    const pass = async (): Promise<void> => {
+      const chunks = gathered;
+      gathered = [];
+      pause?.cancel();
+      pause = undefined;
+      if (chunks.length > 0) await pack.add(...chunks);
+    };
+    for (;;) {
+      const next = readChunk(stdout, signal);
+      if (pause !== undefined && (await Promise.race([next.then(isChunk), pause.over])) === 'over') await pass();
+      const chunk = await next;
+      if (chunk === undefined) break;
+      gathered.push(chunk);
+      const bytes = gathered.reduce((sum, { length }) => sum + length, 0);
+      if (pack.bytes + bytes <= MEMORY_BYTES_MAX || bytes >= GATHERED_BYTES) await pass();
+      else pause ??= this.#pause();
     }
+    await pass();
+  }
+
+  #pause(): Pause {
+    const { promise, resolve } = Promise.withResolvers<'over'>();
+    const cancel = this.#options.clock.after(GATHERED_MS, () => {
+      resolve('over');
+    });
+    return { over: promise, cancel };
   }
 
   #expireLater(key: string, entry: Entry): void {
@@ -181,4 +218,8 @@ export class PackCache implements Room {
     // Closing a file can fail; nothing depends on it.
     entry.pack.close().catch(() => {});
   }
+}
+
+function isChunk(): 'chunk' {
+  return 'chunk';
 }

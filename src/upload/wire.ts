@@ -8,7 +8,7 @@ import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { type Pkt, PktReader, encodePkt } from '../git/pkt-line.ts';
 import type { Conversation } from '../git/service.ts';
-import { writeAll } from '../git/stream.ts';
+import { isExact, writeAll, writeThrough } from '../git/stream.ts';
 
 /** A write is split so that a slow client holds no more than this beyond what the transport buffers. */
 const WRITE_BYTES_MAX = 256 * 1024;
@@ -64,6 +64,18 @@ export class Wire implements Disposable {
       await this.#clientsTurn(writeAll(this.conversation.output, part, this.signal));
       this.#bytesOut += part.byteLength;
     }
+  }
+
+  /** Whether bytes may be overwritten once `writeThrough` has written them. */
+  get isExact(): boolean {
+    return isExact(this.conversation.output);
+  }
+
+  /** As `write`, at once and to its end: resolves when the transport is done with `bytes`. */
+  async writeThrough(bytes: Uint8Array): Promise<void> {
+    trace('pkt', () => `${this.conversation.requestId} > ${preview(bytes)}`);
+    await this.#clientsTurn(writeThrough(this.conversation.output, bytes, this.signal));
+    this.#bytesOut += bytes.byteLength;
   }
 
   /** Tells the client in an ERR pkt, unless it was told already; what cannot be said any more is not. */
