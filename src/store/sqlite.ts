@@ -76,13 +76,14 @@ class SqliteStore implements Store {
     // The first connection only reads from here on; a mistake must not write around the thread.
     database.exec('PRAGMA query_only = ON');
     this.#get = database.prepare('SELECT key, version, value FROM object WHERE kind = ? AND key = ?');
-    const list = 'SELECT key, version, value FROM object WHERE kind = ? AND key >= ? AND key > ?';
+    // One lower bound: of two, SQLite would search by the first and pass over rows by the other.
+    const list = 'SELECT key, version, value FROM object WHERE kind = ? AND key >= ?';
     this.#list = database.prepare(`${list} ORDER BY key LIMIT ?`);
     this.#listTo = database.prepare(`${list} AND key < ? ORDER BY key LIMIT ?`);
     this.#follow = database.prepare(
       'SELECT source.key AS source, object.key, object.version, object.value FROM object AS source ' +
         "LEFT JOIN object ON object.kind = ? AND object.key = source.value ->> '$.id' " +
-        'WHERE source.kind = ? AND source.key >= ? AND source.key > ? AND source.key < ? ORDER BY source.key LIMIT ?',
+        'WHERE source.kind = ? AND source.key >= ? AND source.key < ? ORDER BY source.key LIMIT ?',
     );
     this.#property = database.prepare('SELECT value FROM property WHERE name = ?');
     this.#changes = database.prepare(
@@ -104,11 +105,9 @@ class SqliteStore implements Store {
   async list(kind: Kind, options: ListOptions = {}): Promise<readonly Stored[]> {
     const range = rangeOf(options);
     if (range === undefined) return [];
-    const { prefix, after, end, limit } = range;
+    const { begin, end, limit } = range;
     const rows = this.#read(() =>
-      end === undefined
-        ? this.#list.all(kind, prefix, after, limit)
-        : this.#listTo.all(kind, prefix, after, end, limit),
+      end === undefined ? this.#list.all(kind, begin, limit) : this.#listTo.all(kind, begin, end, limit),
     );
     return rows.map((row) => storedOf(kind, row));
   }
@@ -116,8 +115,8 @@ class SqliteStore implements Store {
   async follow(from: Kind, to: Kind, options: ListOptions = {}): Promise<readonly Led[]> {
     const range = rangeOf(options);
     if (range === undefined) return [];
-    const { prefix, after, end = BEHIND_ALL, limit } = range;
-    const rows = this.#read(() => this.#follow.all(to, from, prefix, after, end, limit));
+    const { begin, end = BEHIND_ALL, limit } = range;
+    const rows = this.#read(() => this.#follow.all(to, from, begin, end, limit));
     return rows.map((row) => ({
       key: String(row['source']),
       object: row['key'] === null ? undefined : storedOf(to, row),
@@ -236,9 +235,9 @@ class SqliteStore implements Store {
 const BEHIND_ALL = new Uint8Array();
 
 interface Range {
-  readonly prefix: string;
-  readonly after: string;
-  /** Undefined: there is none. */
+  /** The least key that may be in it. */
+  readonly begin: string;
+  /** The least key behind it; undefined: there is none. */
   readonly end: string | undefined;
   readonly limit: number;
 }
@@ -249,8 +248,10 @@ function rangeOf({ prefix = '', after, limit = LIST_DEFAULT }: ListOptions): Ran
     throw new Fault('bad-input', 'list limit out of range', { context: { limit } });
   }
   if (!prefix.isWellFormed() || after?.isWellFormed() === false) return undefined;
-  // No key is empty, so that "after nothing" and "after the empty key" are one.
-  return { prefix, after: after ?? '', end: successor(prefix), limit };
+  // Nothing lies between a text and the same with a NUL behind it.
+  const next = after === undefined ? prefix : `${after}\0`;
+  const begin = Buffer.compare(Buffer.from(prefix), Buffer.from(next)) > 0 ? prefix : next;
+  return { begin, end: successor(prefix), limit };
 }
 
 function rowsOf(transaction: Transaction): RowTransaction {
