@@ -77,6 +77,8 @@ export const BOUNDS = {
   /** A silent SSH client is asked for a sign of life this often, and given up after so many unanswered questions. */
   sshKeepAliveMs: 30_000,
   sshKeepAliveMissesMax: 3,
+  /** How long the offer of an SSH key exchange waits for the client's: what a client pays at most that waits for ours. */
+  sshOfferHoldMs: 10,
   /** Sessions at once on one SSH connection, as OpenSSH's MaxSessions. */
   sshSessionsMax: 10,
   /** A client whose packets are smaller would make us send millions of them. RFC 4253, 6.1 asks for 32,768. */
@@ -90,7 +92,7 @@ export const BOUNDS = {
   sshAuthMs: 30_000,
   sshAuthAttemptsMax: 20,
   /** Work that waits for nothing (deciding about many refs) before others get a turn of the event loop. */
-  stintMs: 10,
+  stintMs: 4,
   /** Journal lines about clients turned away within a window: in all, and of one address; the rest is counted. */
   turnedAwayWindowMs: 60_000,
   turnedAwayLinesMax: 600,
@@ -165,8 +167,9 @@ export const BOUNDS = {
   ownRulesHeldMax: 1_000,
   ownRulesCompiledMax: 500,
   ownRulesCompiledCharsMax: 4 * MIB,
-  /** Bytes of encoded advertisements kept with one snapshot of refs, and of the largest one kept. */
-  advertisementCacheBytesMax: 16 * MIB,
+  /** Bytes of lists of refs kept as they go over the wire, over all repositories, and of the largest one kept. */
+  encodedListsBytesMax: 64 * MIB,
+  encodedListBytesMax: 16 * MIB,
   /** Different sets of readable refs remembered with one snapshot. */
   viewsMax: 16,
   /** A tip that was moved away stays fetchable this long: a client may have been shown it just before. */

@@ -38,13 +38,44 @@ export function encodePkt(payload: Uint8Array | string): Buffer {
 
 /** The four length digits of a pkt-line with `payloadBytes` bytes of payload. */
 export function pktHeader(payloadBytes: number): string {
+  return SHORT_HEADERS[payloadBytes] ?? headerOf(payloadBytes);
+}
+
+function headerOf(payloadBytes: number): string {
   return (payloadBytes + LENGTH_DIGITS).toString(16).padStart(LENGTH_DIGITS, '0');
 }
+
+/** Of the lines that lists of refs are made of. */
+const SHORT_HEADERS: readonly string[] = Array.from({ length: 256 }, (_, payloadBytes) => headerOf(payloadBytes));
 
 /** The payload as text, without one trailing LF. */
 export function pktText(payload: Buffer): string {
   const end = payload.at(-1) === 0x0a ? payload.length - 1 : payload.length;
   return payload.toString('utf8', 0, end);
+}
+
+export type WholePkt =
+  | { readonly kind: 'data'; readonly text: string }
+  /** `isLast`: no bytes follow. */
+  | { readonly kind: 'flush'; readonly isLast: boolean }
+  | { readonly kind: 'delim' | 'response-end' };
+
+/** The pkts of bytes that are all here. @throws Fault `bad-input` as `PktReader.next`. */
+export function* readPkts(bytes: Buffer): Generator<WholePkt> {
+  for (let at = 0; at < bytes.length;) {
+    if (bytes.length - at < LENGTH_DIGITS) throw truncated();
+    const length = parseLength(bytes.subarray(at, at + LENGTH_DIGITS));
+    const special = SPECIAL[length];
+    const end = at + (special === undefined ? length : LENGTH_DIGITS);
+    if (special === undefined && (length < LENGTH_DIGITS || length > BOUNDS.pktBytesMax)) {
+      throw badInput(`protocol error: bad line length ${length}`);
+    }
+    if (end > bytes.length) throw truncated();
+    if (special === undefined) yield { kind: 'data', text: pktText(bytes.subarray(at + LENGTH_DIGITS, end)) };
+    else if (special.kind === 'flush') yield { kind: 'flush', isLast: end === bytes.length };
+    else yield special;
+    at = end;
+  }
 }
 
 /** Reads pkt-lines from a stream in paused mode. One reader, one call of `next` at a time. */

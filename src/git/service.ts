@@ -22,6 +22,19 @@ export interface Conversation {
   readonly work?: WorkGate;
   /** A word for the person behind the client, where the transport has a way for it beside Git's. Never throws. */
   readonly notice?: (text: string) => void;
+  /** Where the transport can do without streams for what is short. */
+  readonly brief?: BriefExchange | undefined;
+}
+
+/** A request that is whole before it is answered, and an answer that is whole before its first byte goes out. */
+export interface BriefExchange {
+  /** The request; `input` gives it again. @throws Fault as reading `input` does. */
+  read(): Promise<Buffer>;
+  /**
+   * Nothing else is written then. Resolves when the client has taken it.
+   * @throws Fault `aborted` where it has not; nothing was written where that is known before.
+   */
+  answer(bytes: Buffer): Promise<void>;
 }
 
 /**

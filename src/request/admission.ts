@@ -74,7 +74,7 @@ export class Admission {
     // The local administrator must get in when the house is full: that is when it is needed.
     const isUrgent = origin.transport === 'local';
     const giveBack = await this.#places.enter({ claims: claimsOf(origin, this.#limits), signal, tell, isUrgent });
-    return { signal: AbortSignal.any([signal, this.#ending.signal]), [Symbol.dispose]: giveBack };
+    return new HeldPlace(giveBack, [signal, this.#ending.signal]);
   }
 
   /** No new requests; running ones get `ms` milliseconds, then they are aborted. Resolves when none runs. */
@@ -84,6 +84,27 @@ export class Admission {
     if (await this.#places.idle(ms)) return;
     this.#ending.abort(new Fault('aborted', 'drain is over', { publicMessage: CLOSING }));
     await this.#places.idle(BOUNDS.abortGraceMs);
+  }
+}
+
+class HeldPlace implements Place {
+  readonly #giveBack: () => void;
+  readonly #signals: readonly AbortSignal[];
+  #signal: AbortSignal | undefined;
+
+  constructor(giveBack: () => void, signals: readonly AbortSignal[]) {
+    this.#giveBack = giveBack;
+    this.#signals = signals;
+  }
+
+  /** Made when it is asked for: what is answered at once never does. */
+  get signal(): AbortSignal {
+    this.#signal ??= AbortSignal.any([...this.#signals]);
+    return this.#signal;
+  }
+
+  [Symbol.dispose](): void {
+    this.#giveBack();
   }
 }
 

@@ -1,7 +1,8 @@
 /** A request as its questions see it, and what a token or a pass keeps out before anything is looked for. */
-import type { Conversation } from '../git/service.ts';
+import type { Conversation, WorkGate } from '../git/service.ts';
 import type { Principal } from '../identity/principal.ts';
 import { parseRequestedName } from '../repository/name.ts';
+import type { Place } from './admission.ts';
 import type { Findings } from './line.ts';
 import { isOutsidePass, missingReason, nameInPath, scopeRefusal } from './refusal.ts';
 import type { GitRequest, Outcome, RequestOrigin } from './request.ts';
@@ -36,10 +37,42 @@ export function operationOf({ service }: GitRequest): 'read' | 'write' {
   return service === 'receive-pack' ? 'write' : 'read';
 }
 
-export function wireOf(request: GitRequest): Omit<Conversation, 'signal'> {
-  const { protocol, mode, input, output, id } = request;
-  const notice = noticeOf(request);
-  return { protocol, mode, input, output, requestId: id, ...(notice === undefined ? {} : { notice }) };
+/** The wire of an admitted request. A transport makes streams and signals when they are first asked for, so they are not copied. */
+export class Wiring implements Conversation {
+  readonly protocol: 0 | 1 | 2;
+  readonly mode: Conversation['mode'];
+  readonly requestId: string;
+  readonly notice?: (text: string) => void;
+  readonly work?: WorkGate;
+  readonly #request: GitRequest;
+  readonly #place: Pick<Place, 'signal'>;
+
+  constructor(request: GitRequest, place: Pick<Place, 'signal'>, work: WorkGate | undefined) {
+    this.protocol = request.protocol;
+    this.mode = request.mode;
+    this.requestId = request.id;
+    const notice = noticeOf(request);
+    if (notice !== undefined) this.notice = notice;
+    if (work !== undefined) this.work = work;
+    this.#request = request;
+    this.#place = place;
+  }
+
+  get input(): Conversation['input'] {
+    return this.#request.input;
+  }
+
+  get output(): Conversation['output'] {
+    return this.#request.output;
+  }
+
+  get signal(): AbortSignal {
+    return this.#place.signal;
+  }
+
+  get brief(): Conversation['brief'] {
+    return this.#request.brief;
+  }
 }
 
 /** A way to the person behind the client that every moment of a conversation has; undefined: there is none. */

@@ -2,7 +2,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Run } from '../gitolite/run.ts';
 import type { Principal } from '../identity/principal.ts';
-import type { GitService } from '../git/service.ts';
+import type { BriefExchange, GitService } from '../git/service.ts';
 
 export const TRANSPORTS = ['ssh', 'http', 'git', 'local'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
@@ -32,6 +32,8 @@ export interface GitRequest extends RequestOrigin {
   readonly output: Writable;
   /** Aborted when the client is gone or the drain at shutdown is over. */
   readonly signal: AbortSignal;
+  /** A way without streams, where the transport has one for this request. */
+  readonly brief?: BriefExchange | undefined;
   /** For people, where the transport has such a way beside Git's. */
   readonly stderr?: Writable;
   /** The invocation of a gitolite site's shell that it came by. */

@@ -4,14 +4,13 @@
  */
 import type { Decision, Operation, Question } from '../access/decision.ts';
 import type { JournalEntry, JournalOutcome } from '../audit/entry.ts';
-import type { Conversation } from '../git/service.ts';
 import { ok, refuse, type Parsed } from '../base/fault.ts';
 import { isSiteUser } from '../gitolite/site-users.ts';
 import type { Principal } from '../identity/principal.ts';
 import { parseRequestedName } from '../repository/name.ts';
 import type { Repository } from '../repository/repository.ts';
-import { Admission } from './admission.ts';
-import { askedOf, noticeOf, originOf, outOfReach, wireOf, type Asked } from './asked.ts';
+import { Admission, type Place } from './admission.ts';
+import { askedOf, noticeOf, originOf, outOfReach, Wiring, type Asked } from './asked.ts';
 import { commandLine, gitLine, type Findings } from './line.ts';
 import { outcomeOf } from './outcome.ts';
 import { waitingWords } from './places.ts';
@@ -109,7 +108,7 @@ class OneWalk implements Walk {
       const notice = noticeOf(request);
       const tell = notice && ((waiting: Parameters<typeof waitingWords>[0]): void => notice(waitingWords(waiting)));
       using place = await this.#admission.enter(request, request.signal, tell);
-      return await this.#journaled(request, findings, await this.#guarded(request, place.signal, findings));
+      return await this.#journaled(request, findings, await this.#guarded(request, place, findings));
     } catch (error) {
       findings.error = error;
       return this.#journaled(request, findings, outcomeOf(error, { requestId: request.id, inBand: false }));
@@ -117,7 +116,7 @@ class OneWalk implements Walk {
   }
 
   /** The walk itself: every access decision about Git traffic is made here and in `policy`. */
-  async #walk(request: GitRequest, signal: AbortSignal, findings: Findings): Promise<Outcome> {
+  async #walk(request: GitRequest, place: Place, findings: Findings): Promise<Outcome> {
     const { directory, journal, upload, receive } = this.#parts;
     const { service } = request;
     const principal = await directory.current(request.principal);
@@ -143,10 +142,10 @@ class OneWalk implements Walk {
     findings.serving = true;
     const origin = { ...originOf(request), principal };
     const work = this.#parts.work?.gate(origin, found.id);
-    const conversation: Conversation = { ...wireOf(request), signal, ...(work === undefined ? {} : { work }) };
+    const conversation = new Wiring(request, place, work);
     const mayRead = this.#parts.policy.readableRefs(principal, found);
     const confirm = (): Promise<Parsed<Standing>> => this.#confirm(request, found, visit);
-    const freshen = this.#parts.mirrors?.freshener(found, { requestId: request.id, signal });
+    const freshen = this.#parts.mirrors?.freshener(found, conversation);
     findings.report =
       service === 'receive-pack'
         ? await receive.serve(conversation, { repository: found, principal, origin, mayRead, confirm, freshen })
@@ -228,9 +227,9 @@ class OneWalk implements Walk {
   }
 
   /** The walk, with what it throws turned into an outcome and a log line. */
-  async #guarded(request: GitRequest, signal: AbortSignal, findings: Findings): Promise<Outcome> {
+  async #guarded(request: GitRequest, place: Place, findings: Findings): Promise<Outcome> {
     try {
-      return await this.#walk(request, signal, findings);
+      return await this.#walk(request, place, findings);
     } catch (error) {
       findings.error = error;
       const outcome = outcomeOf(error, { requestId: request.id, inBand: findings.serving === true });

@@ -2,7 +2,7 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { finished } from 'node:stream/promises';
 import { newId, type Clock } from '../base/clock.ts';
-import { Fault } from '../base/fault.ts';
+import { GIT_SERVICES, type GitService } from '../git/service.ts';
 import { ANONYMOUS, type Principal } from '../identity/principal.ts';
 import { clientAddress } from '../request/address.ts';
 import { parseAuthorization } from '../request/authorization.ts';
@@ -10,7 +10,8 @@ import type { Outcome } from '../request/request.ts';
 import { parseProtocol, spoken, type DoorMetrics, type DoorWalk } from './door.ts';
 import type { GitUrl } from './git-url.ts';
 import { turnedAway, type TurnedAway, type TurnedAwayAbout } from './turned-away.ts';
-import { decoderFor, discard, emptyBody, LazyAnswer, RequestBody, type BodyLimits } from './http-body.ts';
+import { decoderFor, discard, type BodyLimits } from './http-body.ts';
+import { HttpGitRequest } from './http-request.ts';
 
 export interface HttpGitParts {
   readonly walk: DoorWalk;
@@ -80,26 +81,25 @@ async function serveService(exchange: Exchange, url: ServiceUrl): Promise<void> 
     return;
   }
   const principal = named ?? ANONYMOUS;
-  const onBegin = (): void => {
-    if (exchange.expectsContinue) response.writeContinue();
-  };
-  const input = url.kind === 'rpc' ? new RequestBody({ request, decoder, limits, clock, onBegin }) : emptyBody();
-  const output = new LazyAnswer(response, { 'content-type': contentType(url), ...NO_CACHE });
-  const outcome = await walk.handle({
+  const asked = new HttpGitRequest({
+    request,
+    response,
     id: newId(clock),
-    transport: 'http',
     address,
     principal,
     service: url.service,
     requestedPath: url.path,
     protocol: parseProtocol(singleHeader(request.headers['git-protocol'])),
     mode: url.kind,
-    input,
-    output,
-    signal: signalOf(response),
+    expectsContinue: exchange.expectsContinue,
+    decoder,
+    headers: SERVED_HEADERS[url.kind].get(url.service) ?? NO_CACHE,
+    limits,
+    clock,
   });
-  input.destroy();
-  await conclude(exchange, { outcome, output, anonymous: principal.kind === 'anonymous' });
+  const outcome = await walk.handle(asked);
+  asked.close();
+  await conclude(exchange, { outcome, asked, anonymous: principal.kind === 'anonymous' });
 }
 
 function turnAway({ request, clock, onTurnedAway }: Exchange, about: TurnedAwayAbout): void {
@@ -116,28 +116,25 @@ function wrongBody({ request }: Exchange, url: ServiceUrl, unknownEncoding: bool
   return unknownEncoding ? 'the Content-Encoding of a request is gzip, deflate or none' : undefined;
 }
 
-function contentType(url: ServiceUrl): string {
-  return `application/x-git-${url.service}-${url.kind === 'advertise' ? 'advertisement' : 'result'}`;
+function headersOf(service: GitService, what: 'advertisement' | 'result'): OutgoingHttpHeaders {
+  return { 'content-type': `application/x-git-${service}-${what}`, ...NO_CACHE };
 }
 
-function signalOf(response: ServerResponse): AbortSignal {
-  const abort = new AbortController();
-  response.once('close', () => {
-    if (!response.writableFinished) abort.abort(new Fault('aborted', 'http client went away'));
-  });
-  return abort.signal;
-}
+const SERVED_HEADERS: Readonly<Record<ServiceUrl['kind'], ReadonlyMap<GitService, OutgoingHttpHeaders>>> = {
+  advertise: new Map(GIT_SERVICES.map((service) => [service, headersOf(service, 'advertisement')])),
+  rpc: new Map(GIT_SERVICES.map((service) => [service, headersOf(service, 'result')])),
+};
 
 interface Ending {
   readonly outcome: Outcome;
-  readonly output: LazyAnswer;
+  readonly asked: HttpGitRequest;
   readonly anonymous: boolean;
 }
 
-async function conclude(exchange: Exchange, { outcome, output, anonymous }: Ending): Promise<void> {
+async function conclude(exchange: Exchange, { outcome, asked, anonymous }: Ending): Promise<void> {
   switch (outcome.kind) {
     case 'served':
-      await finish(exchange, output);
+      await finish(exchange, asked);
       return;
     case 'missing':
     case 'refused':
@@ -146,8 +143,9 @@ async function conclude(exchange: Exchange, { outcome, output, anonymous }: Endi
       else await answer(exchange, outcome.kind === 'missing' ? 404 : 403, outcome.reason);
       return;
     case 'faulted':
-      if (!output.started) await answer(exchange, statusOf(outcome.code), outcome.reason, { 'retry-after': '5' });
-      else if (outcome.inBand) await finish(exchange, output);
+      if (!exchange.response.headersSent)
+        await answer(exchange, statusOf(outcome.code), outcome.reason, { 'retry-after': '5' });
+      else if (outcome.inBand) await finish(exchange, asked);
       // Half an answer must not look whole.
       else exchange.response.destroy();
       return;
@@ -156,9 +154,13 @@ async function conclude(exchange: Exchange, { outcome, output, anonymous }: Endi
   }
 }
 
-async function finish({ request, clock, limits }: Exchange, output: LazyAnswer): Promise<void> {
-  if (!output.writableEnded) output.end();
-  await finished(output);
+async function finish({ request, clock, limits }: Exchange, asked: HttpGitRequest): Promise<void> {
+  if (!asked.hasAnswered) {
+    const { output } = asked;
+    if (!output.writableEnded) output.end();
+    await finished(output);
+  }
+  if (request.complete) return;
   if (!(await discard(request, limits, clock))) request.socket.destroySoon();
 }
 
@@ -196,9 +198,13 @@ async function answer(
     ...(status === 503 && retryAfter !== undefined ? { 'retry-after': retryAfter } : {}),
     ...(unread || walk.draining ? { connection: 'close' } : {}),
   });
+  if (!unread) {
+    response.end(body);
+    return;
+  }
   response.write(body);
   // Closing on a client that still sends would reset the connection and lose the words just written.
-  if (unread && !expectsContinue) await discard(request, limits, clock);
+  if (!expectsContinue) await discard(request, limits, clock);
   response.end();
 }
 

@@ -1,11 +1,11 @@
 /**
  * The first thing upload-pack says (gitprotocol-pack, "Reference Discovery"; gitprotocol-v2, "Capability
- * Advertisement"), encoded from a view and kept with it: the second client costs one write.
+ * Advertisement"), encoded from a view; `encoded.ts` keeps it with that.
  */
-import { BOUNDS } from '../base/bounds.ts';
 import { AGENT } from '../base/version.ts';
 import { type ObjectFormat, zeroOid } from '../git/oid.ts';
 import { FLUSH, encodePkt, pktHeader } from '../git/pkt-line.ts';
+import type { Encodable } from './encoded.ts';
 import type { View } from './view.ts';
 
 /** Bytes of one encoded piece: a long list is never one string. */
@@ -40,11 +40,11 @@ export interface V0Advertisement {
   readonly shallow: readonly string[];
 }
 
-/** Pieces of a v0 or v1 advertisement with the closing flush, without the `# service` line of HTTP. */
-export function advertisementV0(options: V0Advertisement): Iterable<Buffer> {
-  const { view, protocol, stateless, shallow } = options;
+/** A v0 or v1 advertisement with the closing flush, without the `# service` line of HTTP. */
+export function advertisementV0(options: V0Advertisement): Encodable {
+  const { protocol, stateless, shallow } = options;
   const key = `upload/v${protocol}${stateless ? '-stateless' : ''} ${shallow.join(' ')}`;
-  return remembered(view, key, () => inPieces(linesV0(options)));
+  return { key, encode: () => inPieces(linesV0(options)) };
 }
 
 function* linesV0({ view, objectFormat, protocol, stateless, shallow }: V0Advertisement): Generator<string> {
@@ -78,6 +78,10 @@ function capabilitiesV0(options: Pick<V0Advertisement, 'view' | 'objectFormat' |
 
 /** The v2 capability advertisement: the same for every view. object-info and bundle-uri are not offered. */
 export function advertisementV2(objectFormat: ObjectFormat): Buffer {
+  return ADVERTISEMENTS_V2[objectFormat];
+}
+
+function encodeV2(objectFormat: ObjectFormat): Buffer {
   const lines = [
     'version 2',
     `agent=${AGENT}`,
@@ -88,6 +92,11 @@ export function advertisementV2(objectFormat: ObjectFormat): Buffer {
   ];
   return Buffer.concat([...lines.map((text) => encodePkt(`${text}\n`)), FLUSH]);
 }
+
+const ADVERTISEMENTS_V2: Readonly<Record<ObjectFormat, Buffer>> = {
+  sha1: encodeV2('sha1'),
+  sha256: encodeV2('sha256'),
+};
 
 /** What HTTP puts in front of a v0 or v1 advertisement (gitprotocol-http, "Smart Server Response"). */
 export function serviceHeader(service: string): Buffer {
@@ -109,31 +118,4 @@ export function* inPieces(lines: Iterable<string>): Generator<Buffer> {
     text = '';
   }
   if (text !== '') yield Buffer.from(text);
-}
-
-interface Remembered {
-  readonly byKey: Map<string, readonly Buffer[]>;
-  bytes: number;
-}
-
-/** The pieces under `key`, encoded at most once while they fit: what does not is encoded as it is sent. */
-export function remembered(view: View, key: string, encode: () => Iterable<Buffer>): Iterable<Buffer> {
-  const cache = (view.memo.get('upload/encoded') ?? { byKey: new Map(), bytes: 0 }) as Remembered;
-  view.memo.set('upload/encoded', cache);
-  return cache.byKey.get(key) ?? keeping({ cache, key, pieces: encode() });
-}
-
-function* keeping(options: { cache: Remembered; key: string; pieces: Iterable<Buffer> }): Generator<Buffer> {
-  const { cache, key, pieces } = options;
-  const kept: Buffer[] = [];
-  let bytes = 0;
-  for (const piece of pieces) {
-    bytes += piece.byteLength;
-    if (cache.bytes + bytes <= BOUNDS.advertisementCacheBytesMax) kept.push(piece);
-    yield piece;
-  }
-  // Another conversation may have encoded the same meanwhile; and an abandoned one never comes here.
-  if (cache.bytes + bytes > BOUNDS.advertisementCacheBytesMax || cache.byKey.has(key)) return;
-  cache.byKey.set(key, [Buffer.concat(kept)]);
-  cache.bytes += bytes;
 }

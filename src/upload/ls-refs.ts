@@ -3,13 +3,14 @@ import { BOUNDS } from '../base/bounds.ts';
 import { badInput } from '../base/fault.ts';
 import { FLUSH } from '../git/pkt-line.ts';
 import type { RefEntry } from '../git/ref-cache.ts';
-import { inPieces, line, remembered } from './advertisement.ts';
+import { inPieces, line } from './advertisement.ts';
+import type { Encodable } from './encoded.ts';
 import type { View } from './view.ts';
 import { quoteLine } from './wire.ts';
 
-/** Requests with more or longer prefixes than any git sends are answered without being remembered. */
-const REMEMBERED_PREFIXES_MAX = 8;
-const REMEMBERED_KEY_MAX = 512;
+/** Requests with more or longer prefixes than any git sends are answered without keeping the answer. */
+const KEPT_PREFIXES_MAX = 8;
+const KEPT_KEY_MAX = 512;
 
 /** The arguments of one `ls-refs`, taken line by line. */
 export class LsRefsRequest {
@@ -46,13 +47,12 @@ export class LsRefsRequest {
   }
 }
 
-/** Pieces of the answer, closing flush included. */
-export function answerLsRefs(view: View, request: LsRefsRequest): Iterable<Buffer> {
+/** The answer that a view gives to a request that was read to its end, closing flush included. */
+export function lsRefsList(request: LsRefsRequest): (view: View) => Encodable {
   const prefixes = request.prefixes();
-  const encode = (): Iterable<Buffer> => inPieces(lines(view, request, prefixes));
-  const key = `upload/ls-refs ${Number(request.peel)}${Number(request.symrefs)}${Number(request.unborn)} ${prefixes.join('\0')}`;
-  if (prefixes.length > REMEMBERED_PREFIXES_MAX || key.length > REMEMBERED_KEY_MAX) return encode();
-  return remembered(view, key, encode);
+  const words = `upload/ls-refs ${Number(request.peel)}${Number(request.symrefs)}${Number(request.unborn)} ${prefixes.join('\0')}`;
+  const key = prefixes.length > KEPT_PREFIXES_MAX || words.length > KEPT_KEY_MAX ? undefined : words;
+  return (view) => ({ key, encode: () => inPieces(lines(view, request, prefixes)) });
 }
 
 function* lines(view: View, request: LsRefsRequest, prefixes: readonly string[]): Generator<string> {

@@ -6,25 +6,31 @@ import type { RefCache } from '../git/ref-cache.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Admission, AdmissionContext } from './admission.ts';
 import { inPieces, line } from './advertisement.ts';
+import type { Encodable, EncodedLists } from './encoded.ts';
 import type { PackCache } from './pack-cache.ts';
 import type { RecentTips } from './recent-tips.ts';
 import { type MayRead, type View, hasView, shows, viewOf } from './view.ts';
 import type { Wire } from './wire.ts';
 
-export interface SessionOptions {
-  readonly wire: Wire;
+/** What is needed to see what a principal may see. */
+export interface Sight {
   readonly repository: Repository;
   readonly mayRead: MayRead;
   /** Makes the refs of a mirror those of its upstream. */
   readonly freshen: (() => Promise<void>) | undefined;
-  readonly processes: GitProcesses;
   readonly refs: Pick<RefCache, 'snapshot'>;
-  readonly admission: Admission;
   readonly recentTips: RecentTips;
-  /** Undefined: each fetch is made for itself. */
-  readonly packs: PackCache | undefined;
   /** Told of each look at the refs whether the view was at hand. */
   readonly onView: (isKnown: boolean) => void;
+}
+
+export interface SessionOptions extends Sight {
+  readonly wire: Wire;
+  readonly processes: GitProcesses;
+  readonly admission: Admission;
+  /** Undefined: each fetch is made for itself. */
+  readonly packs: PackCache | undefined;
+  readonly encoded: EncodedLists;
 }
 
 export class Session {
@@ -50,18 +56,20 @@ export class Session {
   }
 
   /** What the principal sees of the repository now. */
-  async view(): Promise<View> {
-    const { refs, repository, recentTips, mayRead, onView } = this.#options;
-    const snapshot = await refs.snapshot(repository);
-    onView(hasView(snapshot, mayRead));
-    recentTips.note(repository.id, snapshot);
-    return await viewOf(snapshot, mayRead);
+  view(): Promise<View> {
+    return viewNow(this.#options);
   }
 
   /** The view once its refs are what the upstream has now, where there is an upstream. */
-  async freshView(): Promise<View> {
-    await this.#options.freshen?.();
-    return this.view();
+  freshView(): Promise<View> {
+    return freshViewOf(this.#options);
+  }
+
+  /** Writes what shows a view: from memory where it is kept. */
+  async show(view: View, list: Encodable): Promise<void> {
+    using lent = await this.#options.encoded.lend(view, list);
+    if (lent !== undefined) await this.wire.write(lent.bytes);
+    else for (const piece of list.encode()) await this.wire.write(piece);
   }
 
   /** @param wasShownHere whether this very conversation showed a tip. */
@@ -93,6 +101,19 @@ export class Session {
   *pieces(lines: Iterable<string>): Generator<Buffer> {
     yield* inPieces(asPkts(lines));
   }
+}
+
+async function viewNow({ refs, repository, recentTips, mayRead, onView }: Sight): Promise<View> {
+  const snapshot = await refs.snapshot(repository);
+  onView(hasView(snapshot, mayRead));
+  recentTips.note(repository.id, snapshot);
+  return await viewOf(snapshot, mayRead);
+}
+
+/** As `Session.freshView`, where there is no session. */
+export async function freshViewOf(sight: Sight): Promise<View> {
+  if (sight.freshen !== undefined) await sight.freshen();
+  return viewNow(sight);
 }
 
 function* asPkts(lines: Iterable<string>): Generator<string> {

@@ -43,18 +43,19 @@ export async function serveV0(session: Session): Promise<Done> {
   return { event: 'fetch', wants: asked.wants.length };
 }
 
-async function advertise({ wire, repository }: Session, view: View): Promise<void> {
+async function advertise(session: Session, view: View): Promise<void> {
+  const { wire, repository } = session;
   const { protocol, mode } = wire.conversation;
   const stateless = mode === 'advertise';
   if (stateless) await wire.write(serviceHeader('upload-pack'));
-  const pieces = advertisementV0({
+  const list = advertisementV0({
     view,
     objectFormat: repository.objectFormat,
     protocol: protocol === 1 ? 1 : 0,
     stateless,
     shallow: await shallowBoundary(repository.path),
   });
-  for (const piece of pieces) await wire.write(piece);
+  await session.show(view, list);
 }
 
 /** Where the repository itself is shallow; hardly any is. */

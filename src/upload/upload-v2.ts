@@ -13,7 +13,7 @@ import { advertisementV2, line } from './advertisement.ts';
 import type { Session } from './session.ts';
 import { exchange, type ToGit } from './exchange.ts';
 import { type FetchRequest, FetchRequestReader, argumentLines } from './fetch-request.ts';
-import { LsRefsRequest, answerLsRefs } from './ls-refs.ts';
+import { LsRefsRequest, lsRefsList } from './ls-refs.ts';
 import { type View, tipsAmong } from './view.ts';
 import { quoteLine } from './wire.ts';
 
@@ -113,7 +113,7 @@ async function lsRefs(session: Session, hasArguments: boolean): Promise<View> {
   const request = new LsRefsRequest();
   if (hasArguments) for await (const text of argumentsOf(session)) request.take(text);
   const view = await session.freshView();
-  for (const piece of answerLsRefs(view, request)) await session.wire.write(piece);
+  await session.show(view, lsRefsList(request)(view));
   return view;
 }
 

@@ -9,10 +9,12 @@ import type { RefCache } from '../git/ref-cache.ts';
 import type { Conversation } from '../git/service.ts';
 import type { Repository } from '../repository/repository.ts';
 import { Admission } from './admission.ts';
+import { BriefAnswers } from './brief.ts';
+import { EncodedLists } from './encoded.ts';
 import { PackCache, type PackCacheResult } from './pack-cache.ts';
 import { Reachability } from './reachability.ts';
 import { RecentTips } from './recent-tips.ts';
-import { Session } from './session.ts';
+import { freshViewOf, Session, type Sight } from './session.ts';
 import { serveArchive } from './upload-archive.ts';
 import { serveV0 } from './upload-v0.ts';
 import { type Done, serveV2 } from './upload-v2.ts';
@@ -78,27 +80,24 @@ export function createUpload(parts: UploadParts): Upload {
   const admission = new Admission(new Reachability(processes));
   const recentTips = new RecentTips(clock);
   const packs = parts.packCache && openPackCache(parts, parts.packCache);
+  const encoded = new EncodedLists();
+  const answers = new BriefAnswers(encoded);
   const onView = (isKnown: boolean): void => metrics?.refCache(isKnown ? 'hit' : 'miss');
   return {
     async serve(conversation, { repository, service, mayRead, freshen }) {
-      using wire = new Wire(conversation, clock);
-      const session = new Session({
-        wire,
-        repository,
-        mayRead,
-        freshen,
-        processes,
-        refs,
-        admission,
-        recentTips,
-        packs,
-        onView,
-      });
-      try {
-        const done = await serveWith(session, service);
-        const report = { ...done, bytesIn: wire.bytesIn, bytesOut: wire.bytesOut };
+      const sight: Sight = { repository, mayRead, freshen, refs, recentTips, onView };
+      const told = (report: UploadReport): UploadReport => {
         log?.debug({ request: conversation.requestId, repository: repository.name, ...report }, 'served upload');
         return report;
+      };
+      const answered = await briefly({ answers, conversation, service, sight });
+      if (answered.kind === 'done') return told(answered.report);
+      using wire = new Wire(conversation, clock);
+      try {
+        if (answered.kind === 'failed') throw answered.cause;
+        const session = new Session({ ...sight, wire, processes, admission, packs, encoded });
+        const done = await serveWith(session, service);
+        return told({ ...done, bytesIn: wire.bytesIn, bytesOut: wire.bytesOut });
       } catch (cause) {
         await wire.error(publicMessageOf(cause, conversation.requestId));
         throw cause instanceof Fault ? cause : new Fault('internal', 'upload failed', { cause });
@@ -109,6 +108,34 @@ export function createUpload(parts: UploadParts): Upload {
     },
   };
 }
+
+interface Briefly {
+  readonly answers: BriefAnswers;
+  readonly conversation: Conversation;
+  readonly service: UploadRequest['service'];
+  readonly sight: Sight;
+}
+
+type BriefEnd =
+  | { readonly kind: 'done'; readonly report: UploadReport }
+  /** Nothing was said yet. */
+  | { readonly kind: 'open' }
+  | { readonly kind: 'failed'; readonly cause: unknown };
+
+/** Without streams, where the transport offers that and it is enough. */
+async function briefly({ answers, conversation, service, sight }: Briefly): Promise<BriefEnd> {
+  const { brief, mode, protocol } = conversation;
+  if (brief === undefined || service !== 'upload-pack' || protocol !== 2 || mode === 'stateful') return OPEN;
+  const { objectFormat } = sight.repository;
+  try {
+    const report = await answers.answer(brief, { mode, objectFormat, freshView: () => freshViewOf(sight) });
+    return report === undefined ? OPEN : { kind: 'done', report };
+  } catch (cause) {
+    return { kind: 'failed', cause };
+  }
+}
+
+const OPEN: BriefEnd = { kind: 'open' };
 
 function openPackCache(parts: UploadParts, options: NonNullable<UploadParts['packCache']>): PackCache {
   const { processes, clock = systemClock, metrics } = parts;
