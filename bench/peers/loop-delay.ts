@@ -3,10 +3,11 @@
 /** Counts by the upper bound of their bucket, in seconds; as Prometheus has them, each with all below it. */
 export type Buckets = ReadonlyMap<number, number>;
 
-export async function scrape(address: string): Promise<Buckets> {
+export async function scrape(address: string, name: 'delay' | 'blocked'): Promise<Buckets> {
   const answer = await fetch(`http://${address}/metrics`);
   const text = await answer.text();
-  const found = [...text.matchAll(/^gatehouse_event_loop_delay_seconds_bucket\{le="([^"]+)"\} (\d+)/gm)];
+  const pattern = new RegExp(`^gatehouse_event_loop_${name}_seconds_bucket\\{le="([^"]+)"\\} (\\d+)`, 'gm');
+  const found = [...text.matchAll(pattern)];
   if (found.length === 0) throw new Error(`no event loop delay in /metrics (HTTP ${answer.status})`);
   return new Map(found.map(([, bound, count]) => [bound === '+Inf' ? Infinity : Number(bound), Number(count)]));
 }

@@ -39,6 +39,7 @@ test('every count is in the text with its labels', async () => {
   }
   assert.match(text, /gatehouse_nodejs_eventloop_lag_seconds /);
   assert.match(text, /gatehouse_event_loop_delay_seconds_bucket\{le="0.005"\} /);
+  assert.match(text, /gatehouse_event_loop_blocked_seconds_bucket\{le="0.005"\} /);
   assert.match(text, /gatehouse_process_resident_memory_bytes /);
   assert.match(metrics.contentType, /^text\/plain/);
 });
