@@ -3,6 +3,7 @@
  * breaks, so that nobody who is served notices, however many repositories there are.
  */
 import type { Clock } from '../base/clock.ts';
+import { Pace } from '../base/pace.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Leftover } from './leftovers.ts';
 import { everyRepository, type RepositorySource } from './recovery.ts';
@@ -22,15 +23,11 @@ export interface SweepParts {
   readonly tidyAreas: (repository: Repository) => Promise<number>;
 }
 
-const STINT_MS = 10;
-/** A fifth of one processor at most. */
-const BREAK_MS = 40;
-
 /** Ends early, with what was done so far, where the signal is aborted. @throws Fault where the store cannot be read. */
 export async function sweep(parts: SweepParts, signal: AbortSignal): Promise<SweepReport> {
   const { catalogue, clock, makeGood, tidyAreas } = parts;
   const report = { repositories: 0, quarantines: 0, entries: 0, areas: 0 };
-  let begunMs = clock.monotonicMs();
+  const pace = new Pace(clock, signal);
   for await (const repository of everyRepository(catalogue)) {
     if (signal.aborted) break;
     const { quarantines, entries } = await makeGood(repository);
@@ -38,22 +35,7 @@ export async function sweep(parts: SweepParts, signal: AbortSignal): Promise<Swe
     report.quarantines += quarantines;
     report.entries += entries;
     report.areas += await tidyAreas(repository);
-    if (clock.monotonicMs() - begunMs < STINT_MS) continue;
-    await pause(clock, signal);
-    begunMs = clock.monotonicMs();
+    await pace.step();
   }
   return report;
-}
-
-function pause(clock: Clock, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const cancel = clock.after(BREAK_MS, done);
-    signal.addEventListener('abort', done, { once: true });
-    if (signal.aborted) done();
-  });
 }

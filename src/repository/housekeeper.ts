@@ -6,6 +6,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Parsed } from '../base/fault.ts';
 import { readFields } from '../base/fields.ts';
+import { Pace, sleep } from '../base/pace.ts';
 import { listAll, type Store, type Stored } from '../store/store.ts';
 import { conditionOf, type Condition } from './condition.ts';
 import type { Repository } from './repository.ts';
@@ -73,6 +74,8 @@ export const HOUSEKEEPING_LIMITS: HousekeepingLimits = {
 /** Looks at the list of what was pushed to this often, while it is not empty. */
 const TICK_MS = 1_000;
 const YIELD_POLL_MS = 500;
+/** Repositories that wait, beyond which no more are looked at. */
+const SWEPT_QUEUE_MAX = 256;
 const REASON_CHARACTERS_MAX = 500;
 
 /** What is remembered of a repository's upkeep. Times are milliseconds since 1970. */
@@ -284,15 +287,7 @@ export class Housekeeper {
   }
 
   #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        cancel();
-        this.#ending.signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const cancel = this.#parts.clock.after(YIELD_POLL_MS, done);
-      this.#ending.signal.addEventListener('abort', done, { once: true });
-    });
+    return sleep(this.#parts.clock, YIELD_POLL_MS, this.#ending.signal);
   }
 
   #sweepAfter(ms: number): void {
@@ -304,11 +299,16 @@ export class Housekeeper {
   /** Repositories that nobody pushes to were left untidy by a restart, or by somebody beside the gate. */
   async #sweep(): Promise<void> {
     const { repositories, clock, log, limits } = this.#parts;
+    const { signal } = this.#ending;
+    const pace = new Pace(clock, signal);
     try {
       for await (const { id, path } of repositories.all()) {
-        if (this.#ending.signal.aborted) return;
+        if (signal.aborted) return;
         const condition = await conditionOf(path);
         if (this.#due(condition, await this.record(id)) !== undefined) this.#enqueue(id);
+        // Looking is quicker than tidying: what is found does not pile up.
+        while (this.#queue.size >= SWEPT_QUEUE_MAX && !signal.aborted) await this.#pause();
+        await pace.step();
       }
       this.#sweptAt = clock.now();
     } catch (error) {

@@ -4,6 +4,7 @@
  * conformance suite (`test/store/conformance.ts`) holds every driver to what is written here.
  */
 import type { Json } from '../base/json.ts';
+import { Stint } from '../base/stint.ts';
 
 /** The kinds of objects; a closed list so that a typing error is a compile error. */
 export const KINDS = [
@@ -109,14 +110,19 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** Every object of a kind, page by page: memory stays bounded. */
+/** Objects that `listAll` reads at once: a millisecond or two. */
+const PAGE = 250;
+
+/** Every object of a kind, page by page: memory stays bounded, and others have their turn in between. */
 export async function* listAll(store: Store, kind: Kind, prefix = ''): AsyncGenerator<Stored> {
+  const stint = new Stint();
   let after: string | undefined;
   for (;;) {
-    const page = await store.list(kind, { prefix, limit: 1000, ...(after === undefined ? {} : { after }) });
+    const page = await store.list(kind, { prefix, limit: PAGE, ...(after === undefined ? {} : { after }) });
     yield* page;
     const last = page.at(-1);
-    if (last === undefined || page.length < 1000) return;
+    if (last === undefined || page.length < PAGE) return;
     after = last.key;
+    if (stint.isOver) await stint.rest();
   }
 }
