@@ -3,17 +3,23 @@
  * too; `rename` replaces whole. git's defaults do neither for refs (docs/isolation.md, "Durability").
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, openSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { close, closeSync, fsync, fsyncSync, open as openFile, openSync } from 'node:fs';
+import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+
+// Of the kind with callbacks: a push calls these many times, and a FileHandle costs more than the call.
+const openAsync = promisify(openFile);
+const fsyncAsync = promisify(fsync);
+const closeAsync = promisify(close);
 
 /** Syncs a file's bytes and size. */
 export async function syncFile(path: string): Promise<void> {
-  const file = await open(path, 'r');
+  const descriptor = await openAsync(path, 'r');
   try {
-    await file.sync();
+    await fsyncAsync(descriptor);
   } finally {
-    await file.close();
+    await closeAsync(descriptor);
   }
 }
 
@@ -53,6 +59,21 @@ export async function writeFileDurably(
     throw error;
   }
   await syncDirectory(dirname(path));
+}
+
+/**
+ * Makes a file that was not there: it is whole and named once this resolves; a power cut before that may leave a part of it.
+ * Bytes and name are synced at the same time, which takes half as long as one after the other.
+ */
+export async function createFileDurably(path: string, data: string | Uint8Array): Promise<void> {
+  await writeFile(path, data, { flag: 'wx' });
+  await allSynced([syncFile(path), syncDirectory(dirname(path))]);
+}
+
+/** Waits for all of them even where one fails: nothing of theirs goes on behind the back of who hears of it. */
+export async function allSynced(syncs: readonly Promise<unknown>[]): Promise<void> {
+  const ends = await Promise.allSettled(syncs);
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 /** Renames and syncs both directories, the new name's first: a cut leaves the entry under one name or both, never none. */

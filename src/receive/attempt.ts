@@ -1,6 +1,5 @@
 /** What one transaction holds on its way to the commit point; disposing gives it back unless that was passed. */
 import { rm } from 'node:fs/promises';
-import type { Durable } from './durable.ts';
 import { installObjects, releasePacks } from './install.ts';
 import { entryPath, type LogEntry } from './log-entry.ts';
 import type { PreparedRefs } from './ref-writer.ts';
@@ -19,12 +18,13 @@ export class Attempt implements AsyncDisposable {
     this.txid = txid;
   }
 
-  async install(objectDirectory: string, durable: Durable): Promise<void> {
+  /** Resolves with the directories that are to be synced. */
+  async install(objectDirectory: string): Promise<readonly string[]> {
     const onKept = (pack: string): void => {
       this.packs.push(pack);
     };
     const { txid } = this;
-    await installObjects({ objectDirectory, repositoryPath: this.#repositoryPath, txid, durable, onKept });
+    return installObjects({ objectDirectory, repositoryPath: this.#repositoryPath, txid, onKept });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,11 +1,12 @@
 /**
- * The commit protocol of one repository on one machine. In this order, each on disk before the next: objects, a log entry
- * that names every update, the commit point (one transaction of the store), the refs, the journal; then the client hears.
+ * The commit protocol of one repository on one machine. In this order, each on disk before the next: objects and a log entry
+ * that names every update, the commit point (one transaction of the store), the refs and the journal; then the client hears.
  * A crash before the commit point changes nothing, one after it is made good by `recovery.ts` from the log entry: so a
  * push of many refs is whole or absent, which git's own update of several refs is not.
  */
 import type { JournalEntry } from '../audit/entry.ts';
 import { newId, type Clock } from '../base/clock.ts';
+import { allSynced } from '../base/durable.ts';
 import { Fault } from '../base/fault.ts';
 import type { RefSnapshot } from '../git/ref-cache.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -20,7 +21,7 @@ import { releasePacks, syncQuarantine } from './install.ts';
 import { pruneLog, writeLogEntry, type LogEntry, type LoggedUpdate } from './log-entry.ts';
 import { judgeAgainst } from './old-values.ts';
 import type { PreparedRefs, RefWriter } from './ref-writer.ts';
-import { syncRefs } from './ref-sync.ts';
+import { NamedDirectories, syncRefs } from './ref-sync.ts';
 import { settle } from './recovery.ts';
 import { replay } from './replay.ts';
 import { parseState, type State } from './state.ts';
@@ -96,6 +97,7 @@ export class Committer {
   readonly #turns = new Turns();
   readonly #applied: Applied;
   readonly #leftovers: Leftovers;
+  readonly #named = new NamedDirectories();
 
   constructor(parts: CommitParts) {
     this.#parts = parts;
@@ -147,15 +149,25 @@ export class Committer {
     if (prepared === undefined) return undefined;
     const { entry, refs } = prepared;
     await onStep?.('prepared');
-    const version = await this.#commitPoint({ repository, stored, entry, attempt, alongside: request.alongside?.() });
+    // The entry has every value: that of a ref is to be on disk before it gets its name, not before the commit point.
+    const written = refs.sync().then(
+      () => true,
+      (error: unknown) => this.#tellUnwritten(repository, error),
+    );
+    const point = { repository, stored, entry, attempt, alongside: request.alongside?.() };
+    const [version, isWritten] = await Promise.all([this.#commitPoint(point), written]);
     await onStep?.('committed');
+    if (!isWritten) await refs[Symbol.asyncDispose]();
     await this.#apply(repository, entry, refs);
     await onStep?.('applied');
-    await syncRefs(durable, repository.path, entry.updates);
+    // Neither has to wait for the other: until both are on disk the entry stands for them.
+    const journaled = journal.append(request.entry());
+    journaled.catch(() => {});
+    await syncRefs(durable, repository.path, entry.updates, { isSynced: refs.isSynced, named: this.#named });
     await onStep?.('synced');
     await releasePacks(repository.path, entry.packs);
     await this.#tellApplied(request, entry);
-    await journal.append(request.entry());
+    await journaled;
     await onStep?.('journaled');
     const { generation, txid, updates } = entry;
     this.#applied.add({ id: repository.id, txid, version });
@@ -200,11 +212,14 @@ export class Committer {
       if (request.atomic) failTogether(updates);
       const wanted = livingUpdates(updates);
       if (wanted.length === 0) return undefined;
-      if (tries === 0 && objectDirectory !== undefined) await attempt.install(objectDirectory, durable);
+      const isFirst = tries === 0;
+      const changed = isFirst && objectDirectory !== undefined ? await attempt.install(objectDirectory) : [];
       await onStep?.('installed');
       const entry = entryOf(request, { state, attempt, updates: wanted });
       attempt.entry = entry;
-      await writeLogEntry(durable, repository.path, entry);
+      // No commit point names it yet, so that it and the objects get to the disk at the same time.
+      const directories = changed.map((path) => durable.syncDirectory(path));
+      await allSynced([writeLogEntry(durable, repository.path, entry, !isFirst), ...directories]);
       await onStep?.('logged');
       const prepared = await refWriter.prepare(repository, wanted);
       if (prepared.kind === 'prepared') {
@@ -277,6 +292,11 @@ export class Committer {
       this.#parts.log.error({ repository: repository.name, txid: entry.txid, error }, 'fail to apply refs, replay');
       await replay(this.#parts, repository, entry);
     }
+  }
+
+  #tellUnwritten(repository: Repository, error: unknown): false {
+    this.#parts.log.error({ repository: repository.name, error }, 'fail to sync new values of refs');
+    return false;
   }
 
   async #tellApplied({ onApplied, requestId }: CommitRequest, { updates }: LogEntry): Promise<void> {

@@ -5,6 +5,7 @@
 import { constants } from 'node:fs';
 import { access, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { allSynced } from '../base/durable.ts';
 import type { Durable } from './durable.ts';
 
 /** What a `.keep` file of ours starts with. */
@@ -16,33 +17,42 @@ export interface InstallOptions {
   readonly objectDirectory: string;
   readonly repositoryPath: string;
   readonly txid: string;
-  readonly durable: Durable;
   /** Called for each pack as soon as it is kept from repacking; `releasePacks` ends that. */
   readonly onKept: (pack: string) => void;
 }
 
+/** Files synced at the same time: more would keep others from the threads that do it. */
+const SYNCS_MAX = 3;
+
 /** Syncs every file of the quarantine; needs no lock, so it is done before the repository's turn. */
 export async function syncQuarantine(objectDirectory: string, durable: Durable): Promise<void> {
-  for (const entry of await readdir(objectDirectory, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile() && !isTemporary(entry.name)) await durable.syncFile(join(entry.parentPath, entry.name));
-  }
+  const entries = await readdir(objectDirectory, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile() && !isTemporary(entry.name)).values();
+  const worker = async (): Promise<void> => {
+    for (const { parentPath, name } of files) await durable.syncFile(join(parentPath, name));
+  };
+  await allSynced(Array.from({ length: SYNCS_MAX }, worker));
 }
 
-export async function installObjects(options: InstallOptions): Promise<void> {
+/** Resolves with the directories that are to be synced before anything relies on the objects. */
+export async function installObjects(options: InstallOptions): Promise<readonly string[]> {
   const { objectDirectory } = options;
+  const changed: string[] = [];
   const entries = await readdir(objectDirectory, { withFileTypes: true });
   for (const entry of entries) {
-    if (entry.isDirectory() && /^[0-9a-f]{2}$/.test(entry.name)) await installLoose(options, entry.name);
+    if (entry.isDirectory() && /^[0-9a-f]{2}$/.test(entry.name))
+      changed.push(...(await installLoose(options, entry.name)));
   }
-  await installPacks(options);
+  return [...changed, ...(await installPacks(options))];
 }
 
-async function installPacks({ objectDirectory, repositoryPath, txid, durable, onKept }: InstallOptions): Promise<void> {
+async function installPacks(options: InstallOptions): Promise<readonly string[]> {
+  const { objectDirectory, repositoryPath, txid, onKept } = options;
   const from = join(objectDirectory, 'pack');
   const to = join(repositoryPath, 'objects', 'pack');
   const files: readonly string[] = await readdir(from).catch(() => []);
   const packs = files.filter((name) => /^pack-[0-9a-f]+\.idx$/.test(name)).map((name) => name.slice(0, -'.idx'.length));
-  if (packs.length === 0) return;
+  if (packs.length === 0) return [];
   await mkdir(to, { recursive: true });
   for (const pack of packs) {
     // From here until the refs are in place no repack may take the pack for garbage.
@@ -55,7 +65,7 @@ async function installPacks({ objectDirectory, repositoryPath, txid, durable, on
       else await utimes(join(to, `${pack}${part}`), new Date(), new Date());
     }
   }
-  await durable.syncDirectory(to);
+  return [to];
 }
 
 /** False where somebody else keeps it already: then it is not ours to release. */
@@ -69,7 +79,10 @@ async function keep(path: string, why: string): Promise<boolean> {
   }
 }
 
-async function installLoose({ objectDirectory, repositoryPath, durable }: InstallOptions, fan: string): Promise<void> {
+async function installLoose(
+  { objectDirectory, repositoryPath }: InstallOptions,
+  fan: string,
+): Promise<readonly string[]> {
   const to = join(repositoryPath, 'objects', fan);
   const isNew = (await mkdir(to, { recursive: true })) !== undefined;
   for (const name of await readdir(join(objectDirectory, fan))) {
@@ -77,8 +90,7 @@ async function installLoose({ objectDirectory, repositoryPath, durable }: Instal
     if (await exists(join(to, name))) await utimes(join(to, name), new Date(), new Date());
     else await rename(join(objectDirectory, fan, name), join(to, name));
   }
-  await durable.syncDirectory(to);
-  if (isNew) await durable.syncDirectory(join(repositoryPath, 'objects'));
+  return isNew ? [to, join(repositoryPath, 'objects')] : [to];
 }
 
 /** Lets repacking have the packs again. */

@@ -44,14 +44,25 @@ export function entryPath(repositoryPath: string, key: { readonly generation: nu
   return join(logDirectory(repositoryPath), entryName(key.generation, key.txid));
 }
 
-/** Resolves when the entry would survive a power cut. */
-export async function writeLogEntry(durable: Durable, repositoryPath: string, entry: LogEntry): Promise<void> {
+/**
+ * Resolves when the entry would survive a power cut. One that a crash cut short is named by no commit point, and no ref was
+ * locked for it yet.
+ * @param isAgain whether an entry of the same name may be there already, from an attempt before.
+ */
+export async function writeLogEntry(
+  durable: Durable,
+  repositoryPath: string,
+  entry: LogEntry,
+  isAgain = false,
+): Promise<void> {
   const directory = logDirectory(repositoryPath);
   if ((await mkdir(directory, { recursive: true })) !== undefined) {
     await durable.syncDirectory(join(repositoryPath, GATE_DIRECTORY));
     await durable.syncDirectory(repositoryPath);
   }
-  await durable.writeFile(entryPath(repositoryPath, entry), `${JSON.stringify(entry)}\n`);
+  const path = entryPath(repositoryPath, entry);
+  const text = `${JSON.stringify(entry)}\n`;
+  await (isAgain ? durable.writeFile(path, text) : durable.createFile(path, text));
 }
 
 /** @throws Fault `corrupt` where the entry is missing or is not one. */

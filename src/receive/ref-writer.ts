@@ -1,21 +1,25 @@
 /**
- * Refs changed as one transaction of `git update-ref --stdin`, in its two phases: `prepare` takes git's own locks and
- * verifies the old values, so that nobody, git beside the gate included, can come between it and `commit`.
+ * Refs changed as one transaction in two phases: `prepare` takes git's own locks and verifies the old values, so that
+ * nobody, git beside the gate included, can come between it and `commit`. The gate does it in the files itself where they
+ * are plain (`ref-writer-files.ts`), else `git update-ref` does (`ref-writer-git.ts`).
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Fault, refuse, type Refusal } from '../base/fault.ts';
-import { isZeroOid } from '../git/oid.ts';
-import type { GitProcess, GitProcesses } from '../git/processes.ts';
-import { writeAll } from '../git/stream.ts';
+import type { Refusal } from '../base/fault.ts';
+import type { GitProcesses } from '../git/processes.ts';
 import type { Repository } from '../repository/repository.ts';
-import { complaints } from './complaints.ts';
 import type { LoggedUpdate } from './log-entry.ts';
+import { prepareInFiles, type FileWriterParts } from './ref-writer-files.ts';
+import { createGitRefWriter } from './ref-writer-git.ts';
 
 /** Locks are held. Dispose without `commit` gives them back and changes nothing. */
 export interface PreparedRefs extends AsyncDisposable {
   readonly kind: 'prepared';
-  /** @throws Fault `process` where git could not finish: some refs may be new, some old. */
+  /** The bytes of new refs are on disk when `sync` resolves; false: they may not be even after `commit`. */
+  readonly isSynced: boolean;
+  /** Puts the new values on disk, under the names of their locks. To be over before `commit`. */
+  sync(): Promise<void>;
+  /** @throws Fault `process` where it could not be finished: some refs may be new, some old. No lock is held then. */
   commit(): Promise<void>;
 }
 
@@ -24,95 +28,19 @@ export interface RefWriter {
   prepare(repository: Repository, updates: readonly LoggedUpdate[]): Promise<PreparedRefs | Refusal>;
 }
 
-/** What one transaction may take: git waits some seconds for each lock, and syncs each ref. */
-const DEADLINE_MS = 10 * 60_000;
-const REPLY_BYTES_MAX = 4_096;
-
-export function createRefWriter(processes: GitProcesses): RefWriter {
+/** @param files absent: git changes every ref. */
+export function createRefWriter(processes: GitProcesses, files?: FileWriterParts): RefWriter {
+  const git = createGitRefWriter(processes);
+  if (files === undefined) return git;
   return {
-    async prepare(repository, updates) {
-      const git = await processes.start({
-        subcommand: 'update-ref',
-        options: ['--no-deref', '--stdin', '-z'],
-        // Only a git beside the gate can hold a lock here: the gate's own pushes wait for their turn elsewhere.
-        config: { 'core.filesRefLockTimeout': '1000', 'core.logAllRefUpdates': 'false' },
-        gitDir: repository.path,
-        writable: [repository.path],
-        deadlineMs: DEADLINE_MS,
-      });
-      const transaction = new GitTransaction(git);
-      if (await transaction.say(`start\0${updates.map(commandFor).join('')}prepare\0`, 'start: ok\nprepare: ok\n')) {
-        return transaction;
-      }
-      const reason = await transaction.complaint(repository.path);
-      return refuse(reason);
-    },
+    prepare: async (repository, updates) =>
+      (await prepareInFiles(files, repository, updates)) ?? git.prepare(repository, updates),
   };
 }
 
-/** git-update-ref(1), "-z": a zero old value of `update` means that the ref must not exist. */
-function commandFor({ refname, oldOid, newOid }: LoggedUpdate): string {
-  if (isZeroOid(newOid)) return `delete ${refname}\0${oldOid}\0`;
-  return `update ${refname}\0${newOid}\0${oldOid}\0`;
-}
-
-class GitTransaction implements PreparedRefs {
-  readonly kind = 'prepared';
-  readonly #git: GitProcess;
-  readonly #replies: AsyncIterator<unknown>;
-
-  constructor(git: GitProcess) {
-    this.#git = git;
-    this.#git.stdin.on('error', () => {}); // it ends where it refuses: its exit code says so
-    this.#replies = git.stdout[Symbol.asyncIterator]();
-  }
-
-  async commit(): Promise<void> {
-    const isDone = await this.say('commit\0', 'commit: ok\n');
-    this.#git.stdin.end();
-    const exit = await this.#git.exit;
-    await this[Symbol.asyncDispose]();
-    if (isDone && exit.code === 0) return;
-    throw new Fault('process', 'ref transaction was not finished', {
-      context: { code: exit.code, stderr: exit.stderr },
-    });
-  }
-
-  /** Whether git answers as expected. */
-  async say(words: string, expected: string): Promise<boolean> {
-    try {
-      await writeAll(this.#git.stdin, Buffer.from(words));
-    } catch {
-      return false;
-    }
-    let reply = '';
-    while (expected.startsWith(reply) && reply.length < Math.min(expected.length, REPLY_BYTES_MAX)) {
-      const next = await this.#replies.next().catch(() => undefined);
-      if (next === undefined || next.done === true) return false;
-      reply += String(next.value);
-    }
-    return reply === expected;
-  }
-
-  /** Why git gave up; for people. */
-  async complaint(repositoryPath: string): Promise<string> {
-    this.#git.stdin.end();
-    const exit = await this.#git.exit;
-    await this[Symbol.asyncDispose]();
-    return complaints(exit.stderr, repositoryPath).at(-1) ?? 'git could not lock the refs';
-  }
-
-  /** The end of its input tells git to abort a transaction that was not committed (and to give its locks back). */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#git.stdin.end();
-    await this.#git.exit.catch(() => {});
-    await this.#git[Symbol.asyncDispose]();
-  }
-}
-
 /**
- * Removes locks that a git killed in the middle of these updates left. Only for a repository in which no git of ours
- * runs: at start-up.
+ * Removes locks that were held in the middle of these updates when their holder was killed. Only for a repository in which
+ * nothing of ours changes refs: at start-up.
  */
 export async function removeLocks(repositoryPath: string, updates: readonly LoggedUpdate[]): Promise<void> {
   const files = [

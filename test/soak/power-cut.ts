@@ -191,6 +191,9 @@ export function deafConfiguration(): Configuration {
         async writeFile(path, data) {
           writeFileSync(path, data);
         },
+        async createFile(path, data) {
+          writeFileSync(path, data);
+        },
       },
     },
     wrapProcesses: (processes) => ({
