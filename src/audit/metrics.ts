@@ -15,6 +15,8 @@ export interface Metrics {
   /** Bytes that went over the wire, seen from the gate. */
   bytes(direction: 'in' | 'out', transport: string, count: number): void;
   push(outcome: string, ms: number): void;
+  /** A push was judged without a git process, or one was asked, and why (`receive/connectivity-own.ts`). */
+  pushInProcess(answer: 'taken' | 'fallback', why: string): void;
   /** Pushes that wait for an approval now; one was held (`waiting`), or what became of a held one. */
   heldWaiting(count: number): void;
   held(outcome: string): void;
@@ -60,6 +62,7 @@ class PromMetrics implements Metrics {
   readonly #packCache: Counter<'result'>;
   readonly #bytes: Counter<'direction' | 'transport'>;
   readonly #pushes: Histogram<'outcome'>;
+  readonly #pushesInProcess: Counter<'answer' | 'why'>;
   readonly #refreshes: Counter<'outcome'>;
   readonly #refreshSeconds: Histogram<'outcome'>;
   readonly #scanFindings: Counter<'outcome'>;
@@ -94,6 +97,11 @@ class PromMetrics implements Metrics {
       buckets: REQUEST_SECONDS,
     });
     this.#pushes = seconds('push_seconds', 'Pushes by outcome.', { labelNames: ['outcome'], buckets: REQUEST_SECONDS });
+    this.#pushesInProcess = counter(
+      'push_in_process_total',
+      'Pushes whose objects were judged without a git process (taken), or why one was asked (fallback).',
+      ['answer', 'why'],
+    );
     this.#refreshes = counter(
       'mirror_refresh_total',
       'Looks at a mirror: fresh within its bound, or the upstream was asked.',
@@ -165,6 +173,10 @@ class PromMetrics implements Metrics {
     ms: number,
   ): void {
     this.#requests.observe({ ...labels }, ms / 1000);
+  }
+
+  pushInProcess(answer: 'taken' | 'fallback', why: string): void {
+    this.#pushesInProcess.inc({ answer, why });
   }
 
   gitProcess(subcommand: string): void {

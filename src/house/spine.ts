@@ -10,6 +10,7 @@ import { systemClock } from '../base/clock.ts';
 import type { Config } from '../base/config.ts';
 import { AGENT } from '../base/version.ts';
 import type { GitProcesses } from '../git/processes.ts';
+import { OdbPool } from '../git/odb/pool.ts';
 import { RefCache } from '../git/ref-cache.ts';
 import { withAlternates } from '../gitolite/alternates.ts';
 import { GovernedPolicy } from '../gitolite/site-policy.ts';
@@ -47,6 +48,8 @@ export interface Spine extends UpstreamRoom {
   /** Every start counted. */
   readonly processes: GitProcesses;
   readonly refs: RefCache;
+  /** Objects of repositories, read without a process. */
+  readonly odb: OdbPool;
   readonly catalogue: Catalogue;
   readonly directory: Directory;
   readonly policy: PolicyHolder;
@@ -70,6 +73,10 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   const started = counted(ground.processes, metrics);
   const processes = siteSettings === undefined ? started : withAlternates(started);
   const refs = new RefCache({ processes, clock });
+  const odb = new OdbPool({ clock });
+  stack.defer(() => {
+    odb.close();
+  });
   const site = siteSettings && openSiteRoom(config.settings.gitoliteHome, siteSettings, { store, clock, log });
   if (site !== undefined) stack.use(site.programs);
   const catalogue = new Catalogue({
@@ -145,6 +152,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   const receive: Receive = createReceive({
     processes,
     refs,
+    odb,
     store,
     policy: governed,
     passes: directory.passes.pushing,
@@ -201,6 +209,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     lfs,
     processes,
     refs,
+    odb,
     catalogue,
     directory,
     policy,

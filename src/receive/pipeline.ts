@@ -13,12 +13,13 @@ import type { Signed } from '../identity/signatures.ts';
 import type { Repository } from '../repository/repository.ts';
 import { classifyUpdates } from './classify.ts';
 import type { ReceiveLog, RefSource } from './commit.ts';
-import { checkConnectivity, type ConnectivityOptions } from './connectivity.ts';
+import { checkConnectivity, type Connected, type ConnectivityOptions } from './connectivity.ts';
+import { OwnJudge, type FallbackReason, type OdbSource } from './connectivity-own.ts';
 import { decideUpdates, type ReceivePolicy } from './decide.ts';
 import { ingestPack, type Ingested } from './ingest.ts';
 import type { Origin } from './journal-line.ts';
 import type { ReceiveConfig, ReceiveLimits } from './limits.ts';
-import { inspectPack, NO_CONTENTS, sentOids } from './pack-contents.ts';
+import { inspectPack, inspectSmall, NO_CONTENTS, sentOids } from './pack-contents.ts';
 import type { PackInput } from './pack-input.ts';
 import type { PushRequest } from './push-request.ts';
 import type { Quarantine } from './quarantine.ts';
@@ -43,6 +44,14 @@ export interface PipelineParts {
   readonly log: ReceiveLog;
   readonly limits: ReceiveLimits;
   readonly config?: ReceiveConfig | undefined;
+  /** The gate's own reading of repositories; absent: git is asked everything. */
+  readonly odb?: OdbSource | undefined;
+  readonly metrics?: PipelineMetrics;
+}
+
+export interface PipelineMetrics {
+  /** A push that changes more than names was judged without a git process, or why not. */
+  pushInProcess?(answer: 'taken' | 'fallback', why: FallbackReason | ''): void;
 }
 
 export interface Candidate {
@@ -78,12 +87,16 @@ export class Pipeline {
   #decidedOn = '';
   #forwardedTo: string | undefined;
   #contents: PushContents = NO_CONTENTS;
+  /** Undefined: git is asked. */
+  readonly #own: OwnJudge | undefined;
   /** The push as each step saw it: `committed` gets the same object. */
   readonly #pushes = new Map<Step, Push>();
 
   constructor(parts: PipelineParts, candidate: Candidate) {
     this.#parts = parts;
     this.#candidate = candidate;
+    const isShallow = candidate.request.shallow.length > 0;
+    this.#own = parts.odb === undefined || isShallow ? undefined : OwnJudge.of(parts.odb, candidate.repository);
   }
 
   /** @throws Fault where a question could not be answered: nothing of the push may be committed. */
@@ -98,9 +111,11 @@ export class Pipeline {
 
   /** The same of a push that was held: its objects were taken in then, and everything else is asked once more. */
   async judgeHeld(objectDirectory: string | undefined, pack: Judged['pack']): Promise<Judged> {
-    if (objectDirectory !== undefined && pack !== undefined) await this.#see(objectDirectory, pack);
+    const ingested: Ingested =
+      pack === undefined ? { kind: 'empty' } : { kind: 'indexed', pack: pack.name, sent: pack.sent };
+    if (objectDirectory !== undefined) await this.#see(objectDirectory, ingested);
     this.#packBytes = pack?.bytes ?? 0;
-    await this.#connect(pack === undefined ? { kind: 'empty' } : { kind: 'indexed', pack: pack.name, sent: pack.sent });
+    await this.#connect(ingested);
     return this.#judgeObjects();
   }
 
@@ -157,30 +172,33 @@ export class Pipeline {
       refuseAll(updates, this.#candidate.request.shallow.length > 0 ? SHALLOW : 'unpacker error');
       return ingested.reason;
     }
-    if (ingested.kind === 'indexed') {
-      await this.#see(quarantine.objectDirectory, { name: ingested.pack, sent: ingested.sent });
-    }
+    await this.#see(quarantine.objectDirectory, ingested);
     await this.#connect(ingested);
     return undefined;
   }
 
   /** From here on the new objects are seen, and their sizes known. */
-  async #see(objectDirectory: string, pack: { readonly name: string; readonly sent: number }): Promise<void> {
+  async #see(objectDirectory: string, ingested: Ingested): Promise<void> {
+    this.#own?.see(ingested);
+    if (ingested.kind === 'empty') return;
+    const { pack, sent, small } = ingested;
     this.#objectDirectory = objectDirectory;
-    this.#pack = { name: pack.name, sent: pack.sent };
-    const options = { ...this.#question(), pack: pack.name, objectDirectory };
-    this.#contents = { ...NO_CONTENTS, ...(await inspectPack(options)) };
+    this.#pack = { name: pack, sent };
+    const sizes =
+      small === undefined ? await inspectPack({ ...this.#question(), pack, objectDirectory }) : inspectSmall(small);
+    this.#contents = { ...NO_CONTENTS, ...sizes };
   }
 
   /** Refuses the updates whose history is not complete. */
   async #connect(ingested: Ingested): Promise<void> {
-    const horizon = await this.#horizon(ingested);
-    const ask = (tips: readonly Oid[]): ReturnType<typeof checkConnectivity> =>
-      checkConnectivity({ ...this.#question(), tips, horizon });
     const bringing = this.#candidate.updates.filter(({ isAlive, newOid }) => isAlive && !isZeroOid(newOid));
     const tips = [...new Set(bringing.map(({ newOid }) => newOid))];
     if (tips.length === 0) return;
-    const all = await ask(tips);
+    const own = await this.#proveConnected(bringing, tips);
+    const horizon = own === undefined ? await this.#horizon(ingested) : undefined;
+    const ask = (asked: readonly Oid[]): ReturnType<typeof checkConnectivity> =>
+      checkConnectivity({ ...this.#question(), tips: asked, horizon });
+    const all = own ?? (await ask(tips));
     if (all.kind === 'connected') {
       this.#contents = { ...this.#contents, longestPath: all.longestPath, longestName: all.longestName };
       return;
@@ -192,6 +210,22 @@ export class Pipeline {
         tips.length > 1 && tips.length <= TIPS_ALONE_MAX && (await ask([update.newOid])).kind === 'connected';
       if (!isConnected) update.refuse(reason);
     }
+  }
+
+  /** Undefined where it is not proved in memory: git decides. */
+  async #proveConnected(bringing: readonly Update[], tips: readonly Oid[]): Promise<Connected | undefined> {
+    const { metrics, odb, refs } = this.#parts;
+    const { repository, mayRead, signal } = this.#candidate;
+    if (odb === undefined) return undefined;
+    const olds = bringing.map(({ oldOid }) => oldOid);
+    const snapshot = await refs.snapshot(repository);
+    const answer = await this.#own?.connect({ snapshot, mayRead, olds, tips, signal });
+    if (answer?.kind === 'connected') {
+      metrics?.pushInProcess?.('taken', '');
+      return answer;
+    }
+    metrics?.pushInProcess?.('fallback', answer?.kind === 'unproven' ? answer.why : 'shallow');
+    return undefined;
   }
 
   async #horizon(ingested: Ingested): Promise<ConnectivityOptions['horizon']> {
@@ -230,6 +264,7 @@ export class Pipeline {
       ...(certificate === undefined ? {} : { certificate }),
       atomic: request.abilities.atomic,
       objectDirectory: this.#objectDirectory,
+      ...this.#inMemory(),
       packBytes: this.#packBytes,
       contents: this.#contents,
       tell,
@@ -297,7 +332,13 @@ export class Pipeline {
   #place(): ObjectPlace {
     const { requestId, signal, repository } = this.#candidate;
     const objectDirectory = this.#objectDirectory === undefined ? {} : { objectDirectory: this.#objectDirectory };
-    return { processes: this.#parts.processes, gitDir: repository.path, ...objectDirectory, requestId, signal };
+    const { processes } = this.#parts;
+    return { processes, gitDir: repository.path, ...objectDirectory, ...this.#inMemory(), requestId, signal };
+  }
+
+  #inMemory(): Pick<Push, 'odb' | 'brought'> {
+    const { odb, brought } = this.#own ?? {};
+    return { ...(odb === undefined ? {} : { odb }), ...(brought === undefined ? {} : { brought }) };
   }
 
   #question() {

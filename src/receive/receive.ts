@@ -25,6 +25,8 @@ import type { Leftover } from './leftovers.ts';
 import { DEFAULT_RECEIVE_LIMITS, limitsFor, type ReceiveConfig, type ReceiveLimits } from './limits.ts';
 import type { LoggedUpdate } from './log-entry.ts';
 import type { CertificateDesk } from './push-certificate.ts';
+import type { OdbSource } from './connectivity-own.ts';
+import type { PipelineMetrics } from './pipeline.ts';
 import { PushSession } from './push-session.ts';
 import { recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
 import { createRefWriter, type RefWriter } from './ref-writer.ts';
@@ -36,6 +38,8 @@ export interface ReceiveParts {
   readonly processes: GitProcesses;
   /** The ref cache. */
   readonly refs: RefSource;
+  /** The gate's own reading of repositories; absent: git is asked everything. */
+  readonly odb?: OdbSource | undefined;
   readonly store: Store;
   readonly policy: ReceivePolicy;
   /** In this order, after the policy. */
@@ -71,7 +75,7 @@ export interface ReceiveParts {
   readonly onCommitStep?: (step: CommitStep) => void | Promise<void>;
 }
 
-export interface ReceiveMetrics extends HoldMetrics {
+export interface ReceiveMetrics extends HoldMetrics, PipelineMetrics {
   push(outcome: string, ms: number): void;
 }
 
