@@ -29,6 +29,7 @@ import type { OdbSource } from './connectivity-own.ts';
 import type { PipelineMetrics } from './pipeline.ts';
 import { PushSession } from './push-session.ts';
 import { recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
+import type { FileWriterParts } from './ref-writer-files.ts';
 import { createRefWriter, type RefWriter } from './ref-writer.ts';
 import type { Step } from './step.ts';
 import { sweep, type SweepReport } from './sweep.ts';
@@ -162,7 +163,7 @@ export function createReceive(parts: ReceiveParts): Receive {
   const commitParts: CommitParts = {
     store: parts.store,
     refs: parts.refs,
-    refWriter: parts.refWriter ?? createRefWriter(parts.processes),
+    refWriter: parts.refWriter ?? createRefWriter(parts.processes, fileWriterOf(parts)),
     durable: parts.durable ?? realDurable,
     journal: parts.journal,
     log: parts.log,
@@ -212,6 +213,11 @@ export function createReceive(parts: ReceiveParts): Receive {
       await committer.close();
     },
   };
+}
+
+/** Refs are written in process where objects are read in process. */
+function fileWriterOf({ odb, clock, durable = realDurable }: ReceiveParts): FileWriterParts | undefined {
+  return odb && { clock, durable, objects: ({ path, objectFormat }) => odb.of(path, objectFormat) };
 }
 
 function holdingOf(parts: ReceiveParts): Holding | undefined {
