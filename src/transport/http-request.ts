@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { Readable, type Transform } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { BriefExchange, GitService } from '../git/service.ts';
@@ -106,7 +107,8 @@ export class HttpGitRequest implements GitRequest, BriefExchange {
 
   async read(): Promise<Buffer> {
     const { request } = this.#options;
-    // As a rule it came with its head.
+    // As a rule it comes with its head, and is here once the parser has gone through what was read.
+    if (!request.complete) await setImmediate();
     if (request.complete && this.#body === undefined) this.#whole = bytesOf(request.read());
     else this.#whole = await this.#collect();
     return this.#whole;
