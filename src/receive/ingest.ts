@@ -1,10 +1,13 @@
 /**
- * Takes the pack in: `git index-pack` into the quarantine, fed from the client. Bounded in bytes, objects, memory (no
- * allocation over `heldBytesMax`; whole blobs are streamed) and in the time that index-pack itself works.
+ * Takes the pack into the quarantine: a small one by the gate itself, others by `git index-pack`, fed from the client. That
+ * is bounded in bytes, objects, memory (no allocation over `heldBytesMax`; whole blobs are streamed) and in the time that
+ * index-pack itself works.
  */
 import { createHash } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { Fault, refuse, type Refusal } from '../base/fault.ts';
+import type { Odb } from '../git/odb/odb.ts';
+import type { ObjectFormat } from '../git/oid.ts';
 import type { GitExit, GitProcess, GitProcesses } from '../git/processes.ts';
 import { writeAll } from '../git/stream.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -13,6 +16,7 @@ import { fsckOption } from './fsck-rules.ts';
 import type { ReceiveConfig, ReceiveLimits } from './limits.ts';
 import type { PackInput } from './pack-input.ts';
 import type { Quarantine } from './quarantine.ts';
+import type { SmallPackDesk } from './small-pack-desk.ts';
 import type { SmallPack } from './small-pack.ts';
 
 export interface IngestOptions {
@@ -27,6 +31,9 @@ export interface IngestOptions {
   readonly signal: AbortSignal;
   /** What index-pack says, for the client. */
   readonly tell: (text: string) => void;
+  /** Both: small packs are taken in without git. Else git takes every pack. */
+  readonly small?: SmallPackDesk | undefined;
+  readonly odb?: { of(gitDir: string, format: ObjectFormat): Odb } | undefined;
 }
 
 export type Ingested =
@@ -59,7 +66,14 @@ export async function ingestPack(options: IngestOptions): Promise<Ingested | Ref
   }
   if (objects === 0) return takeEmptyPack(options, header);
   input.unread(header);
-  return new Indexing(options, objects).run();
+  return (await takeSmall(options)) ?? new Indexing(options, objects).run();
+}
+
+/** Undefined where git is to take the pack. */
+async function takeSmall(options: IngestOptions): Promise<Ingested | undefined> {
+  const { small, odb, repository } = options;
+  if (small === undefined || odb === undefined) return undefined;
+  return small.take({ ...options, odb: odb.of(repository.path, repository.objectFormat) });
 }
 
 /** A push that brings no object still sends a pack: a header and its checksum. */

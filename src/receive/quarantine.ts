@@ -14,6 +14,8 @@ export interface Quarantine extends AsyncDisposable {
   readonly path: string;
   /** GIT_OBJECT_DIRECTORY for what runs on the push. */
   readonly objectDirectory: string;
+  /** Runs `task` when the quarantine is no more. */
+  onDispose(task: () => void): void;
 }
 
 /** Ids of those that this process uses: what has another id was left by one that ended. */
@@ -26,10 +28,15 @@ export async function openQuarantine(repositoryPath: string, clock: Clock): Prom
   living.add(id);
   await mkdir(join(objectDirectory, 'pack'), { recursive: true, mode: 0o700 });
   await chmod(path, 0o700);
+  const tasks: (() => void)[] = [];
   return {
     path,
     objectDirectory,
+    onDispose(task) {
+      tasks.push(task);
+    },
     async [Symbol.asyncDispose]() {
+      for (const task of tasks.splice(0)) task();
       // One that cannot be removed must not undo what was decided: start-up tries again.
       await rm(path, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
       living.delete(id);
