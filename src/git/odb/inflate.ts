@@ -1,5 +1,5 @@
 /** Zlib streams of a size that is known before, within it: a stream that says something else is beyond reach. */
-import { constants, inflate, inflateSync } from 'node:zlib';
+import { constants, inflate, inflateSync, type ZlibOptions } from 'node:zlib';
 import { BeyondReach } from './odb.ts';
 
 /** Up to this many bytes are inflated at once; more is left to another thread. */
@@ -12,17 +12,24 @@ export function deflatedBytesMax(size: number): number {
   return size + Math.ceil(size / 256) + 128;
 }
 
-/** The stream at the beginning of `input`, which has exactly `size` bytes. `undefined`: `input` ends before it. @throws BeyondReach */
-export async function inflateExactly(input: Buffer, size: number): Promise<Buffer | undefined> {
-  let bytes: Buffer;
+/**
+ * The stream at the beginning of `input`, which has exactly `size` bytes. `undefined`: `input` ends before it does.
+ * @param hasMore other things follow it; otherwise it must fill `input`.
+ * @throws BeyondReach
+ */
+export async function inflateExactly(input: Buffer, size: number, hasMore = true): Promise<Buffer | undefined> {
+  let info: Info;
   try {
-    bytes = size <= AT_ONCE_BYTES_MAX ? inflateSync(input, optionsOf(size)) : await inflateElsewhere(input, size);
+    info = parseInfo(
+      size <= AT_ONCE_BYTES_MAX ? inflateSync(input, optionsOf(size)) : await inflateElsewhere(input, size),
+    );
   } catch (cause) {
     if (isCode(cause, 'Z_BUF_ERROR')) return undefined;
     throw new BeyondReach('object cannot be inflated', { cause });
   }
-  if (bytes.length !== size) throw new BeyondReach('object has another size than it says');
-  return bytes;
+  if (info.buffer.length !== size) throw new BeyondReach('object has another size than it says');
+  if (!hasMore && info.engine.bytesWritten !== input.length) throw new BeyondReach('garbage follows an object');
+  return info.buffer;
 }
 
 /** What the first `HEAD_INPUT_BYTES` of a stream say. @throws BeyondReach */
@@ -35,18 +42,48 @@ export function inflateHead(input: Buffer): Buffer {
   }
 }
 
-function inflateElsewhere(input: Buffer, size: number): Promise<Buffer> {
+/**
+ * A stream that fills `input` to its last byte, at once; undefined where there is more than `bytesMax` in it.
+ * @throws BeyondReach
+ */
+export function inflateWhole(input: Buffer, bytesMax: number): Buffer | undefined {
+  try {
+    const { buffer, engine } = parseInfo(inflateSync(input, { maxOutputLength: bytesMax, info: true }));
+    if (engine.bytesWritten === input.length) return buffer;
+  } catch (cause) {
+    if (isCode(cause, 'ERR_BUFFER_TOO_LARGE')) return undefined;
+    throw new BeyondReach('object cannot be inflated', { cause });
+  }
+  throw new BeyondReach('garbage follows an object');
+}
+
+interface Info {
+  readonly buffer: Buffer;
+  /** `bytesWritten`: bytes of input that were used. */
+  readonly engine: { readonly bytesWritten: number };
+}
+
+/** The types of Node do not know what `info` answers (zlib, "Class: Options"). */
+function parseInfo(result: unknown): Info {
+  const { buffer, engine } = result as Partial<Info>;
+  if (!Buffer.isBuffer(buffer) || typeof engine?.bytesWritten !== 'number') {
+    throw new BeyondReach('zlib answers strangely');
+  }
+  return { buffer, engine };
+}
+
+function inflateElsewhere(input: Buffer, size: number): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    inflate(input, optionsOf(size), (cause, bytes) => {
-      if (cause === null) resolve(bytes);
+    inflate(input, optionsOf(size), (cause, result) => {
+      if (cause === null) resolve(result);
       else reject(cause);
     });
   });
 }
 
 /** One byte more than there should be, so that a longer stream shows. */
-function optionsOf(size: number): { readonly chunkSize: number; readonly maxOutputLength: number } {
-  return { chunkSize: Math.max(64, size + 1), maxOutputLength: size + 1 };
+function optionsOf(size: number): ZlibOptions {
+  return { chunkSize: Math.max(64, size + 1), maxOutputLength: size + 1, info: true };
 }
 
 function isCode(error: unknown, code: string): boolean {

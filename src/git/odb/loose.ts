@@ -4,11 +4,14 @@ import { OBJECT_TYPES, type ObjectType } from '../objects.ts';
 import type { Oid } from '../oid.ts';
 import { openFile, readAt } from './files.ts';
 import { type Ground, LARGE_BYTES } from './ground.ts';
-import { deflatedBytesMax, HEAD_INPUT_BYTES, inflateExactly, inflateHead } from './inflate.ts';
+import { deflatedBytesMax, HEAD_INPUT_BYTES, inflateExactly, inflateHead, inflateWhole } from './inflate.ts';
 import { BeyondReach, type RawHeader, type RawObject } from './odb.ts';
 
 /** git's own bound of the header (MAX_HEADER_LEN). */
 const HEADER_BYTES_MAX = 32;
+/** A file of so many bytes is read and inflated in one go, where no more than that comes out of it. */
+const SMALL_FILE_BYTES = 16 * 1024;
+const SMALL_BYTES = 128 * 1024;
 
 interface LooseHeader extends RawHeader {
   /** Where the object's bytes begin. */
@@ -35,24 +38,38 @@ export async function looseHeader(path: string): Promise<RawHeader> {
 export async function readLoose(ground: Ground, path: string): Promise<RawObject> {
   const held = ground.objects.get(path);
   if (held !== undefined) return held;
-  const bytesMax = ground.readBytesMax;
-  const { size } = await looseHeader(path);
-  if (size > bytesMax) throw new BeyondReach('object is too large');
+  const beginning = await beginningOf(path, SMALL_FILE_BYTES + 1);
+  const object = readSmall(beginning, ground.readBytesMax) ?? (await readLarge(ground, path, beginning));
+  ground.objects.set(path, object, object.bytes.length);
+  return object;
+}
+
+/** Undefined: it is not small. */
+function readSmall(file: Buffer, bytesMax: number): RawObject | undefined {
+  if (file.length > SMALL_FILE_BYTES) return undefined;
+  const all = inflateWhole(file, SMALL_BYTES);
+  return all && objectOf(all, bytesMax);
+}
+
+async function readLarge(ground: Ground, path: string, beginning: Buffer): Promise<RawObject> {
+  const { size, at } = parseHeader(inflateHead(beginning));
+  if (size > ground.readBytesMax) throw new BeyondReach('object is too large');
   const leave = size > LARGE_BYTES ? await ground.large.enter() : undefined;
   try {
-    const object = await inflateLoose(await beginningOf(path, deflatedBytesMax(size + HEADER_BYTES_MAX)), size);
-    ground.objects.set(path, object, size);
-    return object;
+    const bytesMax = deflatedBytesMax(at + size);
+    const input = await beginningOf(path, bytesMax + 1);
+    const all = input.length > bytesMax ? undefined : await inflateExactly(input, at + size, false);
+    if (all === undefined) throw new BeyondReach('loose object has another length than it may');
+    return objectOf(all, ground.readBytesMax);
   } finally {
     leave?.();
   }
 }
 
-async function inflateLoose(input: Buffer, expected: number): Promise<RawObject> {
-  const { type, size, at } = parseHeader(inflateHead(input));
-  if (size !== expected) throw new BeyondReach('loose object changes');
-  const all = await inflateExactly(input, at + size);
-  if (all === undefined) throw new BeyondReach('loose object ends too early');
+function objectOf(all: Buffer, bytesMax: number): RawObject {
+  const { type, size, at } = parseHeader(all);
+  if (size > bytesMax) throw new BeyondReach('object is too large');
+  if (all.length !== at + size) throw new BeyondReach('object has another size than it says');
   return { type, bytes: all.subarray(at) };
 }
 
