@@ -1,6 +1,6 @@
 /** The commit protocol: concurrency, changes beside the gate, failures at every border, and recovery. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -121,6 +121,46 @@ test('a packed ref is deleted for good', async (t) => {
   await gitOk(site.repository.path, 'pack-refs', '--all', '--prune');
   await gitOk(tree, 'push', '-q', site.gitUrl, ':gone');
   assert.equal(await site.refs(), `${first} refs/heads/main`);
+});
+
+test('a ref that has a log is left to git, which adds to it', async (t) => {
+  const site = await openSite(t);
+  const tree = await site.workTree();
+  const first = await commitFile(tree, 'a');
+  await gitOk(tree, 'push', '-q', site.gitUrl, 'main');
+  const log = join(site.repository.path, 'logs/refs/heads/main');
+  await mkdir(dirname(log), { recursive: true });
+  await writeFile(log, '');
+  const second = await commitFile(tree, 'b');
+  await gitOk(tree, 'push', '-q', site.gitUrl, 'main');
+  assert.match(readFileSync(log, 'utf8'), new RegExp(`^${first} ${second} Gatehouse `));
+  assert.deepEqual(site.leftovers(), []);
+});
+
+test('a push to a branch in packed-refs, its deletion and its return go without a git that writes refs', async (t) => {
+  const started: string[] = [];
+  const site = await openSite(t, {
+    wrapProcesses: (processes) => ({
+      start(spec) {
+        started.push(spec.subcommand);
+        return processes.start(spec);
+      },
+      get started() {
+        return processes.started;
+      },
+      close: () => processes.close(),
+    }),
+  });
+  const tree = await site.workTree();
+  await commitFile(tree, 'a');
+  await gitOk(tree, 'push', '-q', site.gitUrl, 'main', 'main:deep/er/gone');
+  await gitOk(site.repository.path, 'pack-refs', '--all', '--prune');
+  const second = await commitFile(tree, 'b');
+  await gitOk(tree, 'push', '-q', site.gitUrl, 'main', ':deep/er/gone');
+  await gitOk(tree, 'push', '-q', site.gitUrl, 'main:deep');
+  assert.equal(await site.refs(), `${second} refs/heads/deep\n${second} refs/heads/main`);
+  assert.ok(!started.includes('update-ref'), started.join());
+  await gitOk(site.repository.path, 'fsck', '--strict');
 });
 
 test('a fault before the commit point leaves everything as it was, and the next push is not disturbed', async (t) => {

@@ -17,6 +17,7 @@ import type { JournalLine } from '../../src/audit/entry.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { ok } from '../../src/base/fault.ts';
 import { RefCache } from '../../src/git/ref-cache.ts';
+import { OdbPool } from '../../src/git/odb/pool.ts';
 import type { ObjectFormat } from '../../src/git/oid.ts';
 import { PktReader, pktText } from '../../src/git/pkt-line.ts';
 import type { GitProcesses } from '../../src/git/processes.ts';
@@ -170,8 +171,10 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   await catalogue.recover();
   const repository = await findOrCreate(catalogue, options);
   const seam = options.wrapProcesses?.(processes) ?? processes;
+  const odb = new OdbPool({ clock });
   const receive = createReceive({
     processes: seam,
+    odb,
     refs: new RefCache({ processes }),
     store,
     policy: { decide: options.decide ?? (() => ALLOW), needsFor: () => ({ paths: options.needsPaths ?? false }) },
@@ -260,6 +263,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
       httpServer.closeAllConnections();
       httpServer.close();
       await receive.close();
+      odb.close();
       await processes.close();
       await journal.close();
       await store.close();
