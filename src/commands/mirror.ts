@@ -29,6 +29,8 @@ import { count, fields, table } from './table.ts';
 /** What the commands ask of the mirrors (`upstream/mirrors.ts`). */
 export interface MirrorIndex {
   isMirror(repositoryId: string): boolean;
+  /** Those whose records are damaged. */
+  readonly damaged: ReadonlySet<string>;
   urlOf(repositoryId: string): string | undefined;
   list(): Promise<readonly MirrorView[]>;
   show(repositoryId: string): Promise<MirrorView | undefined>;
@@ -324,14 +326,21 @@ const CONTRARIES = [
 ] as const;
 
 async function remove(call: Call, repository: Repository): Promise<Answer> {
-  const view = await viewOf(call, repository);
-  if (view.kind === 'refused') return view;
+  const upstream = await upstreamName(call, repository);
+  if (upstream.kind === 'refused') return upstream;
   const token = await readForgeToken(call);
   if (token.kind === 'refused') return token;
   await call.parts.mirrorDesk?.remove(repository);
   const { text: revoked, exit } = await revokeOf(call, repository.id, token.value);
-  const text = `${repository.name} is an ordinary repository now; its credential for ${view.value.upstream.url.text} is gone from here\n`;
+  const text = `${repository.name} is an ordinary repository now; its credential for ${upstream.value} is gone from here\n`;
   return { kind: 'done', json: { removed: repository.name }, text: `${text}${revoked}`, exit };
+}
+
+/** Also of a mirror whose record is damaged: removing it is the way out. */
+async function upstreamName(call: Call, repository: Repository): Promise<Parsed<string>> {
+  if (call.parts.mirrors?.damaged.has(repository.id) === true) return ok('an upstream that nobody knows any more');
+  const view = await viewOf(call, repository);
+  return view.kind === 'refused' ? view : ok(view.value.upstream.url.text);
 }
 
 async function gitconfig(call: Call): Promise<Answer> {

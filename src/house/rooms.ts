@@ -23,6 +23,7 @@ import type { Catalogue } from '../repository/catalogue.ts';
 import { parseRepositoryName } from '../repository/name.ts';
 import type { Receive } from '../receive/receive.ts';
 import { createWalk, type Walk } from '../request/walk.ts';
+import type { BundleDoorParts } from '../transport/http-bundle.ts';
 import type { LfsDoorParts } from '../transport/lfs-parts.ts';
 import type { SiteCommandWalk } from '../transport/site-door.ts';
 import { createUpload } from '../upload/upload.ts';
@@ -30,6 +31,7 @@ import type { KeySource } from '../upstream/vault-keys.ts';
 import type { OpenDoors, Urls } from './banner.ts';
 import { openExchange } from './exchange-room.ts';
 import { layGround, type ForgeGround } from './ground.ts';
+import { bundleUrls } from './bundle-urls.ts';
 import { lfsDoor } from './lfs-room.ts';
 import { siteAccessOf } from './site-access.ts';
 import { composeDirectory, siteCommandsOf, siteCommandWalk } from './site-joints.ts';
@@ -56,6 +58,7 @@ export interface Rooms {
   readonly commands: CommandRunner;
   /** Git LFS, for the doors. */
   readonly lfs: LfsDoorParts;
+  readonly bundles: BundleDoorParts;
   /** CI identities for passes. */
   readonly exchange: Exchange;
   /** Mirrors, and what they have at forges. */
@@ -99,6 +102,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
       bytesMax: config.settings.packCacheBytesMax,
       keepMs: config.settings.packCacheKeep,
     },
+    hasBundles: config.settings.fetchBundles === 'on' && config.settings.http !== 'off',
   });
   stack.defer(() => upload.close());
   const walk = createWalk({
@@ -114,6 +118,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
     log: ground.log,
     clock: systemClock,
     upload,
+    bundleUrl: bundleUrls(config.settings),
     metrics: ground.metrics,
     limits: { runningMax: config.settings.requestsMax, perPrincipalMax: config.settings.requestsPerUserMax },
   });
@@ -161,13 +166,18 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
         }),
     journal,
     commands,
+    bundles: { walk, open: (request) => upload.openBundle(request) },
     lfs: lfsDoor(spine.lfs, { walk, settings: config.settings, urls: options.urls }),
     exchange: openExchange(ground, spine),
     upstreams: spine,
     administrator,
     isFirst,
     hasKey: (await directory.keys.list(administrator)).length > 0,
-    warnings: [...warningsOf(ground.processes, policy), ...(await vaultWarnings(spine))],
+    warnings: [
+      ...warningsOf(ground.processes, policy),
+      ...(await vaultWarnings(spine)),
+      ...(await damagedWarnings(spine)),
+    ],
     async begin(doors) {
       await journal.append(
         houseEntry('start', `ssh=${doors.ssh ?? 'off'} http=${doors.http ?? 'off'} git=${doors.git ?? 'off'}`),
@@ -216,6 +226,21 @@ function houseEntry(event: 'start' | 'stop', reason: string): JournalEntry {
 async function vaultWarnings({ vault }: Spine): Promise<readonly string[]> {
   const problem = await vault.problem();
   return problem === undefined ? [] : [`mirrors whose credential does not open serve nothing: ${problem}`];
+}
+
+/** Records that do not parse and were set aside. */
+async function damagedWarnings({ mirrors, catalogue, receive }: Spine): Promise<readonly string[]> {
+  const lines: string[] = [];
+  for (const id of mirrors.damaged) {
+    const name = (await catalogue.byId(id))?.name ?? id;
+    lines.push(
+      `the record of the mirror ${name} is damaged: it serves nothing; \`mirror remove ${name}\` makes it an ordinary repository`,
+    );
+  }
+  for (const id of receive.holds?.damaged ?? []) {
+    lines.push(`the record of the held push ${id} is damaged: nobody can decide about it; its objects are kept`);
+  }
+  return lines;
 }
 
 function warningsOf(processes: ConfinedGitProcesses, policy: PolicyHolder): readonly string[] {

@@ -25,6 +25,11 @@ export class HoldDesk {
     this.#parts = parts;
   }
 
+  /** Ids of records that are damaged. */
+  get damaged(): ReadonlySet<string> {
+    return this.#parts.holding.damaged;
+  }
+
   list(): AsyncGenerator<HeldPush> {
     return this.#parts.holding.list();
   }

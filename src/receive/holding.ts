@@ -5,10 +5,10 @@
  */
 import { BOUNDS } from '../base/bounds.ts';
 import type { Clock } from '../base/clock.ts';
-import { refuse, type Parsed } from '../base/fault.ts';
+import { Fault, refuse, type Parsed } from '../base/fault.ts';
 import { describeCredential, principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
-import type { Store, Write } from '../store/store.ts';
+import type { Store, Stored, Write } from '../store/store.ts';
 import type { ReceiveLog } from './commit.ts';
 import type { Durable } from './durable.ts';
 import { HoldWaits } from './hold-waits.ts';
@@ -71,6 +71,7 @@ export class Holding {
   readonly #claimed = new Set<string>();
   /** Areas that get their objects, and have no record yet. */
   readonly #filling = new Set<string>();
+  readonly #damaged = new Set<string>();
   /** What bounds are counted on, of every record. */
   #index: Promise<Map<string, Summary>> | undefined;
 
@@ -86,17 +87,26 @@ export class Holding {
     return held;
   }
 
+  /** @throws Fault `corrupt` with a public message where the record is damaged. */
   async find(id: string): Promise<HeldPush | undefined> {
     const stored = await this.#parts.store.get('held', id);
-    return stored === undefined ? undefined : readHeld(stored);
+    return stored === undefined ? undefined : readWhole(stored);
   }
 
-  /** All records, in the order of ids: one at a time, for one may be large. */
+  /** Ids whose records are damaged, as the start found them: nothing can be decided about them, their objects are kept. */
+  get damaged(): ReadonlySet<string> {
+    return this.#damaged;
+  }
+
+  /** All records but damaged ones, in the order of ids: one at a time, for one may be large. */
   async *list(): AsyncGenerator<HeldPush> {
     let after: string | undefined;
     for (;;) {
       const page = await this.#parts.store.list('held', { limit: PAGE, ...(after === undefined ? {} : { after }) });
-      for (const stored of page) yield readHeld(stored);
+      for (const stored of page) {
+        const held = this.#whole(stored);
+        if (held !== undefined) yield held;
+      }
       after = page.at(-1)?.key;
       if (after === undefined) return;
     }
@@ -232,12 +242,8 @@ export class Holding {
   async #isWanted(id: string, repository: Pick<Repository, 'id'>): Promise<boolean> {
     const stored = await this.#parts.store.get('held', id);
     if (stored === undefined) return false;
-    try {
-      const held = readHeld(stored);
-      return isKept(held) && held.repository.id === repository.id;
-    } catch {
-      return true;
-    }
+    const held = this.#whole(stored);
+    return held === undefined || (isKept(held) && held.repository.id === repository.id);
   }
 
   async #admit(request: HoldRequest): Promise<Parsed<HeldPush>> {
@@ -312,6 +318,20 @@ export class Holding {
     return undefined;
   }
 
+  /** Undefined: it is damaged, and the log says so once. */
+  #whole(stored: Stored): HeldPush | undefined {
+    try {
+      return readWhole(stored);
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== 'corrupt') throw error;
+      if (!this.#damaged.has(stored.key)) {
+        this.#parts.log.error({ held: stored.key, error }, 'set a damaged record of a held push aside');
+      }
+      this.#damaged.add(stored.key);
+      return undefined;
+    }
+  }
+
   #summaries(): Promise<Map<string, Summary>> {
     this.#index ??= this.#readIndex().catch((error: unknown) => {
       // What could not be read now may be read by the next.
@@ -340,5 +360,17 @@ export class Holding {
   #newId(): string {
     const bytes = this.#parts.clock.randomBytes(ID_LENGTH);
     return Array.from(bytes, (byte) => ID_LETTERS[byte % ID_LETTERS.length]).join('');
+  }
+}
+
+function readWhole(stored: Stored): HeldPush {
+  try {
+    return readHeld(stored);
+  } catch (cause) {
+    throw new Fault('corrupt', 'record of a held push is damaged', {
+      cause,
+      context: { held: stored.key },
+      publicMessage: `the record of the held push ${stored.key} is damaged: its objects are kept until the store is brought back from a backup`,
+    });
   }
 }

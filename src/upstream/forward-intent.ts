@@ -88,9 +88,18 @@ export class Intents {
     });
   }
 
-  /** @throws Fault `corrupt` */
-  async *list(): AsyncGenerator<Intent> {
-    for await (const stored of listAll(this.#store, 'forward')) yield readIntent(stored);
+  /** One that does not parse is told of and passed over: `find` throws, so that its mirror stays closed. */
+  async *list(onDamaged: (repositoryId: string, error: Fault) => void): AsyncGenerator<Intent> {
+    for await (const stored of listAll(this.#store, 'forward')) {
+      let intent: Intent | undefined;
+      try {
+        intent = readIntent(stored);
+      } catch (error) {
+        if (!(error instanceof Fault) || error.code !== 'corrupt') throw error;
+        onDamaged(stored.key, error);
+      }
+      if (intent !== undefined) yield intent;
+    }
   }
 }
 

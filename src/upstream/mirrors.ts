@@ -7,7 +7,7 @@ import type { Clock } from '../base/clock.ts';
 import { Fault, publicMessageOf } from '../base/fault.ts';
 import type { RepositoryName } from '../repository/name.ts';
 import type { Repository } from '../repository/repository.ts';
-import { listAll, type Store } from '../store/store.ts';
+import { listAll, type Store, type Stored } from '../store/store.ts';
 import { Flights, type Flight } from './flights.ts';
 import {
   isStateKey,
@@ -101,6 +101,8 @@ const STATE_STEP_MS = 10 * 60_000;
 export class Mirrors {
   readonly #parts: MirrorsParts;
   readonly #held = new Map<string, Held>();
+  /** Mirrors whose record does not parse: they stay mirrors, which serve nothing and take nothing. */
+  readonly #damaged = new Set<string>();
   #writing: Promise<void> = Promise.resolve();
 
   private constructor(parts: MirrorsParts) {
@@ -112,11 +114,16 @@ export class Mirrors {
     const mirrors = new Mirrors(parts);
     const states = new Map<string, RefreshState>();
     for await (const stored of listAll(parts.store, 'mirror')) {
-      if (isStateKey(stored.key)) states.set(stored.key, readRefreshState(stored));
-      else mirrors.hold(readMirrorRecord(stored));
+      try {
+        if (isStateKey(stored.key)) states.set(stored.key, readRefreshState(stored));
+        else mirrors.hold(readMirrorRecord(stored));
+      } catch (error) {
+        if (!(error instanceof Fault) || error.code !== 'corrupt') throw error;
+        mirrors.#setAside(stored, error);
+      }
     }
-    for (const [id, held] of mirrors.#held) {
-      held.state = states.get(stateKey(id)) ?? NEVER_REFRESHED;
+    for (const [id, held] of mirrors.#held) held.state = states.get(stateKey(id)) ?? NEVER_REFRESHED;
+    for (const id of [...mirrors.#held.keys(), ...mirrors.#damaged]) {
       if ((await parts.catalogue.byId(id)) !== undefined || (await parts.catalogue.buried(id)) !== undefined) continue;
       // Its repository was purged: nobody can ever ask for it again.
       parts.log.info({ id }, 'forget the upstream of a repository that is gone');
@@ -127,14 +134,21 @@ export class Mirrors {
 
   /** How many there are, those in the graveyard included. */
   get size(): number {
-    return this.#held.size;
+    return this.#held.size + this.#damaged.size;
+  }
+
+  /** Repositories that are mirrors of nobody knows what, since their records are damaged. */
+  get damaged(): ReadonlySet<string> {
+    return this.#damaged;
   }
 
   isMirror(repositoryId: string): boolean {
-    return this.#held.has(repositoryId);
+    return this.#held.has(repositoryId) || this.#damaged.has(repositoryId);
   }
 
+  /** @throws Fault `upstream` where its record is damaged; so do `remote`, `refresh` and `show`. */
   async find(repositoryId: string): Promise<Upstream | undefined> {
+    this.#assertWhole(repositoryId);
     return this.#held.get(repositoryId)?.record;
   }
 
@@ -193,6 +207,7 @@ export class Mirrors {
 
   /** Undefined where it is no mirror, or its repository was destroyed. */
   async show(repositoryId: string): Promise<MirrorView | undefined> {
+    this.#assertWhole(repositoryId);
     const held = this.#held.get(repositoryId);
     const repository = held && (await this.#parts.catalogue.byId(repositoryId));
     if (held === undefined || repository === undefined) return undefined;
@@ -201,6 +216,7 @@ export class Mirrors {
 
   /** Takes a record that was stored into the index; what was under way for another version of it ends. */
   hold(record: MirrorRecord): void {
+    this.#damaged.delete(record.repositoryId);
     const known = this.#held.get(record.repositoryId);
     if (known !== undefined) {
       known.record = record;
@@ -223,10 +239,11 @@ export class Mirrors {
 
   /** The mirror, its state and its credential, out of the store and out of memory. The repository stays. */
   async forget(repositoryId: string): Promise<void> {
-    const held = this.#held.get(repositoryId);
-    if (held === undefined) return;
+    if (!this.isMirror(repositoryId)) return;
     await this.#writing;
-    const { credentialId } = held.record;
+    const held = this.#held.get(repositoryId);
+    // Of a damaged record, its credential stays sealed and unused.
+    const credentialId = held?.record.credentialId;
     await this.#parts.store.transact({
       writes: [
         { kind: 'mirror', key: repositoryId, delete: true },
@@ -236,7 +253,8 @@ export class Mirrors {
       ],
     });
     this.#held.delete(repositoryId);
-    this.#interrupt(held, 'the mirror was removed meanwhile');
+    this.#damaged.delete(repositoryId);
+    if (held !== undefined) this.#interrupt(held, 'the mirror was removed meanwhile');
   }
 
   /** Its repository is out of reach: nothing goes on for it. */
@@ -256,7 +274,22 @@ export class Mirrors {
     await Promise.all([...this.#held.values()].map(async (held) => held.remote?.[Symbol.asyncDispose]()));
   }
 
+  /** One record that does not parse closes its mirror, not the gate. What was known of refreshes is found out again. */
+  #setAside({ key: id }: Stored, error: Fault): void {
+    this.#parts.log.warn({ id, error }, 'set a damaged record of a mirror aside');
+    if (!isStateKey(id)) this.#damaged.add(id);
+  }
+
+  #assertWhole(repositoryId: string): void {
+    if (!this.#damaged.has(repositoryId)) return;
+    throw new Fault('upstream', 'record of a mirror is damaged', {
+      publicMessage:
+        'what this repository mirrors is damaged in the store of the gate: an administrator brings the store back from a backup, or makes it an ordinary repository with `mirror remove`',
+    });
+  }
+
   #known(repositoryId: string): Held {
+    this.#assertWhole(repositoryId);
     const held = this.#held.get(repositoryId);
     if (held !== undefined) return held;
     throw new Fault('missing', 'repository is no mirror', { publicMessage: 'this repository is no mirror' });

@@ -194,7 +194,10 @@ export async function reconcile(parts: ReconcileParts): Promise<ReconcileReport>
   const { intents, catalogue, mirrors, log, clock, signal } = parts;
   const waiting = new Map<string, string>();
   const tasks: Promise<void>[] = [];
-  for await (const intent of intents.list()) {
+  const onDamaged = (id: string, error: Fault): void => {
+    log.warn({ id, error }, 'pass over a damaged record of a forwarded push: its mirror stays closed');
+  };
+  for await (const intent of intents.list(onDamaged)) {
     const { repositoryId } = intent;
     const repository = await catalogue.byId(repositoryId);
     if (repository === undefined || !mirrors.isMirror(repositoryId)) {

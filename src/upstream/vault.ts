@@ -68,7 +68,8 @@ export class Vault {
   async problem(): Promise<string | undefined> {
     const missing = new Set<string>();
     for await (const stored of listAll(this.#parts.store, 'sealed')) {
-      const { keyId } = readSealed(stored);
+      const keyId = keyIdOf(stored);
+      if (keyId === undefined) return `the record of the sealed credential ${stored.key} is damaged`;
       if (this.#key(keyId) === undefined) missing.add(keyId);
     }
     return missing.size === 0 ? undefined : this.#lacking([...missing]);
@@ -217,6 +218,16 @@ function readSealed(stored: Stored): Sealed {
     nonce: fields.text('nonce'),
     sealed: fields.text('sealed'),
   };
+}
+
+/** Undefined: the record does not parse. */
+function keyIdOf(stored: Stored): string | undefined {
+  try {
+    return readSealed(stored).keyId;
+  } catch (error) {
+    if (error instanceof Fault && error.code === 'corrupt') return undefined;
+    throw error;
+  }
 }
 
 /** What a sealed text is bound to: moved to another record, or said to be for something else, it does not open. */

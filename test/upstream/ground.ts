@@ -85,7 +85,7 @@ export async function startForwardSite(options: ForwardSiteOptions): Promise<For
     limits: { ...QUICK, ...options.limits },
     onStep: options.onStep,
   });
-  if (options.forgetsIntents === true) for await (const intent of intents.list()) await intents.clear(intent);
+  if (options.forgetsIntents === true) for await (const intent of intents.list(() => {})) await intents.clear(intent);
   const reconciled = await forwarding.reconcile({ signal: new AbortController().signal, waitMs: 10_000 });
   return {
     ...site,
