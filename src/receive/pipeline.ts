@@ -24,6 +24,7 @@ import type { PackInput } from './pack-input.ts';
 import type { PushRequest } from './push-request.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { Standing } from './receive.ts';
+import type { SmallPackDesk } from './small-pack-desk.ts';
 import type { Push, PushContents, RefUpdate, Step, Verdict } from './step.ts';
 import {
   applyVerdicts,
@@ -46,6 +47,8 @@ export interface PipelineParts {
   readonly config?: ReceiveConfig | undefined;
   /** The gate's own reading of repositories; absent: git is asked everything. */
   readonly odb?: OdbSource | undefined;
+  /** With it, small packs are taken in without git as well. */
+  readonly small?: SmallPackDesk | undefined;
   readonly metrics?: PipelineMetrics;
 }
 

@@ -31,6 +31,8 @@ import { PushSession } from './push-session.ts';
 import { recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
 import type { FileWriterParts } from './ref-writer-files.ts';
 import { createRefWriter, type RefWriter } from './ref-writer.ts';
+import type { SmallPackDesk } from './small-pack-desk.ts';
+import { SmallPackDesk } from './small-pack-desk.ts';
 import type { Step } from './step.ts';
 import { sweep, type SweepReport } from './sweep.ts';
 import { mainRefusal, Update } from './update.ts';
@@ -41,6 +43,10 @@ export interface ReceiveParts {
   readonly refs: RefSource;
   /** The gate's own reading of repositories; absent: git is asked everything. */
   readonly odb?: OdbSource | undefined;
+  /** Takes small packs in where `odb` is given; default: one of this pipeline's own. */
+  readonly small?: SmallPackDesk | undefined;
+  /** With it, small packs are taken in without git as well. */
+  readonly small?: SmallPackDesk | undefined;
   readonly store: Store;
   readonly policy: ReceivePolicy;
   /** In this order, after the policy. */
@@ -176,7 +182,8 @@ export function createReceive(parts: ReceiveParts): Receive {
   const committer = new Committer(commitParts);
   const holding = holdingOf(parts);
   const { standing } = parts.holding ?? {};
-  const sessionParts = { ...parts, limits, committer, holding, agent: parts.agent ?? 'gatehouse' };
+  const small = parts.small ?? new SmallPackDesk();
+  const sessionParts = { ...parts, limits, committer, holding, small, agent: parts.agent ?? 'gatehouse' };
   const holds =
     holding === undefined || standing === undefined ? undefined : new HoldDesk({ ...sessionParts, holding, standing });
   const closing = new AbortController();

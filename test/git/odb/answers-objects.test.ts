@@ -26,7 +26,9 @@ after(() => open[Symbol.asyncDispose]());
 const SEEDS = [1, 2];
 
 async function collect(place: ObjectPlace, commits: ReadonlyMap<string, readonly string[]>): Promise<CommitChanges[]> {
-  return Array.fromAsync(changedFiles({ place, commits, deadlineMs: 60_000 }));
+  const all: CommitChanges[] = [];
+  for await (const one of changedFiles({ place, commits, deadlineMs: 60_000 })) all.push(one);
+  return all;
 }
 
 for (const format of ['sha1', 'sha256'] as const) {
