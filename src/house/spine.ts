@@ -26,7 +26,6 @@ import { peopleOf } from '../receive/checks/people.ts';
 import { DEFAULT_RECEIVE_LIMITS, type ReceiveLimits } from '../receive/limits.ts';
 import { CertificateDesk } from '../receive/push-certificate.ts';
 import { createReceive, type Receive } from '../receive/receive.ts';
-import { SmallPackDesk } from '../receive/small-pack-desk.ts';
 import { createCheckStep } from '../receive/steps/checks.ts';
 import { createPolicyStep } from '../receive/steps/policy-candidate.ts';
 import { createSizeStep } from '../receive/steps/size-limits.ts';
@@ -154,7 +153,6 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
     processes,
     refs,
     odb,
-    small: new SmallPackDesk(),
     store,
     policy: governed,
     passes: directory.passes.pushing,

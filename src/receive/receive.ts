@@ -31,7 +31,6 @@ import { PushSession } from './push-session.ts';
 import { recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
 import type { FileWriterParts } from './ref-writer-files.ts';
 import { createRefWriter, type RefWriter } from './ref-writer.ts';
-import type { SmallPackDesk } from './small-pack-desk.ts';
 import { SmallPackDesk } from './small-pack-desk.ts';
 import type { Step } from './step.ts';
 import { sweep, type SweepReport } from './sweep.ts';
@@ -44,8 +43,6 @@ export interface ReceiveParts {
   /** The gate's own reading of repositories; absent: git is asked everything. */
   readonly odb?: OdbSource | undefined;
   /** Takes small packs in where `odb` is given; default: one of this pipeline's own. */
-  readonly small?: SmallPackDesk | undefined;
-  /** With it, small packs are taken in without git as well. */
   readonly small?: SmallPackDesk | undefined;
   readonly store: Store;
   readonly policy: ReceivePolicy;
