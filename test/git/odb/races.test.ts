@@ -23,10 +23,10 @@ for (const format of OBJECT_FORMATS) {
     await git(path, ['gc', '-q', '--prune=now']);
     const objects = [...(await objectsOf(path))];
     const odb = pool.of(path, format);
-    let isDone = false;
+    const done = new AbortController();
     let reads = 0;
     const reader = async (step: number): Promise<void> => {
-      for (let at = step; !isDone; at += step) {
+      for (let at = step; !done.signal.aborted; at += step) {
         const [oid, { type, bytes }] = objects[at % objects.length] ?? assert.fail();
         const object = await odb.read(oid);
         assert.equal(object?.type, type, oid);
@@ -42,7 +42,7 @@ for (const format of OBJECT_FORMATS) {
           if (round % 3 === 2) await shell(path, UNPACK);
         }
       } finally {
-        isDone = true;
+        done.abort();
       }
     };
     await Promise.all([upkeep(), reader(1), reader(7), reader(13)]);
