@@ -108,40 +108,6 @@ export function watchUnread(channel: object, bytes: number, onOver: () => void):
   Reflect.set(channel, 'push', watched);
 }
 
-/**
- * Takes a host key algorithm out of what this connection will offer; to be called before the key exchange, in the
- * 'connection' event. ssh2 offers `ssh-rsa` (SHA-1) with every RSA host key, however it is configured.
- */
-export function withdrawHostKeyAlgorithm(client: object, algorithm: string): void {
-  const protocol = read(client, '_protocol');
-  const offer = read(protocol, '_offer');
-  const lists = read(offer, 'lists');
-  if (!isObject(protocol) || !isObject(offer) || !isObject(lists)) return;
-  const names = (list: unknown): readonly unknown[] => {
-    const array = read(list, 'array');
-    return Array.isArray(array) ? array : [];
-  };
-  const hostKeys = names(read(lists, 'serverHostKey'));
-  if (!hostKeys.includes(algorithm)) return;
-  const side = (key: string): unknown => {
-    const from = read(lists, key);
-    return {
-      cipher: names(read(from, 'cipher')),
-      mac: names(read(from, 'mac')),
-      compress: names(read(from, 'compress')),
-      lang: names(read(from, 'lang')),
-    };
-  };
-  const algorithms = {
-    kex: names(read(lists, 'kex')),
-    serverHostKey: hostKeys.filter((name) => name !== algorithm),
-    cs: side('cs'),
-    sc: side('sc'),
-  };
-  const make: unknown = offer.constructor;
-  if (typeof make === 'function') Reflect.set(protocol, '_offer', Reflect.construct(make, [algorithms]));
-}
-
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }

@@ -6,7 +6,9 @@ import { Fault } from '../base/fault.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
 import { spoken, type DoorLog, type DoorMetrics } from './door.ts';
 import { execute, type Execution, type ExecutionParts } from './ssh-exec.ts';
-import { clientPacketBytes, withdrawHostKeyAlgorithm } from '../base/ssh-internals.ts';
+import { hastenCipher } from '../base/ssh-cipher.ts';
+import { holdOffer, type OfferRules } from '../base/ssh-exchange.ts';
+import { clientPacketBytes } from '../base/ssh-internals.ts';
 import { fingerprintOf, isModern, isProven, type KeyOffer } from './ssh-key.ts';
 import { SshSession } from './ssh-session.ts';
 import { turnedAway, type TurnedAwayAbout } from './turned-away.ts';
@@ -23,6 +25,12 @@ export interface SshConnectionParts extends ExecutionParts {
   readonly log: DoorLog;
   readonly metrics?: DoorMetrics;
 }
+
+/** ssh2 would offer `ssh-rsa` (SHA-1) with every RSA host key. Which cipher costs what: docs/decisions/106. */
+const OFFER_RULES: OfferRules = {
+  withdrawn: ['ssh-rsa'],
+  favouredCiphers: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com'],
+};
 
 export class SshConnection {
   readonly wire: SshWire;
@@ -65,7 +73,12 @@ export class SshConnection {
   /** The client has identified itself: called by ssh2's 'connection' event, before the key exchange. */
   attach(client: Connection): void {
     this.#client = client;
-    withdrawHostKeyAlgorithm(client, 'ssh-rsa');
+    const cancelHold = this.#parts.clock.after(BOUNDS.sshOfferHoldMs, holdOffer(client, OFFER_RULES));
+    this.wire.once('close', cancelHold);
+    client.on('handshake', () => {
+      cancelHold();
+      hastenCipher(client);
+    });
     client.on('error', (error) => {
       this.#parts.log.debug({ connection: this.#id, address: this.#address, error }, 'drop ssh connection');
       // Not where the connection was merely lost.

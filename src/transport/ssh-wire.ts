@@ -13,6 +13,8 @@ const IDENTIFICATION_BYTES_MAX = 255;
 const BACKLOG_BYTES = 256 * 1024;
 /** With that many unread answers the client's further requests wait too. */
 const BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
+/** Packets up to this in sum are copied into one chunk: cheaper than to write each. */
+const COPY_BYTES_MAX = 16 * 1024;
 /** After our end of the connection the client gets this long to close its own. */
 const LINGER_MS = 5_000;
 
@@ -27,7 +29,9 @@ export class SshWire extends Duplex {
   readonly #clock: Clock;
   #head: Buffer | undefined = Buffer.alloc(0);
   #wanted = false;
-  #batching = false;
+  /** Packets of this turn of the event loop, not yet written. */
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
   #cancelLinger: () => void = () => {};
 
   constructor(options: { readonly socket: Socket; readonly id: string; readonly clock: Clock }) {
@@ -53,7 +57,8 @@ export class SshWire extends Duplex {
 
   /** Whether the writers should wait for 'drain'. */
   get congested(): boolean {
-    return this.writableNeedDrain;
+    // So many waiting bytes are more than the stream's mark: when they are written, a 'drain' follows.
+    return this.writableNeedDrain || this.#waitingBytes >= BACKLOG_BYTES;
   }
 
   /** Bytes that the client sent. */
@@ -70,20 +75,40 @@ export class SshWire extends Duplex {
     this.#resume();
   }
 
-  /** Packets of one turn leave together: ssh2 writes each as length, body and MAC. */
-  override write(chunk: Buffer, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean {
-    if (!this.#batching) {
-      this.#batching = true;
-      this.cork();
-      process.nextTick(() => {
-        this.#batching = false;
-        this.uncork();
-      });
+  /** Packets of one turn leave together: ssh2 writes most as length, body and MAC, and several answer one packet. */
+  override write(chunk: Uint8Array, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean {
+    if (encoding !== undefined || callback !== undefined || this.writableEnded) {
+      this.#flush();
+      return typeof encoding === 'function'
+        ? super.write(chunk, encoding)
+        : super.write(chunk, encoding ?? 'utf8', callback);
     }
-    return typeof encoding === 'function'
-      ? super.write(chunk, encoding)
-      : super.write(chunk, encoding ?? 'utf8', callback);
+    if (this.#waiting.length === 0) setImmediate(this.#flush);
+    this.#waiting.push(chunk);
+    this.#waitingBytes += chunk.length;
+    return !this.congested;
   }
+
+  override end(): this {
+    this.#flush();
+    return super.end();
+  }
+
+  readonly #flush = (): void => {
+    const [chunks, bytes] = [this.#waiting, this.#waitingBytes];
+    const [first] = chunks;
+    if (first === undefined) return;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    if (this.writableEnded || this.destroyed) return;
+    if (chunks.length === 1) super.write(first);
+    else if (bytes <= COPY_BYTES_MAX) super.write(Buffer.concat(chunks, bytes));
+    else {
+      this.cork();
+      for (const chunk of chunks) super.write(chunk);
+      this.uncork();
+    }
+  };
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#send([chunk], done);
@@ -148,7 +173,7 @@ export class SshWire extends Duplex {
   }
 
   #mayRead(): boolean {
-    return this.#wanted && this.writableLength < BACKLOG_BYTES_MAX;
+    return this.#wanted && this.writableLength + this.#waitingBytes < BACKLOG_BYTES_MAX;
   }
 
   #resume(): void {

@@ -12,6 +12,7 @@ import { clientAddress } from '../request/address.ts';
 import { listenAt, type Door } from './door.ts';
 import { loadHostKeys, type HostKey } from './host-keys.ts';
 import { SshConnection, type SshConnectionParts } from './ssh-connection.ts';
+import { readHostKey } from './ssh-key.ts';
 import { SshWire } from './ssh-wire.ts';
 
 export interface SshOptions extends SshConnectionParts {
@@ -63,7 +64,7 @@ export async function startSsh(options: SshOptions): Promise<SshDoor> {
   const hostKeys = await loadHostKeys(options.hostKeysDirectory);
   const guests = new GuestList(options);
   const server = new ssh2.Server({
-    hostKeys: hostKeys.map((key) => key.privateKey),
+    hostKeys: hostKeys.map((key) => signingKey(key)),
     ident: 'Gatehouse',
     algorithms: mutable(SSH_ALGORITHMS),
     keepaliveInterval: BOUNDS.sshKeepAliveMs,
@@ -174,6 +175,12 @@ class GuestList {
     if (count === 0) this.#strangers.delete(address);
     else this.#strangers.set(address, count);
   }
+}
+
+/** Parsed once, not for each connection; ssh2 takes a parsed key in the place of a text, whatever its types say. */
+function signingKey({ privateKey }: HostKey): { readonly key: Buffer } | string {
+  const key = readHostKey(privateKey);
+  return key instanceof Error ? privateKey : { key: key as unknown as Buffer };
 }
 
 function mutable(algorithms: typeof SSH_ALGORITHMS): Algorithms {
