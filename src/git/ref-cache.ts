@@ -4,6 +4,8 @@
  */
 import { BOUNDS } from '../base/bounds.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
+import type { Odb } from './odb/odb.ts';
+import type { Odb } from './odb/odb.ts';
 import { type ObjectFormat, type Oid } from './oid.ts';
 import { peelMany, type Peeling } from './peel.ts';
 import type { GitProcesses } from './processes.ts';
@@ -40,6 +42,8 @@ export interface RefRepository {
 
 export interface RefCacheOptions {
   readonly processes: Pick<GitProcesses, 'start'>;
+  /** Objects read without a process; absent: git is asked about each new value of a ref. */
+  readonly odb?: { of(gitDir: string, format: ObjectFormat): Odb } | undefined;
   readonly clock?: Pick<Clock, 'now'>;
   readonly log?: (line: string) => void;
   /** Default `BOUNDS.refCacheBytesMax`. */
@@ -54,6 +58,8 @@ interface Entry {
   bytes: number;
   /** When to look again for an object that was missing; Infinity where none was. */
   askAgainAt: number;
+  /** When the last look began that found everything as it was. */
+  checkedAt: number;
   /** Lines already logged: a ref that is broken is told of once, not at every change beside it. */
   readonly logged: Set<string>;
   /** A look at the disk under way, and the one that follows it. */
@@ -76,6 +82,7 @@ export class RefCache {
   readonly #entries = new Map<string, Entry>();
   #bytes = 0;
   #generation = 0;
+  #moment = 0;
 
   constructor(options: RefCacheOptions) {
     this.#options = options;
@@ -87,15 +94,27 @@ export class RefCache {
     return this.#bytes;
   }
 
+  /** Now, for `snapshot`: each is later than those before. */
+  moment(): number {
+    this.#moment += 1;
+    return this.#moment;
+  }
+
   /**
-   * The refs as they are on disk at some moment after this call.
+   * The refs as they are on disk at some moment after this call; or after `since`, where it is given: those who asked
+   * before the disk was looked at share that look.
    * @throws Fault `corrupt` where HEAD or packed-refs cannot be read; whatever git throws.
    */
-  snapshot(repository: RefRepository): Promise<RefSnapshot> {
+  snapshot(repository: RefRepository, since?: number): Promise<RefSnapshot> {
     const entry = this.#entryOf(repository);
     if (entry.looking !== undefined) return this.#lookNext(repository, entry);
     if (entry.files !== undefined && entry.snapshot !== undefined && this.#clock.now() < entry.askAgainAt) {
-      if (isCurrentNow(this.#placeOf(repository, entry), entry.files) === true) return Promise.resolve(entry.snapshot);
+      if (since !== undefined && entry.checkedAt > since) return Promise.resolve(entry.snapshot);
+      const begun = this.moment();
+      if (isCurrentNow(this.#placeOf(repository, entry), entry.files) === true) {
+        entry.checkedAt = begun;
+        return Promise.resolve(entry.snapshot);
+      }
     }
     return this.#look(repository, entry);
   }
@@ -111,16 +130,7 @@ export class RefCache {
   #entryOf({ id, path }: RefRepository): Entry {
     const held = this.#entries.get(id);
     if (held !== undefined && held.path !== path) this.forget(id);
-    const fresh = {
-      path,
-      files: undefined,
-      snapshot: undefined,
-      known: new Map(),
-      bytes: 0,
-      askAgainAt: Infinity,
-      logged: new Set<string>(),
-    };
-    const entry = this.#entries.get(id) ?? { ...fresh, looking: undefined, next: undefined };
+    const entry = held?.path === path ? held : freshEntry(path);
     this.#entries.delete(id);
     this.#entries.set(id, entry);
     return entry;
@@ -175,7 +185,9 @@ export class RefCache {
     }
     if (unknown.size === 0) return known;
     const { path: gitDir, objectFormat } = repository;
-    const answers = await peelMany({ processes: this.#options.processes, gitDir, objectFormat }, [...unknown]);
+    const { processes, odb } = this.#options;
+    const question = { processes, gitDir, objectFormat, odb: odb?.of(gitDir, objectFormat) };
+    const answers = await peelMany(question, [...unknown]);
     for (const [oid, peeling] of answers) known.set(oid, peeling);
     return known;
   }
@@ -219,6 +231,21 @@ export class RefCache {
     };
     return { path, objectFormat, now: () => this.#clock.now(), log };
   }
+}
+
+function freshEntry(path: string): Entry {
+  return {
+    path,
+    files: undefined,
+    snapshot: undefined,
+    known: new Map(),
+    bytes: 0,
+    askAgainAt: Infinity,
+    checkedAt: 0,
+    logged: new Set<string>(),
+    looking: undefined,
+    next: undefined,
+  };
 }
 
 interface Resolved {

@@ -72,11 +72,11 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   const clock = systemClock;
   const started = counted(ground.processes, metrics);
   const processes = siteSettings === undefined ? started : withAlternates(started);
-  const refs = new RefCache({ processes, clock });
   const odb = new OdbPool({ clock });
   stack.defer(() => {
     odb.close();
   });
+  const refs = new RefCache({ processes, clock, odb });
   const site = siteSettings && openSiteRoom(config.settings.gitoliteHome, siteSettings, { store, clock, log });
   if (site !== undefined) stack.use(site.programs);
   const catalogue = new Catalogue({
