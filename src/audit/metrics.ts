@@ -12,6 +12,7 @@ export interface Metrics {
   gitProcess(subcommand: string): void;
   refCache(result: 'hit' | 'miss'): void;
   packCache(result: 'hit' | 'joined' | 'miss'): void;
+  bundle(event: 'offered' | 'served' | 'refused'): void;
   /** Bytes that went over the wire, seen from the gate. */
   bytes(direction: 'in' | 'out', transport: string, count: number): void;
   push(outcome: string, ms: number): void;
@@ -60,6 +61,7 @@ class PromMetrics implements Metrics {
   readonly #gitProcesses: Counter<'subcommand'>;
   readonly #refCache: Counter<'result'>;
   readonly #packCache: Counter<'result'>;
+  readonly #bundles: Counter<'event'>;
   readonly #bytes: Counter<'direction' | 'transport'>;
   readonly #pushes: Histogram<'outcome'>;
   readonly #pushesInProcess: Counter<'answer' | 'why'>;
@@ -123,6 +125,9 @@ class PromMetrics implements Metrics {
     });
     this.#gitProcesses = counter('git_processes_total', 'Git processes started.', ['subcommand']);
     this.#refCache = counter('ref_cache_total', 'Look-ups in the ref cache.', ['result']);
+    this.#bundles = counter('bundles_total', 'Bundles: told of in an answer, sent, or asked for where none was.', [
+      'event',
+    ]);
     this.#packCache = counter('pack_cache_total', 'Packs asked for: at hand, read along while made, or made.', [
       'result',
     ]);
@@ -185,6 +190,10 @@ class PromMetrics implements Metrics {
 
   refCache(result: 'hit' | 'miss'): void {
     this.#refCache.inc({ result });
+  }
+
+  bundle(event: 'offered' | 'served' | 'refused'): void {
+    this.#bundles.inc({ event });
   }
 
   packCache(result: 'hit' | 'joined' | 'miss'): void {

@@ -289,6 +289,13 @@ export const SETTINGS = {
     min: 1000,
     meaning: 'how long a pack is kept that nobody asks for again',
   },
+  fetchBundles: {
+    key: 'fetch.bundles',
+    type: 'choice',
+    default: 'on',
+    choices: ['on', 'off'],
+    meaning: 'whether a repository can be had as one bundle over HTTP, and clients that ask hear of it',
+  },
   scanDefault: {
     key: 'secret-scan.default',
     type: 'choice',

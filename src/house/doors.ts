@@ -69,6 +69,7 @@ export async function openDoors(rooms: Rooms, config: Config): Promise<Doors> {
         walk,
         directory,
         lfs: rooms.lfs,
+        bundles: rooms.bundles,
         clock,
         log,
         metrics,

@@ -38,6 +38,10 @@ export interface Visited {
   readonly repository: Repository;
   readonly principal: Principal;
   readonly signal: AbortSignal;
+  /** Refs that the principal may read; undefined: every ref. */
+  readonly mayRead: ((refname: string) => boolean) | undefined;
+  /** Of a mirror: makes its refs those of its upstream. */
+  readonly freshen: (() => Promise<void>) | undefined;
   /** The same questions once more, after what took long. */
   readonly confirm: () => Promise<Parsed<Standing>>;
   /** To be called before the first byte of an answer: from then on a fault cannot be told any more. */

@@ -26,6 +26,7 @@ export interface WalkUpload {
       readonly service: 'upload-pack' | 'upload-archive';
       readonly mayRead: ((refname: string) => boolean) | undefined;
       readonly freshen?: (() => Promise<void>) | undefined;
+      readonly bundleUrl?: string | undefined;
     },
   ): Promise<{ readonly event: string; readonly bytesIn: number; readonly bytesOut: number }>;
 }
@@ -120,6 +121,8 @@ export interface WalkParts {
   readonly mirrors?: WalkMirrors;
   readonly upload: WalkUpload;
   readonly receive: WalkReceive;
+  /** Where a client that came this way finds a repository's bundle; undefined: nowhere. */
+  readonly bundleUrl?: (transport: RequestOrigin['transport'], repository: Repository) => string | undefined;
   /** `failure`: why nothing can be written now. Then nothing that changes anything is begun. */
   readonly journal: Journal & { readonly failure?: Fault | undefined };
   readonly log: WalkLog;

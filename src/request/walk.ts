@@ -149,7 +149,13 @@ class OneWalk implements Walk {
     findings.report =
       service === 'receive-pack'
         ? await receive.serve(conversation, { repository: found, principal, origin, mayRead, confirm, freshen })
-        : await upload.serve(conversation, { repository: found, service, mayRead, freshen });
+        : await upload.serve(conversation, {
+            repository: found,
+            service,
+            mayRead,
+            freshen,
+            bundleUrl: visit === undefined ? this.#parts.bundleUrl?.(request.transport, found) : undefined,
+          });
     await visit?.end();
     return { kind: 'served' };
   }
@@ -293,7 +299,9 @@ class OneWalk implements Walk {
     const onAnswer = (): void => {
       findings.serving = true;
     };
-    return { kind: 'told', end: await tail({ repository, principal, signal, confirm, onAnswer }) };
+    const mayRead = this.#parts.policy.readableRefs(principal, repository);
+    const freshen = this.#parts.mirrors?.freshener(repository, { requestId: request.id, signal });
+    return { kind: 'told', end: await tail({ repository, principal, signal, mayRead, freshen, confirm, onAnswer }) };
   }
 
   /** What changes something has its line on disk before its client hears. @throws the journal's fault. */

@@ -15,6 +15,7 @@ import { clientAddress } from '../request/address.ts';
 import { listenAt, spoken, type Door, type DoorLog, type DoorMetrics } from './door.ts';
 import { parseGitUrl } from './git-url.ts';
 import { BODY_LIMITS, type BodyLimits } from './http-body.ts';
+import { parseBundleUrl, serveBundle, type BundleDoorParts } from './http-bundle.ts';
 import { serveLfs } from './http-lfs.ts';
 import type { LfsDoorParts } from './lfs-parts.ts';
 import { parseLfsUrl } from './lfs-url.ts';
@@ -32,6 +33,8 @@ export interface HttpOptions extends Omit<HttpGitParts, 'limits' | 'metrics'> {
   readonly unready: () => string | undefined;
   /** Git LFS; undefined: it is not served. */
   readonly lfs?: LfsDoorParts;
+  /** Bundles of repositories; undefined: there are none. */
+  readonly bundles?: BundleDoorParts;
   /** What else is served here: the API, pages. */
   readonly register?: (app: FastifyInstance) => Promise<void> | void;
   readonly limits?: Partial<HttpLimits>;
@@ -171,6 +174,11 @@ function makeServer({ options, limits, pair, handler }: ServerParts): Server | S
       const scheme = pair === undefined ? 'http' : 'https';
       if (lfsUrl.kind === 'refused') sendText(response, 404, lfsUrl.reason);
       else void serveLfs({ ...options, lfs, limits, scheme, request, response, expectsContinue }, lfsUrl.value);
+      return;
+    }
+    const bundlePath = options.bundles && parseBundleUrl(request.url ?? '');
+    if (options.bundles !== undefined && bundlePath !== undefined) {
+      void serveBundle({ ...options, bundles: options.bundles, request, response }, bundlePath);
       return;
     }
     const url = parseGitUrl(request.url ?? '');

@@ -76,12 +76,12 @@ function capabilitiesV0(options: Pick<V0Advertisement, 'view' | 'objectFormat' |
   return words.join(' ');
 }
 
-/** The v2 capability advertisement: the same for every view. object-info and bundle-uri are not offered. */
-export function advertisementV2(objectFormat: ObjectFormat): Buffer {
-  return ADVERTISEMENTS_V2[objectFormat];
+/** The v2 capability advertisement: the same for every view. object-info is not offered, bundle-uri where `hasBundle`. */
+export function advertisementV2(objectFormat: ObjectFormat, hasBundle = false): Buffer {
+  return (hasBundle ? ADVERTISEMENTS_V2_BUNDLE : ADVERTISEMENTS_V2)[objectFormat];
 }
 
-function encodeV2(objectFormat: ObjectFormat): Buffer {
+function encodeV2(objectFormat: ObjectFormat, more: readonly string[] = []): Buffer {
   const lines = [
     'version 2',
     `agent=${AGENT}`,
@@ -89,6 +89,7 @@ function encodeV2(objectFormat: ObjectFormat): Buffer {
     'fetch=shallow wait-for-done filter',
     'server-option',
     `object-format=${objectFormat}`,
+    ...more,
   ];
   return Buffer.concat([...lines.map((text) => encodePkt(`${text}\n`)), FLUSH]);
 }
@@ -96,6 +97,10 @@ function encodeV2(objectFormat: ObjectFormat): Buffer {
 const ADVERTISEMENTS_V2: Readonly<Record<ObjectFormat, Buffer>> = {
   sha1: encodeV2('sha1'),
   sha256: encodeV2('sha256'),
+};
+const ADVERTISEMENTS_V2_BUNDLE: Readonly<Record<ObjectFormat, Buffer>> = {
+  sha1: encodeV2('sha1', ['bundle-uri']),
+  sha256: encodeV2('sha256', ['bundle-uri']),
 };
 
 /** What HTTP puts in front of a v0 or v1 advertisement (gitprotocol-http, "Smart Server Response"). */

@@ -32,6 +32,8 @@ interface Listing {
 export interface BriefQuestion {
   readonly mode: 'advertise' | 'rpc';
   readonly objectFormat: ObjectFormat;
+  /** `bundle-uri` is offered. */
+  readonly hasBundle: boolean;
   /** What the principal sees, of a mirror once it is as its upstream. */
   readonly freshView: () => Promise<View>;
 }
@@ -50,7 +52,7 @@ export class BriefAnswers {
    */
   async answer(brief: BriefExchange, question: BriefQuestion): Promise<BriefReport | undefined> {
     if (question.mode === 'advertise') {
-      const bytes = advertisementV2(question.objectFormat);
+      const bytes = advertisementV2(question.objectFormat, question.hasBundle);
       await brief.answer(bytes);
       return { event: 'ls-refs', bytesIn: 0, bytesOut: bytes.length };
     }

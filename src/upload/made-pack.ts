@@ -33,6 +33,8 @@ export interface ReadOptions {
   readonly signal: AbortSignal;
   /** Once the reader asks for the next chunk, nobody refers to the last one: its memory may be overwritten. */
   readonly isExact?: boolean;
+  /** The first byte that is read. */
+  readonly from?: number;
 }
 
 type State =
@@ -73,6 +75,15 @@ export class MadePack {
     return this.#state.kind === 'making';
   }
 
+  /** All of it is kept, and can be read by who holds it. */
+  get isComplete(): boolean {
+    return this.#isKept && !this.#isBroken && this.#state.kind === 'done';
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
   get readers(): number {
     return this.#readers.size;
   }
@@ -111,7 +122,7 @@ export class MadePack {
    * maker's Fault, `aborted`, or `corrupt` where what was kept is not there any more.
    */
   read(options: ReadOptions): AsyncGenerator<Buffer> {
-    const reader = { at: 0 };
+    const reader = { at: options.from ?? 0 };
     this.#readers.add(reader);
     this.#options.shelf.enter();
     return this.#readAs(reader, options);
@@ -149,6 +160,30 @@ export class MadePack {
       this.#wake();
       await this.#closeIfOver();
     }
+  }
+
+  /** As a reader that reads later: what is kept stays, and its maker goes on. */
+  hold(): Disposable {
+    const reader = { at: Number.POSITIVE_INFINITY };
+    this.#readers.add(reader);
+    return {
+      [Symbol.dispose]: () => {
+        this.#readers.delete(reader);
+        this.#wake();
+        // Closing a file can fail; nothing depends on it.
+        this.#closeIfOver().catch(() => {});
+      },
+    };
+  }
+
+  /** Resolves when its maker is done, when not all of it can be kept, or when `signal` is aborted. */
+  async made(signal: AbortSignal): Promise<void> {
+    const onAbort = (): void => {
+      this.#wake();
+    };
+    signal.addEventListener('abort', onAbort);
+    while (this.isMaking && this.#isKept && !signal.aborted) await this.#change();
+    signal.removeEventListener('abort', onAbort);
   }
 
   /** Nobody new reads it; its room is given back when the last reader is done. */

@@ -12,7 +12,7 @@ import { readChunk } from '../git/stream.ts';
 import { AnswerTracker } from './answer-tracker.ts';
 import { failureOf, goneOf, handOver, wordsOf, type ToGit } from './exchange.ts';
 import { BlockShelf } from './blocks.ts';
-import { MEMORY_BYTES_MAX, MadePack, type Room } from './made-pack.ts';
+import { MEMORY_BYTES_MAX, MadePack, type ReadOptions, type Room } from './made-pack.ts';
 import type { Wire } from './wire.ts';
 
 export type PackCacheResult = 'hit' | 'joined' | 'miss';
@@ -35,6 +35,14 @@ export interface Making {
   readonly spec: GitSpec;
   /** Writes git's whole input. */
   readonly feed: (toGit: ToGit) => Promise<void>;
+}
+
+/** What git said, whole: it stays until it is let go. */
+export interface HeldPack extends Disposable {
+  /** Another one each time that it is made. */
+  readonly name: string;
+  readonly bytes: number;
+  read(options: ReadOptions): AsyncGenerator<Buffer>;
 }
 
 /** Answers kept at once: each may hold a file open. */
@@ -90,6 +98,24 @@ export class PackCache implements Room {
       if (entry.pack.isMaking && entry.pack.readers === 0)
         entry.ending.abort(new Fault('aborted', 'no client is left'));
     }
+  }
+
+  /** All that git answers, made first where it is not at hand; undefined where it cannot be kept. @throws Fault */
+  async hold(making: Making, signal: AbortSignal): Promise<HeldPack | undefined> {
+    if (this.#options.bytesMax === 0) return undefined;
+    const { pack, ending } = this.#find(making);
+    const hold = pack.hold();
+    const letGo = (): void => {
+      hold[Symbol.dispose]();
+      if (pack.isMaking && pack.readers === 0) ending.abort(new Fault('aborted', 'no client is left'));
+    };
+    await pack.made(signal);
+    if (signal.aborted || !pack.isComplete) {
+      letGo();
+      if (signal.aborted) throw new Fault('aborted', 'client is gone', { cause: signal.reason });
+      return undefined;
+    }
+    return { name: pack.name, bytes: pack.bytes, read: (options) => pack.read(options), [Symbol.dispose]: letGo };
   }
 
   take(bytes: number): boolean {

@@ -6,6 +6,7 @@ import type { RefCache } from '../git/ref-cache.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Admission, AdmissionContext } from './admission.ts';
 import { inPieces, line } from './advertisement.ts';
+import type { Bundles } from './bundles.ts';
 import type { Encodable, EncodedLists } from './encoded.ts';
 import type { PackCache } from './pack-cache.ts';
 import type { RecentTips } from './recent-tips.ts';
@@ -31,6 +32,9 @@ export interface SessionOptions extends Sight {
   /** Undefined: each fetch is made for itself. */
   readonly packs: PackCache | undefined;
   readonly encoded: EncodedLists;
+  /** Where the repository's bundle is, as the client is to hear it; undefined: none is offered. */
+  readonly bundleUrl: string | undefined;
+  readonly bundles: Bundles | undefined;
 }
 
 export class Session {
@@ -39,6 +43,8 @@ export class Session {
   readonly processes: GitProcesses;
   readonly admission: Admission;
   readonly packs: PackCache | undefined;
+  readonly bundleUrl: string | undefined;
+  readonly bundles: Bundles | undefined;
   readonly #options: SessionOptions;
 
   constructor(options: SessionOptions) {
@@ -47,6 +53,8 @@ export class Session {
     this.processes = options.processes;
     this.admission = options.admission;
     this.packs = options.packs;
+    this.bundleUrl = options.bundleUrl;
+    this.bundles = options.bundles;
     this.#options = options;
   }
 
@@ -103,16 +111,17 @@ export class Session {
   }
 }
 
-async function viewNow({ refs, repository, recentTips, mayRead, onView }: Sight): Promise<View> {
-  const snapshot = await refs.snapshot(repository);
+async function viewNow({ refs, repository, recentTips, mayRead, onView }: Sight, since?: number): Promise<View> {
+  const snapshot = await refs.snapshot(repository, since);
   onView(hasView(snapshot, mayRead));
   recentTips.note(repository.id, snapshot);
   return await viewOf(snapshot, mayRead);
 }
 
-/** As `Session.freshView`, where there is no session. */
-export async function freshViewOf(sight: Sight): Promise<View> {
-  if (sight.freshen !== undefined) await sight.freshen();
+/** As `Session.freshView`, where there is no session. @param since as for `RefCache.snapshot` */
+export async function freshViewOf(sight: Sight, since?: number): Promise<View> {
+  if (sight.freshen === undefined) return viewNow(sight, since);
+  await sight.freshen();
   return viewNow(sight);
 }
 

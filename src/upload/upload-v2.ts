@@ -27,13 +27,13 @@ export interface Done {
   readonly wants?: number;
 }
 
-type Command = 'ls-refs' | 'fetch';
+type Command = 'ls-refs' | 'fetch' | 'bundle-uri';
 
 /** Advertises where the mode asks for it, then serves commands until the client has no more. */
 export async function serveV2(session: Session): Promise<Done> {
   const { wire, repository } = session;
   const { mode } = wire.conversation;
-  if (mode !== 'rpc') await wire.write(advertisementV2(repository.objectFormat));
+  if (mode !== 'rpc') await wire.write(advertisementV2(repository.objectFormat, session.bundleUrl !== undefined));
   const done = { event: 'ls-refs' as 'ls-refs' | 'fetch', wants: 0 };
   if (mode === 'advertise') return done;
   /** What `ls-refs` showed in this conversation. */
@@ -43,6 +43,8 @@ export async function serveV2(session: Session): Promise<Done> {
     if (command === undefined) break;
     if (command.name === 'ls-refs') {
       shown = await lsRefs(session, command.hasArguments);
+    } else if (command.name === 'bundle-uri') {
+      await bundleUri(session, command.hasArguments);
     } else {
       done.event = 'fetch';
       done.wants += await fetch({ session, hasArguments: command.hasArguments, shown });
@@ -59,7 +61,7 @@ interface CommandHead {
 }
 
 /** The command and its capabilities; undefined where the client has no further request. */
-async function readCommand({ wire, repository }: Session): Promise<CommandHead | undefined> {
+async function readCommand({ wire, repository, bundles }: Session): Promise<CommandHead | undefined> {
   let name: Command | undefined;
   // git takes a client that names none to mean SHA-1 (serve.c, `client_hash_algo`).
   let format = 'sha1';
@@ -77,7 +79,7 @@ async function readCommand({ wire, repository }: Session): Promise<CommandHead |
       return { name, hasArguments: pkt.kind === 'delim' };
     }
     const text = pktText(pkt.payload);
-    if (text.startsWith('command=')) name = parseCommand(text.slice('command='.length), name);
+    if (text.startsWith('command=')) name = parseCommand(text.slice('command='.length), name, bundles !== undefined);
     else if (text.startsWith('object-format=')) format = text.slice('object-format='.length);
     else if (!/^(?:agent|server-option|session-id)(?:=|$)/.test(text))
       throw badInput(`unknown capability ${quoteLine(text)}`);
@@ -85,11 +87,11 @@ async function readCommand({ wire, repository }: Session): Promise<CommandHead |
   throw badInput('too many capability lines');
 }
 
-function parseCommand(text: string, before: Command | undefined): Command {
+function parseCommand(text: string, before: Command | undefined, hasBundles: boolean): Command {
   if (before !== undefined) {
     throw badInput(`command ${quoteLine(text)} requested after already requesting command '${before}'`);
   }
-  if (text === 'ls-refs' || text === 'fetch') return text;
+  if (text === 'ls-refs' || text === 'fetch' || (text === 'bundle-uri' && hasBundles)) return text;
   throw badInput(`invalid command ${quoteLine(text)}`);
 }
 
@@ -117,6 +119,16 @@ async function lsRefs(session: Session, hasArguments: boolean): Promise<View> {
   return view;
 }
 
+/** Where a clone may find most of what it will ask for (gitprotocol-v2, "bundle-uri"). An empty list: nowhere. */
+async function bundleUri(session: Session, hasArguments: boolean): Promise<void> {
+  if (hasArguments)
+    for await (const text of argumentsOf(session))
+      throw badInput(`bundle-uri: unexpected argument: ${quoteLine(text)}`);
+  const { wire, bundles, bundleUrl } = session;
+  const lines = bundleUrl === undefined ? [] : (bundles?.list(bundleUrl) ?? []);
+  await wire.write(Buffer.from(`${lines.map(line).join('')}0000`));
+}
+
 interface FetchCommand {
   readonly session: Session;
   readonly hasArguments: boolean;
@@ -132,6 +144,7 @@ async function fetch({ session, hasArguments, shown }: FetchCommand): Promise<nu
   // As git: no want means that nothing was wanted, unless only the negotiation is.
   if (asked.wants.length === 0 && !asked.flags.has('wait-for-done')) return 0;
   const { view, admitted } = await admitWants(session, asked, shown);
+  if (isWhole(asked)) session.bundles?.noteClone(repository.id);
   const request = withSomeHave(asked, admitted.request, repository.objectFormat);
   const making = {
     spec: session.gitSpec({ subcommand: 'upload-pack', options: ['--stateless-rpc', '--strict'], protocol: 2 }),
@@ -146,6 +159,12 @@ async function fetch({ session, hasArguments, shown }: FetchCommand): Promise<nu
   if (session.packs && words) await session.packs.serve(wire, { ...making, words });
   else await exchange({ processes: session.processes, wire, ...making });
   return asked.wants.length;
+}
+
+/** A clone that a bundle could have served for the most part. */
+function isWhole({ haves, shallows, deepen, deepenSince, deepenNot, filter, flags }: FetchRequest): boolean {
+  const isPart = deepen !== undefined || deepenSince !== undefined || deepenNot.length > 0 || filter !== undefined;
+  return !isPart && haves.length === 0 && shallows.length === 0 && flags.has('done');
 }
 
 interface AdmittedWants {

@@ -10,6 +10,7 @@ import type { Conversation } from '../git/service.ts';
 import type { Repository } from '../repository/repository.ts';
 import { Admission } from './admission.ts';
 import { BriefAnswers } from './brief.ts';
+import { Bundles, type BundleEvent, type OpenBundle } from './bundles.ts';
 import { EncodedLists } from './encoded.ts';
 import { PackCache, type PackCacheResult } from './pack-cache.ts';
 import { Reachability } from './reachability.ts';
@@ -31,6 +32,13 @@ export interface UploadRequest {
    * @throws Fault `upstream` with the reason: nothing stale is served.
    */
   readonly freshen?: (() => Promise<void>) | undefined;
+  /** Where this client would find the repository's bundle; undefined: none is offered to it. */
+  readonly bundleUrl?: string | undefined;
+}
+
+export interface BundleRequest extends Pick<UploadRequest, 'repository' | 'mayRead' | 'freshen'> {
+  readonly requestId: string;
+  readonly signal: AbortSignal;
 }
 
 /** What was served, for the journal. */
@@ -49,6 +57,11 @@ export interface Upload {
    * excessive requests, `missing` for what this principal may not have, `aborted`, `timeout`, `busy`, `process`.
    */
   serve(conversation: Conversation, request: UploadRequest): Promise<UploadReport>;
+  /**
+   * All branches that may be read as one bundle, made first where none is kept; undefined where there is none.
+   * The repository may be read: that was decided before. @throws Fault
+   */
+  openBundle(request: BundleRequest): Promise<OpenBundle | undefined>;
   /** Ends what is being made and gives back what is kept. */
   close(): Promise<void>;
 }
@@ -63,45 +76,56 @@ export interface UploadMetrics {
   refCache(result: 'hit' | 'miss'): void;
   /** `joined`: read along while it was made for another. */
   packCache(result: PackCacheResult): void;
+  /** `offered` to a client that asked where; `refused`: asked for, and none was to be had. */
+  bundle?(event: BundleEvent): void;
 }
 
 export interface UploadParts {
   readonly processes: GitProcesses;
-  readonly refs: Pick<RefCache, 'snapshot'>;
+  readonly refs: Pick<RefCache, 'snapshot' | 'moment'>;
   readonly log?: UploadLog;
   readonly metrics?: UploadMetrics;
   readonly clock?: Clock;
   /** Where and how much of what was fetched is kept for who asks for the same; absent: nothing is shared. */
   readonly packCache?: { readonly directory: string; readonly bytesMax: number; readonly keepMs: number };
+  /** Bundles are made and offered; they are kept with the packs. */
+  readonly hasBundles?: boolean;
 }
 
 export function createUpload(parts: UploadParts): Upload {
   const { processes, refs, log, metrics, clock = systemClock } = parts;
-  const admission = new Admission(new Reachability(processes));
+  const reachability = new Reachability(processes);
+  const admission = new Admission(reachability);
   const recentTips = new RecentTips(clock);
   const packs = parts.packCache && openPackCache(parts, parts.packCache);
+  const bundles = openBundles(parts, packs, reachability);
   const encoded = new EncodedLists();
   const answers = new BriefAnswers(encoded);
   const onView = (isKnown: boolean): void => metrics?.refCache(isKnown ? 'hit' : 'miss');
   return {
-    async serve(conversation, { repository, service, mayRead, freshen }) {
+    async serve(conversation, { repository, service, mayRead, freshen, ...offer }) {
+      const bundleUrl = bundles?.isHot(repository.id) === true ? offer.bundleUrl : undefined;
       const sight: Sight = { repository, mayRead, freshen, refs, recentTips, onView };
       const told = (report: UploadReport): UploadReport => {
         log?.debug({ request: conversation.requestId, repository: repository.name, ...report }, 'served upload');
         return report;
       };
-      const answered = await briefly({ answers, conversation, service, sight });
+      const answered = await briefly({ answers, conversation, service, sight, hasBundle: bundleUrl !== undefined });
       if (answered.kind === 'done') return told(answered.report);
       using wire = new Wire(conversation, clock);
       try {
         if (answered.kind === 'failed') throw answered.cause;
-        const session = new Session({ ...sight, wire, processes, admission, packs, encoded });
+        const session = new Session({ ...sight, wire, processes, admission, packs, encoded, bundleUrl, bundles });
         const done = await serveWith(session, service);
         return told({ ...done, bytesIn: wire.bytesIn, bytesOut: wire.bytesOut });
       } catch (cause) {
         await wire.error(publicMessageOf(cause, conversation.requestId));
         throw cause instanceof Fault ? cause : new Fault('internal', 'upload failed', { cause });
       }
+    },
+    async openBundle({ requestId, signal, ...asked }) {
+      const view = await freshViewOf({ freshen: undefined, ...asked, refs, recentTips, onView });
+      return bundles?.open({ repository: asked.repository, view, requestId, signal });
     },
     async close() {
       await packs?.close();
@@ -114,6 +138,7 @@ interface Briefly {
   readonly conversation: Conversation;
   readonly service: UploadRequest['service'];
   readonly sight: Sight;
+  readonly hasBundle: boolean;
 }
 
 type BriefEnd =
@@ -123,12 +148,12 @@ type BriefEnd =
   | { readonly kind: 'failed'; readonly cause: unknown };
 
 /** Without streams, where the transport offers that and it is enough. */
-async function briefly({ answers, conversation, service, sight }: Briefly): Promise<BriefEnd> {
+async function briefly({ answers, conversation, service, sight, hasBundle }: Briefly): Promise<BriefEnd> {
   const { brief, mode, protocol } = conversation;
   if (brief === undefined || service !== 'upload-pack' || protocol !== 2 || mode === 'stateful') return OPEN;
   const { objectFormat } = sight.repository;
   try {
-    const report = await answers.answer(brief, { mode, objectFormat, freshView: () => freshViewOf(sight) });
+    const report = await answers.answer(brief, { mode, objectFormat, hasBundle, freshView: () => freshViewOf(sight) });
     return report === undefined ? OPEN : { kind: 'done', report };
   } catch (cause) {
     return { kind: 'failed', cause };
@@ -140,6 +165,15 @@ const OPEN: BriefEnd = { kind: 'open' };
 function openPackCache(parts: UploadParts, options: NonNullable<UploadParts['packCache']>): PackCache {
   const { processes, clock = systemClock, metrics } = parts;
   return new PackCache({ ...options, processes, clock, onAsked: (result) => metrics?.packCache(result) });
+}
+
+function openBundles(
+  { hasBundles = false, packCache, clock = systemClock, metrics }: UploadParts,
+  packs: PackCache | undefined,
+  reachability: Reachability,
+): Bundles | undefined {
+  if (!hasBundles || packs === undefined || packCache?.bytesMax === 0) return undefined;
+  return new Bundles({ packs, reachability, clock, onEvent: (event) => metrics?.bundle?.(event) });
 }
 
 async function serveWith(session: Session, service: UploadRequest['service']): Promise<Done> {

@@ -26,6 +26,8 @@ export type MayRead = ((refname: string) => boolean) | undefined;
 export interface HouseOptions {
   readonly clock?: Clock;
   readonly packCache?: { readonly bytesMax: number; readonly keepMs: number; readonly directory?: string };
+  /** Bundles are made, and every client is told of `clone.bundle`. */
+  readonly hasBundles?: boolean;
 }
 
 /** What one conversation came to. */
@@ -48,6 +50,7 @@ export class House {
   mayRead: MayRead = undefined;
   /** Every conversation's end, in order. */
   readonly served: Served[] = [];
+  readonly #hasBundles: boolean;
   readonly #repositories = new Map<string, Repository>();
   readonly #running = new Set<Promise<unknown>>();
 
@@ -59,12 +62,14 @@ export class House {
     this.env = cleanEnvironment(options.directory);
     this.processes = options.processes;
     this.refs = new RefCache({ processes: options.processes });
-    const { clock, packCache } = options;
+    const { clock, packCache, hasBundles = false } = options;
+    this.#hasBundles = hasBundles;
     this.upload = createUpload({
       processes: options.processes,
       refs: this.refs,
       ...(clock ? { clock } : {}),
       ...(packCache ? { packCache: { directory: join(options.directory, 'packs'), ...packCache } } : {}),
+      hasBundles,
       metrics: {
         refCache: () => {},
         packCache: (result) => {
@@ -127,6 +132,7 @@ export class House {
         repository: this.repository(request.name),
         service: request.service.includes('archive') ? 'upload-archive' : 'upload-pack',
         mayRead: this.mayRead,
+        ...(this.#hasBundles ? { bundleUrl: 'clone.bundle' } : {}),
       })
       .then(
         (report): Served => ({ report, fault: undefined }),
