@@ -1,6 +1,6 @@
 /** What `lstat` says of a ref file, whether it can be trusted yet, and the content to compare where it cannot. */
 import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
 import { Fault } from '../base/fault.ts';
 
 /** The coarsest file system clock that is still common ticks in seconds. */
@@ -26,8 +26,26 @@ export function stampOf(path: string): Stamp | undefined {
   }
   if (stat === undefined) return undefined;
   const { ino, size, mtimeMs, ctimeMs } = stat;
-  const type = stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'link' : 'other';
-  return { ino, size, mtimeMs, ctimeMs, type };
+  return { ino, size, mtimeMs, ctimeMs, type: typeOf(stat) };
+}
+
+/** Whether the file still has this stamp; undefined: whether it still is not there. */
+export function isStamped(path: string, stamp: Stamp | undefined): boolean {
+  let stat;
+  try {
+    stat = lstatSync(path, { throwIfNoEntry: false });
+  } catch (cause) {
+    if (isGone(cause)) return stamp === undefined;
+    throw new Fault('corrupt', 'ref file cannot be read', { cause, context: { path } });
+  }
+  if (stat === undefined || stamp === undefined) return (stat === undefined) === (stamp === undefined);
+  const { ino, size, mtimeMs, ctimeMs, type } = stamp;
+  const isSame = stat.mtimeMs === mtimeMs && stat.ctimeMs === ctimeMs && stat.ino === ino && stat.size === size;
+  return isSame && typeOf(stat) === type;
+}
+
+function typeOf(stat: Stats): Stamp['type'] {
+  return stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'link' : 'other';
 }
 
 export function isSameStamp(a: Stamp | undefined, b: Stamp | undefined): boolean {

@@ -5,7 +5,6 @@
 import { BOUNDS } from '../base/bounds.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import type { Odb } from './odb/odb.ts';
-import type { Odb } from './odb/odb.ts';
 import { type ObjectFormat, type Oid } from './oid.ts';
 import { peelMany, type Peeling } from './peel.ts';
 import type { GitProcesses } from './processes.ts';

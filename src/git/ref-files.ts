@@ -13,6 +13,7 @@ import {
   digestOf,
   isRacy,
   isSameStamp,
+  isStamped,
   listingOf,
   LOOSE_BYTES_MAX,
   type Stamp,
@@ -90,10 +91,11 @@ export function isCurrentNow(place: RefPlace, files: RefFiles): boolean | undefi
 
 function isSame(place: RefPlace, path: string, seen: Seen): boolean {
   const full = `${place.path}/${path}`;
+  if (!seen.racy) return isStamped(full, seen.stamp);
   const now = place.now();
   const stamp = stampOf(full);
   if (!isSameStamp(stamp, seen.stamp)) return false;
-  if (!seen.racy || stamp === undefined) return true;
+  if (stamp === undefined) return true;
   if (contentOf(full, stamp) !== seen.content) return false;
   if (!isRacy(stamp, now)) {
     seen.racy = false;

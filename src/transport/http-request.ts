@@ -15,6 +15,8 @@ import { emptyBody, LazyAnswer, RequestBody, type BodyLimits } from './http-body
 
 /** A declared body of no more is read whole before it is answered. */
 const BRIEF_BYTES_MAX = 4_096;
+/** An answer of no more is joined with its head. */
+const JOINED_BYTES_MAX = 8_192;
 
 export interface HttpGitOptions {
   readonly request: IncomingMessage;
@@ -119,7 +121,9 @@ export class HttpGitRequest implements GitRequest, BriefExchange {
     if (response.destroyed) throw gone();
     this.#hasAnswered = true;
     response.writeHead(200, { ...headers, 'content-length': bytes.length });
-    response.end(bytes);
+    // One string with its head goes out in one write, where two pieces would be gathered.
+    if (bytes.length <= JOINED_BYTES_MAX) response.end(bytes.toString('latin1'), 'latin1');
+    else response.end(bytes);
     // Most answers are in the kernel's hands by now.
     if (response.writableFinished) return;
     await this.#taken();
