@@ -1,7 +1,7 @@
 /** Which objects exist, and what annotated tags point at in the end: few are read by the gate itself, many asked of one git process. */
 import { Fault } from '../base/fault.ts';
-import { peelAnswer } from './odb/answers-objects.ts';
-import { BeyondReach, type Odb, withinReach } from './odb/odb.ts';
+import { OBJECT_TYPES } from './objects.ts';
+import { BeyondReach, type Odb, type RawObject, withinReach } from './odb/odb.ts';
 import { type ObjectFormat, type Oid, parseOid } from './oid.ts';
 import type { GitProcesses } from './processes.ts';
 import { runGitOk } from './run.ts';
@@ -27,8 +27,6 @@ export interface PeelQuestion {
 
 /** Peels to the end: nested tags too, which `for-each-ref %(*objectname)` of git 2.39 does not. */
 export async function peelMany(question: PeelQuestion, oids: readonly Oid[]): Promise<ReadonlyMap<Oid, Peeling>> {
-  const own = await withinReach(() => peelOwn(question, oids));
-  if (own !== undefined) return own.answer;
   const known = new Map<Oid, Peeling>();
   const left = await peelHere(question, oids, known);
   for (let start = 0; start < left.length; start += BATCH) {
@@ -92,20 +90,6 @@ function assertParsed({ type, bytes }: RawObject, format: ObjectFormat): void {
   if (!isOid(tree, 'tree ') || !parents.every((line) => isOid(line, 'parent '))) {
     throw new BeyondReach('commit begins strangely');
   }
-}
-
-/** After a push or two. Of all refs of a repository git makes one question. */
-const OWN_MAX = 64;
-
-/** @throws BeyondReach where any is missing, too: git has the last word on that. */
-async function peelOwn({ odb }: PeelQuestion, oids: readonly Oid[]): Promise<ReadonlyMap<Oid, Peeling>> {
-  if (odb === undefined || oids.length > OWN_MAX) throw new BeyondReach('git is asked');
-  const known = new Map<Oid, Peeling>();
-  for (const oid of oids) {
-    const peeled = await peelAnswer(odb, oid);
-    known.set(oid, peeled === oid ? PRESENT : { kind: 'present', peeled });
-  }
-  return known;
 }
 
 async function peelBatch(question: PeelQuestion, oids: readonly Oid[], known: Map<Oid, Peeling>): Promise<void> {
