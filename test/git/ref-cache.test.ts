@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import * as fc from 'fast-check';
 import { Fault } from '../../src/base/fault.ts';
+import { OdbPool } from '../../src/git/odb/pool.ts';
 import type { ObjectFormat } from '../../src/git/oid.ts';
 import { RefCache, type RefSnapshot } from '../../src/git/ref-cache.ts';
 import type { ConfinedGitProcesses } from '../../src/git/spawner.ts';
@@ -40,7 +41,8 @@ async function openPlace(objectFormat: ObjectFormat = 'sha1', commitCount = 3): 
   const path = await initBare(join(ground.path, 'r.git'), objectFormat);
   const commits = commitCount > 0 ? await addCommits(path, commitCount) : [];
   const log: string[] = [];
-  const cache = new RefCache({ processes, log: (line) => log.push(line) });
+  const odb = new OdbPool();
+  const cache = new RefCache({ processes, odb, log: (line) => log.push(line) });
   return {
     path,
     commits,
@@ -48,7 +50,10 @@ async function openPlace(objectFormat: ObjectFormat = 'sha1', commitCount = 3): 
     log,
     look: () => cache.snapshot({ id: 'r', path, objectFormat }),
     git: (...argv) => git(path, argv),
-    [Symbol.asyncDispose]: () => ground[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]() {
+      odb.close();
+      return ground[Symbol.asyncDispose]();
+    },
   };
 }
 
