@@ -11,8 +11,8 @@ import { boundUnread, forgetSent, isRekeying } from '../base/ssh-internals.ts';
 import { PeerInput } from './peer-input.ts';
 import type { SshWire } from './ssh-wire.ts';
 
-/** Bytes handed to ssh2 at a time: a few of the packets it makes of them. */
-const SLICE_BYTES = 64 * 1024;
+/** Bytes handed to ssh2 at a time: a few of the packets it makes of them, which leave in one write. */
+const SLICE_BYTES = 128 * 1024;
 /** Unread bytes from the client beyond which its window stays shut (ssh2's window of 2 MiB comes on top). */
 const UNREAD_BYTES = 256 * 1024;
 
@@ -73,25 +73,48 @@ async function flushed(output: Writable): Promise<void> {
 class Lane {
   readonly #parts: ChannelParts;
   #last: Promise<void> = Promise.resolve();
+  /** Ends the wait for ssh2, which never calls back for a write to a channel that the client closed. */
+  #giveUp: (() => void) | undefined;
 
   constructor(parts: ChannelParts) {
     this.#parts = parts;
+    parts.signal.addEventListener('abort', () => this.#giveUp?.(), { once: true });
   }
 
   /** @throws Fault 'aborted' when the client is gone. */
-  send(target: Writable, chunk: Buffer): Promise<void> {
-    const sent = this.#last.then(() => this.#send(target, chunk));
+  send(target: Writable, chunks: readonly Buffer[]): Promise<void> {
+    const sent = this.#last.then(() => this.#send(target, chunks));
     this.#last = sent.catch(() => {});
     return sent;
   }
 
-  async #send(target: Writable, chunk: Buffer): Promise<void> {
-    const { channel, signal } = this.#parts;
-    for (let start = 0; start < chunk.length; start += SLICE_BYTES) {
-      await this.#clear();
-      await untilAborted(signal, (done) => target.write(chunk.subarray(start, start + SLICE_BYTES), done));
-      forgetSent(channel);
+  async #send(target: Writable, chunks: readonly Buffer[]): Promise<void> {
+    for (const chunk of chunks) {
+      for (let start = 0; start < chunk.length; start += SLICE_BYTES) {
+        if (!this.#isClear()) await this.#clear();
+        await this.#write(target, chunk.length <= SLICE_BYTES ? chunk : chunk.subarray(start, start + SLICE_BYTES));
+        forgetSent(this.#parts.channel);
+      }
     }
+  }
+
+  #write(target: Writable, slice: Buffer): Promise<void> {
+    const { signal } = this.#parts;
+    return new Promise((resolve, reject) => {
+      this.#giveUp = () => {
+        reject(gone(signal));
+      };
+      target.write(slice, (error) => {
+        this.#giveUp = undefined;
+        if (error) reject(gone(signal, error));
+        else resolve();
+      });
+    });
+  }
+
+  #isClear(): boolean {
+    const { client, wire, signal } = this.#parts;
+    return !signal.aborted && !wire.congested && !isRekeying(client);
   }
 
   /** Waits until the connection takes more. */
@@ -111,21 +134,6 @@ class Lane {
   }
 }
 
-/** ssh2 never calls back for a write to a channel that the client closed; the signal does. */
-function untilAborted(signal: AbortSignal, start: (done: (error?: Error | null) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      reject(gone(signal));
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    start((error) => {
-      signal.removeEventListener('abort', onAbort);
-      if (error) reject(gone(signal, error));
-      else resolve();
-    });
-  });
-}
-
 function gone(signal: AbortSignal, cause?: unknown): Fault {
   return new Fault('aborted', 'ssh client is gone', { cause: cause ?? signal.reason });
 }
@@ -143,12 +151,17 @@ class ChannelOutput extends Writable {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    void this.#forward(chunk, done);
+    void this.#forward([chunk], done);
   }
 
-  async #forward(chunk: Buffer, done: (error?: Error | null) => void): Promise<void> {
+  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    const buffers = chunks.map(({ chunk }) => chunk);
+    void this.#forward(buffers, done);
+  }
+
+  async #forward(chunks: readonly Buffer[], done: (error?: Error | null) => void): Promise<void> {
     try {
-      await this.#lane.send(this.#target, chunk);
+      await this.#lane.send(this.#target, chunks);
     } catch (error) {
       done(error instanceof Error ? error : new Fault('aborted', 'ssh write failed', { cause: error }));
       return;

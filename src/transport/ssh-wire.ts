@@ -15,6 +15,8 @@ const BACKLOG_BYTES = 256 * 1024;
 const BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
 /** Packets up to this in sum are copied into one chunk: cheaper than to write each. */
 const COPY_BYTES_MAX = 16 * 1024;
+/** So many bytes go at once, without waiting for the turn to end. */
+const FLUSH_BYTES = 128 * 1024;
 /** After our end of the connection the client gets this long to close its own. */
 const LINGER_MS = 5_000;
 
@@ -86,6 +88,7 @@ export class SshWire extends Duplex {
     if (this.#waiting.length === 0) setImmediate(this.#flush);
     this.#waiting.push(chunk);
     this.#waitingBytes += chunk.length;
+    if (this.#waitingBytes >= FLUSH_BYTES) this.#flush();
     return !this.congested;
   }
 
