@@ -13,6 +13,8 @@ import { ABSENT } from './pack-index.ts';
 
 /** Packs of one directory: a repository with more needs git, and a repack. */
 const PACKS_MAX = 2_048;
+/** A pack that could not be read is left alone so long. */
+const UNREAD_MS = 1_000;
 const ALTERNATES_BYTES_MAX = 64 * 1024;
 
 export interface Packed {
@@ -39,8 +41,8 @@ export class ObjectDirectory {
   #isPromisor = false;
   #seenAlternates: Seen = NOTHING;
   #alternates: readonly string[] = [];
-  /** Packs that could not be read: what is not found may be in them. */
-  readonly #unread = new Set<Pack>();
+  /** Packs that could not be read, and when: what is not found may be in them. */
+  readonly #unread = new Map<Pack, number>();
 
   constructor(ground: Ground, path: string, format: ObjectFormat) {
     this.#ground = ground;
@@ -112,8 +114,17 @@ export class ObjectDirectory {
   }
 
   #findIn(pack: Pack, key: Buffer): number | Promise<number> {
-    const found = this.#unread.has(pack) ? ABSENT : pack.findNow(key);
+    const found = this.#isUnread(pack) ? ABSENT : pack.findNow(key);
     return found === ABSENT ? ABSENT : this.#confirm(pack, key, found);
+  }
+
+  /** Damage stays, but too many open files do not: it is tried again after a while. */
+  #isUnread(pack: Pack): boolean {
+    const since = this.#unread.get(pack);
+    if (since === undefined) return false;
+    if (Math.abs(this.#ground.now() - since) < UNREAD_MS) return true;
+    this.#unread.delete(pack);
+    return false;
   }
 
   /** What was found in a list that proves little is looked at itself; what is not in memory is read. */
@@ -124,7 +135,7 @@ export class ObjectDirectory {
       return offset;
     } catch (error) {
       if (!(error instanceof BeyondReach)) throw error;
-      this.#unread.add(pack);
+      this.#unread.set(pack, this.#ground.now());
       return ABSENT;
     }
   }

@@ -128,7 +128,7 @@ export class OpenFile {
 
   /** The file that was opened lies there still. @throws Vanished, BeyondReach */
   assertThere(): void {
-    const stat = lstatSync(this.path, { throwIfNoEntry: false });
+    const stat = statOf(this.path);
     this.size();
     if (stat !== undefined && this.#isSame(stat)) return;
     this.#isGone = true;
@@ -265,6 +265,14 @@ export function openFile(path: string): number {
     throw cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
       ? new Vanished('file is gone', { cause })
       : new BeyondReach('file cannot be opened', { cause });
+  }
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (cause) {
+    throw new BeyondReach('file cannot be looked at', { cause });
   }
 }
 

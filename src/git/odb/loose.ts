@@ -40,7 +40,7 @@ export async function readLoose(ground: Ground, path: string): Promise<RawObject
   if (held !== undefined) return held;
   const beginning = await beginningOf(path, SMALL_FILE_BYTES + 1);
   const object = readSmall(beginning, ground.readBytesMax) ?? (await readLarge(ground, path, beginning));
-  ground.objects.set(path, object, object.bytes.length);
+  if (object.bytes.length <= LARGE_BYTES) ground.objects.set(path, object, object.bytes.length);
   return object;
 }
 

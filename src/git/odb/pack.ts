@@ -144,7 +144,8 @@ export class Pack {
   }
 
   #keep(offset: number, object: RawObject): RawObject {
-    this.#ground.objects.set(this.#packFile.keyOf(offset), object, object.bytes.length);
+    const size = object.bytes.length;
+    if (size <= LARGE_BYTES) this.#ground.objects.set(this.#packFile.keyOf(offset), object, size);
     return object;
   }
 

@@ -5,7 +5,7 @@
 import { BOUNDS } from '../../base/bounds.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { Lane } from '../lanes.ts';
-import { type ObjectFormat, type Oid, oidHexLength } from '../oid.ts';
+import type { ObjectFormat, Oid } from '../oid.ts';
 import { ObjectDirectory } from './directory.ts';
 import { Files } from './files.ts';
 import type { Ground } from './ground.ts';
@@ -84,10 +84,7 @@ export class OdbPool {
   #at(objectDirectory: string, format: ObjectFormat): Odb {
     const chain = (): readonly ObjectDirectory[] => this.#chain(objectDirectory, format);
     const search = (oid: Oid): Search => new Search({ ground: this.#ground, chain, oid, format });
-    return {
-      read: async (oid) => (oid.length === oidHexLength(format) ? search(oid).read() : undefined),
-      header: async (oid) => (oid.length === oidHexLength(format) ? search(oid).header() : undefined),
-    };
+    return { read: (oid) => search(oid).read(), header: (oid) => search(oid).header() };
   }
 
   /** The directory and its alternates, the nearest first, each once. @throws BeyondReach */

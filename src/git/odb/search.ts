@@ -63,7 +63,9 @@ export class Search {
   }
 
   async #find<T>(ask: Ask<T>): Promise<T | undefined> {
-    const key = Buffer.from(this.#options.oid, 'hex');
+    const { oid, format } = this.#options;
+    const key = Buffer.from(oid, 'hex');
+    if (key.length !== (format === 'sha1' ? 20 : 32)) return undefined;
     for (let look = 0; look < LOOKS_MAX; look += 1) {
       const chain = this.#options.chain();
       try {
@@ -76,7 +78,7 @@ export class Search {
       }
       const doubt = doubtOf(chain);
       if (chain.map((directory) => directory.refresh()).includes(true)) continue;
-      if (EMPTY_TREES.includes(this.#options.oid)) return ask.empty;
+      if (EMPTY_TREES.includes(oid)) return ask.empty;
       if (doubt !== undefined) throw new BeyondReach(doubt);
       return undefined;
     }
