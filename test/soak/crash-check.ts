@@ -44,7 +44,7 @@ export async function check(expectation: Expectation): Promise<Finding> {
   const problems: string[] = [];
   if (fate === 'mixed') problems.push(`refs are neither all old nor all new: ${describe(refs)}`);
   if (isAcknowledged && fate !== 'new') problems.push('an acknowledged push is gone');
-  problems.push(...(await fsck(repositoryPath)), ...leftovers(repositoryPath));
+  problems.push(...(await fsck(repositoryPath)), ...(await lastingLeftovers(repositoryPath)));
   problems.push(...(await checkJournal(expectation, fate)));
   return { problems, refs, fate };
 }
@@ -53,6 +53,16 @@ export async function fsck(repositoryPath: string): Promise<readonly string[]> {
   const args = [`--git-dir=${repositoryPath}`, 'fsck', '--full', '--strict', '--no-dangling'];
   const { code, stdout, stderr } = await run('git', args, { env: cleanEnvironment(repositoryPath) });
   return code === 0 ? [] : [`fsck ${code}: ${stdout}${stderr}`.trim()];
+}
+
+/** A gate removes them behind its doors: it has a while for that. */
+async function lastingLeftovers(repositoryPath: string): Promise<readonly string[]> {
+  const deadline = AbortSignal.timeout(10_000);
+  for (;;) {
+    const left = leftovers(repositoryPath);
+    if (left.length === 0 || deadline.aborted) return left;
+    await new Promise(setImmediate);
+  }
 }
 
 function leftovers(repositoryPath: string): readonly string[] {
