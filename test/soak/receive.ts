@@ -1,0 +1,62 @@
+/**
+ * `npm run soak:receive`: pushes drawn by chance (good, thin, corrupt, hostile; both object formats), each given to the push
+ * pipeline and to git, which have to agree about it. `--pushes N` (20,000), `--seed N`; `--replay SEED` for one round that
+ * went wrong. Prints what was judged without git, and ends with 1 where anything differed.
+ */
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { runRound, type RoundResult, type Tally } from './receive-round.ts';
+import { KINDS, type PushKind } from './receive-pushes.ts';
+
+const PUSHES_A_ROUND = 50;
+const { values } = parseArgs({
+  options: {
+    pushes: { type: 'string', default: '20000' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    replay: { type: 'string' },
+    jobs: { type: 'string', default: String(Math.min(2, availableParallelism())) },
+  },
+});
+
+const total = new Map<PushKind, Tally>(KINDS.map((kind) => [kind, { pushes: 0, accepted: 0, own: 0 }]));
+const differences: string[] = [];
+
+function count({ kinds, differences: found }: RoundResult): void {
+  for (const [kind, tally] of kinds) {
+    const sum = total.get(kind);
+    if (sum === undefined) continue;
+    sum.pushes += tally.pushes;
+    sum.accepted += tally.accepted;
+    sum.own += tally.own;
+  }
+  for (const difference of found) process.stdout.write(`DIFFERENT  ${difference}\n`);
+  differences.push(...found);
+}
+
+const first = Number(values.replay ?? Number(values.seed) * 1_000);
+const rounds = values.replay === undefined ? Math.ceil(Number(values.pushes) / PUSHES_A_ROUND) : 1;
+process.stdout.write(`seed ${values.seed}, ${rounds} rounds of ${PUSHES_A_ROUND} pushes\n`);
+let next = 0;
+const started = performance.now();
+
+async function work(): Promise<void> {
+  while (next < rounds) {
+    const seed = first + next;
+    next += 1;
+    count(await runRound({ seed, pushes: PUSHES_A_ROUND }));
+    if (next % 20 === 0)
+      process.stdout.write(`${next} rounds, ${Math.round((performance.now() - started) / 1000)} s\n`);
+  }
+}
+await Promise.all(Array.from({ length: Number(values.jobs) }, work));
+
+process.stdout.write(
+  `${'push'.padEnd(16)} ${'all'.padStart(7)} ${'accepted'.padStart(9)} ${'without git'.padStart(12)}\n`,
+);
+for (const [kind, { pushes, accepted, own }] of total) {
+  process.stdout.write(
+    `${kind.padEnd(16)} ${String(pushes).padStart(7)} ${String(accepted).padStart(9)} ${String(own).padStart(12)}\n`,
+  );
+}
+process.stdout.write(differences.length === 0 ? 'git and the gate agree\n' : `${differences.length} differences\n`);
+process.exitCode = differences.length === 0 ? 0 : 1;
