@@ -32,6 +32,9 @@ const OFFER_RULES: OfferRules = {
   favouredCiphers: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com'],
 };
 
+/** Every connection ends with it: one for all, since a stack that nobody reads costs more than the rest of the end. */
+const CLOSED = new Fault('aborted', 'ssh connection closed');
+
 export class SshConnection {
   readonly wire: SshWire;
   readonly #parts: SshConnectionParts;
@@ -65,7 +68,7 @@ export class SshConnection {
     this.#cancelLogin = parts.clock.after(BOUNDS.sshAuthMs, () => wire.destroy());
     wire.once('close', () => {
       this.#cancelLogin();
-      this.#gone.abort(new Fault('aborted', 'ssh connection closed'));
+      this.#gone.abort(CLOSED);
       this.#journalStranger();
     });
   }

@@ -13,6 +13,9 @@ import type { Execution } from './ssh-exec.ts';
 /** What the connection does with a command line: everything but who asks and the streams is known here. */
 export type RunLine = (line: Omit<Execution, 'origin'>) => Promise<number>;
 
+/** Every session ends with it; as in ssh-connection.ts, a fault for each would cost more than the end. */
+const CLOSED = new Fault('aborted', 'ssh client closed the channel');
+
 export class SshSession {
   readonly #client: Connection;
   readonly #wire: SshWire;
@@ -34,14 +37,14 @@ export class SshSession {
     this.#wire = options.wire;
     this.#run = options.run;
     const onGone = (): void => {
-      this.#abort.abort(new Fault('aborted', 'ssh connection is gone', { cause: signal.reason }));
+      this.#abort.abort(signal.reason);
     };
     signal.addEventListener('abort', onGone, { once: true });
     session.on('error', () => {});
     // The client closed this channel; a mere end of its input is not that.
     session.once('close', () => {
       signal.removeEventListener('abort', onGone);
-      this.#abort.abort(new Fault('aborted', 'ssh client closed the channel'));
+      this.#abort.abort(CLOSED);
     });
     session.on('env', (accept, reject, { key, val }: { key: string; val: unknown }) => {
       if (key !== 'GIT_PROTOCOL' || typeof val !== 'string') {
