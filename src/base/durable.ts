@@ -3,24 +3,30 @@
  * too; `rename` replaces whole. git's defaults do neither for refs (docs/isolation.md, "Durability").
  */
 import { randomBytes } from 'node:crypto';
-import { close, closeSync, fsync, fsyncSync, open as openFile, openSync } from 'node:fs';
-import { open, rename, rm, writeFile } from 'node:fs/promises';
+import { closeSync, fsync, fsyncSync, open as openFile, openSync, write } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
-// Of the kind with callbacks: a push calls these many times, and a FileHandle costs more than the call.
+// A push syncs many files: what does not wait for the disk (to open what is there, to close it) is done at once, because a
+// turn of another thread costs more. What changes a directory or a file may wait for the file system's own journal.
 const openAsync = promisify(openFile);
+const writeAsync = promisify(write);
 const fsyncAsync = promisify(fsync);
-const closeAsync = promisify(close);
 
 /** Syncs a file's bytes and size. */
 export async function syncFile(path: string): Promise<void> {
-  const descriptor = await openAsync(path, 'r');
+  const descriptor = openSync(path, 'r');
   try {
     await fsyncAsync(descriptor);
   } finally {
-    await closeAsync(descriptor);
+    closeSync(descriptor);
   }
+}
+
+/** Makes a file that was not there. @throws EEXIST */
+export async function createFile(path: string, data: string | Uint8Array): Promise<void> {
+  await withNewFile(path, data, () => Promise.resolve());
 }
 
 /** The same for a file or a directory, and blocks: where a start or a failing disk leaves no time for anything else. */
@@ -66,8 +72,25 @@ export async function writeFileDurably(
  * Bytes and name are synced at the same time, which takes half as long as one after the other.
  */
 export async function createFileDurably(path: string, data: string | Uint8Array): Promise<void> {
-  await writeFile(path, data, { flag: 'wx' });
-  await allSynced([syncFile(path), syncDirectory(dirname(path))]);
+  await withNewFile(path, data, (descriptor) => allSynced([fsyncAsync(descriptor), syncDirectory(dirname(path))]));
+}
+
+async function withNewFile(
+  path: string,
+  data: string | Uint8Array,
+  task: (descriptor: number) => Promise<void>,
+): Promise<void> {
+  const descriptor = await openAsync(path, 'wx');
+  try {
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+    for (let done = 0; done < bytes.length;) done += (await writeAsync(descriptor, bytes, done)).bytesWritten;
+    await task(descriptor);
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** Waits for all of them even where one fails: nothing of theirs goes on behind the back of who hears of it. */

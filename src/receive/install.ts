@@ -2,11 +2,16 @@
  * Moves a quarantine's objects into the repository so that a power cut at any moment leaves each pack whole or unseen:
  * bytes are synced first, then the pack, then what goes with it, and last the index that makes git see it.
  */
-import { constants } from 'node:fs';
-import { access, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync, rename, unlink } from 'node:fs';
+import { mkdir, readdir, readFile, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { allSynced } from '../base/durable.ts';
+import { promisify } from 'node:util';
+import { allSynced, createFile } from '../base/durable.ts';
 import type { Durable } from './durable.ts';
+
+// Looking at a directory does not wait for the disk; changing one may.
+const renameAsync = promisify(rename);
+const unlinkAsync = promisify(unlink);
 
 /** What a `.keep` file of ours starts with. */
 const KEPT_BY_US = 'gatehouse ';
@@ -26,7 +31,7 @@ const SYNCS_MAX = 3;
 
 /** Syncs every file of the quarantine; needs no lock, so it is done before the repository's turn. */
 export async function syncQuarantine(objectDirectory: string, durable: Durable): Promise<void> {
-  const entries = await readdir(objectDirectory, { recursive: true, withFileTypes: true });
+  const entries = readdirSync(objectDirectory, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile() && !isTemporary(entry.name)).values();
   const worker = async (): Promise<void> => {
     for (const { parentPath, name } of files) await durable.syncFile(join(parentPath, name));
@@ -38,7 +43,7 @@ export async function syncQuarantine(objectDirectory: string, durable: Durable):
 export async function installObjects(options: InstallOptions): Promise<readonly string[]> {
   const { objectDirectory } = options;
   const changed: string[] = [];
-  const entries = await readdir(objectDirectory, { withFileTypes: true });
+  const entries = readdirSync(objectDirectory, { withFileTypes: true });
   for (const entry of entries) {
     if (entry.isDirectory() && /^[0-9a-f]{2}$/.test(entry.name))
       changed.push(...(await installLoose(options, entry.name)));
@@ -50,17 +55,17 @@ async function installPacks(options: InstallOptions): Promise<readonly string[]>
   const { objectDirectory, repositoryPath, txid, onKept } = options;
   const from = join(objectDirectory, 'pack');
   const to = join(repositoryPath, 'objects', 'pack');
-  const files: readonly string[] = await readdir(from).catch(() => []);
+  const files: readonly string[] = existsSync(from) ? readdirSync(from) : [];
   const packs = files.filter((name) => /^pack-[0-9a-f]+\.idx$/.test(name)).map((name) => name.slice(0, -'.idx'.length));
   if (packs.length === 0) return [];
-  await mkdir(to, { recursive: true });
+  if (!existsSync(to)) await mkdir(to, { recursive: true });
   for (const pack of packs) {
     // From here until the refs are in place no repack may take the pack for garbage.
     if (await keep(join(to, `${pack}.keep`), `${KEPT_BY_US}${txid}\n`)) onKept(pack);
     for (const part of PACK_PARTS) {
       if (!files.includes(`${pack}${part}`)) continue;
-      if (!(await exists(join(to, `${pack}${part}`))))
-        await rename(join(from, `${pack}${part}`), join(to, `${pack}${part}`));
+      if (!existsSync(join(to, `${pack}${part}`)))
+        await renameAsync(join(from, `${pack}${part}`), join(to, `${pack}${part}`));
       // The same pack was pushed before: as good as new, also for who prunes by age.
       else await utimes(join(to, `${pack}${part}`), new Date(), new Date());
     }
@@ -71,7 +76,7 @@ async function installPacks(options: InstallOptions): Promise<readonly string[]>
 /** False where somebody else keeps it already: then it is not ours to release. */
 async function keep(path: string, why: string): Promise<boolean> {
   try {
-    await writeFile(path, why, { flag: 'wx' });
+    await createFile(path, why);
     return true;
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
@@ -87,8 +92,8 @@ async function installLoose(
   const isNew = (await mkdir(to, { recursive: true })) !== undefined;
   for (const name of await readdir(join(objectDirectory, fan))) {
     if (isTemporary(name)) continue;
-    if (await exists(join(to, name))) await utimes(join(to, name), new Date(), new Date());
-    else await rename(join(objectDirectory, fan, name), join(to, name));
+    if (existsSync(join(to, name))) await utimes(join(to, name), new Date(), new Date());
+    else await renameAsync(join(objectDirectory, fan, name), join(to, name));
   }
   return isNew ? [to, join(repositoryPath, 'objects')] : [to];
 }
@@ -96,8 +101,11 @@ async function installLoose(
 /** Lets repacking have the packs again. */
 export async function releasePacks(repositoryPath: string, packs: readonly string[]): Promise<void> {
   for (const pack of packs) {
-    if (/^pack-[0-9a-f]+$/.test(pack))
-      await rm(join(repositoryPath, 'objects', 'pack', `${pack}.keep`), { force: true });
+    if (!/^pack-[0-9a-f]+$/.test(pack)) continue;
+    const path = join(repositoryPath, 'objects', 'pack', `${pack}.keep`);
+    await unlinkAsync(path).catch((error: unknown) => {
+      if (existsSync(path)) throw error;
+    });
   }
 }
 
@@ -113,13 +121,4 @@ export async function releaseEveryPack(repositoryPath: string): Promise<void> {
 
 function isTemporary(name: string): boolean {
   return name.startsWith('tmp_');
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path, constants.F_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

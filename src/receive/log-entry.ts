@@ -2,6 +2,7 @@
  * The durable log of one repository, `<repository>/gatehouse/log/`: a file for each transaction, on disk before the
  * commit point names it. Start-up replays from it what was committed and not applied.
  */
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
@@ -56,7 +57,7 @@ export async function writeLogEntry(
   isAgain = false,
 ): Promise<void> {
   const directory = logDirectory(repositoryPath);
-  if ((await mkdir(directory, { recursive: true })) !== undefined) {
+  if (!existsSync(directory) && (await mkdir(directory, { recursive: true })) !== undefined) {
     await durable.syncDirectory(join(repositoryPath, GATE_DIRECTORY));
     await durable.syncDirectory(repositoryPath);
   }

@@ -2,13 +2,12 @@
  * Locks as git takes them (git's lockfile.h): a file `<path>.lock` that only one can make, whose bytes become the file's
  * by renaming. Whoever finds one waits a little, because its owner is about to be done, and then gives up.
  */
-import { close, open, rename, unlink, write } from 'node:fs';
+import { rename, unlink } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Clock } from '../base/clock.ts';
+import { createFile } from '../base/durable.ts';
+import { hasCode } from './loose-place.ts';
 
-const openAsync = promisify(open);
-const writeAsync = promisify(write);
-const closeAsync = promisify(close);
 const renameAsync = promisify(rename);
 const unlinkAsync = promisify(unlink);
 
@@ -41,8 +40,7 @@ export class RefLock {
     const lock = `${path}.lock`;
     const giveUpAt = clock.monotonicMs() + waitMs;
     for (let pause = FIRST_WAIT_MS; ; pause = Math.min(2 * pause, WAIT_MS_MAX)) {
-      const descriptor = await openNew(lock);
-      if (descriptor !== undefined) return fill(descriptor, content, new RefLock(path));
+      if (await isMade(lock, content)) return new RefLock(path);
       if (clock.monotonicMs() >= giveUpAt) throw new Locked(`${lock} exists`);
       await new Promise<void>((resolve) => void clock.after(pause, resolve));
     }
@@ -67,25 +65,13 @@ export class RefLock {
   }
 }
 
-async function openNew(path: string): Promise<number | undefined> {
+/** False where it is there already. */
+async function isMade(lock: string, content: string): Promise<boolean> {
   try {
-    return await openAsync(path, 'wx', 0o666);
+    await createFile(lock, content);
+    return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return undefined;
+    if (hasCode(error, ['EEXIST'])) return false;
     throw error;
   }
-}
-
-async function fill(descriptor: number, content: string, lock: RefLock): Promise<RefLock> {
-  try {
-    const bytes = Buffer.from(content);
-    let done = 0;
-    while (done < bytes.length) done += (await writeAsync(descriptor, bytes, done)).bytesWritten;
-  } catch (error) {
-    await lock.release();
-    throw error;
-  } finally {
-    await closeAsync(descriptor);
-  }
-  return lock;
 }
