@@ -184,7 +184,7 @@ class Indexing {
       return refuse(telling ?? `index-pack ended with ${exit.code}`);
     }
     for (const line of said) tell(line);
-    const name = /^(?:pack|keep)\t([0-9a-f]+)\n$/.exec(output)?.[1];
+    const name = /^(?:pack|keep)\t([0-9a-f]+)\n/.exec(output)?.[1];
     if (name === undefined) throw new Fault('process', 'index-pack named no pack', { context: { output } });
     return { kind: 'indexed', pack: `pack-${name}`, sent: this.#objects };
   }

@@ -61,17 +61,21 @@ export interface TakenSmall {
 export class SmallPackDesk {
   readonly #limits: SmallPackLimits;
   readonly #looked: Recent<string, true>;
+  readonly #givenBack = new Map<string, number>();
   #heldBytes = 0;
   #taken = 0;
-  #givenBack = 0;
 
   constructor(limits: SmallPackLimits = SMALL_PACK_LIMITS) {
     this.#limits = limits;
     this.#looked = new Recent(limits.lookedBytes);
   }
 
-  /** Packs taken in, packs given back to git, and bytes held now. */
-  get figures(): { readonly taken: number; readonly givenBack: number; readonly heldBytes: number } {
+  /** Packs taken in, packs given back to git by why, and bytes held now. */
+  get figures(): {
+    readonly taken: number;
+    readonly givenBack: ReadonlyMap<string, number>;
+    readonly heldBytes: number;
+  } {
     return { taken: this.#taken, givenBack: this.#givenBack, heldBytes: this.#heldBytes };
   }
 
@@ -97,7 +101,8 @@ export class SmallPackDesk {
       share.release();
       if (signal.aborted) throw new Fault('aborted', 'push was aborted', { cause: signal.reason });
       if (!(error instanceof BeyondReach)) throw error;
-      this.#givenBack += 1;
+      // The messages are constant: there are few of them.
+      this.#givenBack.set(error.message, (this.#givenBack.get(error.message) ?? 0) + 1);
       input.unread(bytes.all);
       return undefined;
     }

@@ -28,7 +28,9 @@ export function makePack({ format, chance, objects, outside, deltas }: PackPlan)
   for (const [index, [oid, object]] of order.entries()) {
     const before = order.slice(0, index);
     const ahead = order.slice(index + 1);
-    const base = chance.is(deltas) ? baseFor(object, { chance, outside, before, ahead }) : undefined;
+    // git indexes a delta that makes nothing, and cannot read it afterwards.
+    const base =
+      chance.is(deltas) && object.bytes.length > 0 ? baseFor(object, { chance, outside, before, ahead }) : undefined;
     if (ahead.some(([other]) => other === base?.oid) && base !== undefined && !whole.has(oid)) whole.add(base.oid);
     let entry: Buffer;
     if (base === undefined || whole.has(oid)) entry = wholeEntry(object, chance);

@@ -3,6 +3,7 @@
  * afterwards both have the same refs, and in the end the same objects, with which `git fsck` is content.
  */
 import { once } from 'node:events';
+import { inspect } from 'node:util';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,6 +27,8 @@ export interface Tally {
   accepted: number;
   /** Taken in without git. */
   own: number;
+  /** Why the others were not. */
+  readonly why: Map<string, number>;
 }
 
 export interface RoundResult {
@@ -109,13 +112,17 @@ class Round {
     const world: World = { format, objects: this.#objects, refs: this.#refs, twin };
     const push = await drawPush(world, chance);
     const takenBefore = small.figures.taken;
+    const givenBefore = new Map(small.figures.givenBack);
     const [ours, gits] = await Promise.all([pushToSite(site, push, format), pushToGit(twin, push, format)]);
-    const tally = this.#kinds.get(push.kind) ?? { pushes: 0, accepted: 0, own: 0 };
+    const tally = this.#kinds.get(push.kind) ?? { pushes: 0, accepted: 0, own: 0, why: new Map() };
     this.#kinds.set(push.kind, tally);
     tally.pushes += 1;
     const accepted = push.updates.filter(({ refname }) => ours.includes(`ok ${refname}`));
     if (accepted.length > 0) tally.accepted += 1;
     if (small.figures.taken > takenBefore) tally.own += 1;
+    for (const [why, count] of small.figures.givenBack) {
+      if (count > (givenBefore.get(why) ?? 0)) tally.why.set(why, (tally.why.get(why) ?? 0) + 1);
+    }
     const disagreed = push.updates.filter(
       ({ refname }) => ours.includes(`ok ${refname}`) !== gits.includes(`ok ${refname}`),
     );
@@ -195,7 +202,7 @@ async function pushToSite(site: Site, push: Push, format: ObjectFormat): Promise
   const lines = await readLines(reader).catch(() => []);
   socket.destroy();
   const end = await ended;
-  return [...lines.map((line) => line.trimEnd()), ...('fault' in end ? [String(end.fault)] : [])];
+  return [...lines.map((line) => line.trimEnd()), ...('fault' in end ? [inspect(end.fault)] : [])];
 }
 
 async function pushToGit(twin: string, push: Push, format: ObjectFormat): Promise<readonly string[]> {

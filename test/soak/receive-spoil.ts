@@ -142,7 +142,7 @@ function namedDelta(base: string | undefined, delta: Buffer): Buffer {
 
 function withDelta(drawing: Drawing, make: (base: Buffer) => Buffer): Buffer {
   const all = [...drawing.made, ...drawing.had].filter(
-    ([, { type, bytes }]) => type === 'blob' && bytes.length < 60_000,
+    ([, { type, bytes }]) => type === 'blob' && bytes.length < 16_000,
   );
   const [oid, base] = drawing.chance.of(all);
   return sealed(drawing.format, [...whole(drawing), namedDelta(oid, make(base.bytes))]);

@@ -18,7 +18,7 @@ const { values } = parseArgs({
   },
 });
 
-const total = new Map<PushKind, Tally>(KINDS.map((kind) => [kind, { pushes: 0, accepted: 0, own: 0 }]));
+const total = new Map<PushKind, Tally>(KINDS.map((kind) => [kind, { pushes: 0, accepted: 0, own: 0, why: new Map() }]));
 const differences: string[] = [];
 
 function count({ kinds, differences: found }: RoundResult): void {
@@ -28,6 +28,7 @@ function count({ kinds, differences: found }: RoundResult): void {
     sum.pushes += tally.pushes;
     sum.accepted += tally.accepted;
     sum.own += tally.own;
+    for (const [why, times] of tally.why) sum.why.set(why, (sum.why.get(why) ?? 0) + times);
   }
   for (const difference of found) process.stdout.write(`DIFFERENT  ${difference}\n`);
   differences.push(...found);
@@ -57,6 +58,9 @@ for (const [kind, { pushes, accepted, own }] of total) {
   process.stdout.write(
     `${kind.padEnd(16)} ${String(pushes).padStart(7)} ${String(accepted).padStart(9)} ${String(own).padStart(12)}\n`,
   );
+}
+for (const [kind, { why }] of total) {
+  for (const [reason, times] of why) process.stdout.write(`${kind}, left to git: ${reason}: ${times}\n`);
 }
 process.stdout.write(differences.length === 0 ? 'git and the gate agree\n' : `${differences.length} differences\n`);
 process.exitCode = differences.length === 0 ? 0 : 1;

@@ -115,6 +115,8 @@ class Resolving {
     const { allowance, stint } = this.#options;
     const bytes = await applyDelta({ base: base.bytes, delta: data, bytesMax: allowance.left }, stint);
     allowance.spend(bytes.length);
+    // git indexes such a delta and cannot read it afterwards.
+    if (bytes.length === 0) throw new BeyondReach('delta makes nothing');
     return { type: base.type, bytes };
   }
 }
