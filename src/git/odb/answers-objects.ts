@@ -56,17 +56,6 @@ async function peeledTo(odb: Odb, oid: Oid, wanted: 'commit' | 'tree'): Promise<
   throw new BeyondReach('tags of tags of tags');
 }
 
-/** What a tag leads to in the end; the object itself where it is none. @throws BeyondReach where anything is missing. */
-export async function peelAnswer(odb: Odb, oid: Oid): Promise<Oid> {
-  let at = oid;
-  for (let depth = 0; depth < TAG_DEPTH_MAX; depth += 1) {
-    const { type } = await headerFacts(odb, at);
-    if (type !== 'tag') return at;
-    at = tagNode(at, (await readTyped(odb, at, 'tag')).bytes).target;
-  }
-  throw new BeyondReach('tags of tags of tags');
-}
-
 /** @throws BeyondReach */
 export async function objectAnswer(odb: Odb, name: string): Promise<{ type: ObjectType; bytes: Buffer; oid: Oid }> {
   const [, oid = '', form] = NAME.exec(name) ?? [];
