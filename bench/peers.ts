@@ -16,6 +16,7 @@ import { PEERS, type BenchGround, type Peer, type PeerName } from './peers/peer.
 import { openFiles, startGitDaemon, startNginxPeer } from './peers/plain-peers.ts';
 import { readRows } from './peers/read-rows.ts';
 import type { Row, Sample } from './peers/row.ts';
+import { scaleRows } from './peers/scale-rows.ts';
 import { makeShapes, type ShapeName } from './peers/shapes.ts';
 import { startGitolite, startGitShell } from './peers/sshd-peer.ts';
 import { jsonOf, linesOf, markdownOf, plainOf, type Line } from './peers/table.ts';
@@ -66,7 +67,8 @@ export async function benchPeers(args: readonly string[]): Promise<number> {
       ...readRows({ root, quick }),
       ...writeRows({ root, quick }),
       ...machineRows({ root, quick, scope, streamMib, ours: () => site }),
-      ...growthRows({ root, quick, scope, ours: () => site }),
+      ...growthRows({ root, quick, ours: () => site }),
+      ...scaleRows({ root, quick, scope }),
     ];
     const rows = chosen(all, values.rows);
     if (rows === undefined) return 2;

@@ -1,119 +1,22 @@
-/** Rows about what grows: a gate with 100,000 repositories, and what a clone costs after many small pushes. */
+/** A row about what grows: what a clone costs after many small pushes. */
 import { join } from 'node:path';
 import { setTimeout as later } from 'node:timers/promises';
-import { newId, systemClock } from '../../src/base/clock.ts';
-import { parseRepositoryName } from '../../src/repository/name.ts';
-import { taking, type Registered } from '../../src/repository/record.ts';
-import { openSqliteStore } from '../../src/store/sqlite.ts';
-import type { Write } from '../../src/store/store.ts';
-import { makePerson, sshOk, startGate, type Gate, type Person } from '../../test/support/gate.ts';
-import { processTree, residentBytes } from '../../test/support/memory.ts';
-import type { Scope } from '../../test/support/workspace.ts';
+import { sshOk } from '../../test/support/gate.ts';
 import type { OurSite } from './gatehouse-peer.ts';
-import { newHome } from './peer.ts';
 import { fetchAll } from './raw-fetch.ts';
 import { tipsOf, type RowsOptions } from './read-rows.ts';
-import { elapsed, type Row } from './row.ts';
+import type { Row } from './row.ts';
 import { pushFresh, Workbench } from './workbench.ts';
 
-const REPOSITORIES = 100_000;
-const BATCH = 2_000;
 const CLONES = 5;
 const UPKEEP_WAIT_MS = 150_000;
 
 export interface GrowthRowsOptions extends RowsOptions {
-  readonly scope: Scope;
   readonly ours: () => OurSite | undefined;
 }
 
 export function growthRows(options: GrowthRowsOptions): readonly Row[] {
-  return [scale(options), manyPushes(options)];
-}
-
-/** The store is written as `create` writes it; the directories are not there, nobody asks for them. */
-function scale({ root, scope, quick }: GrowthRowsOptions): Row {
-  const count = quick ? REPOSITORIES / 10 : REPOSITORIES;
-  const ours = 'gatehouse ssh';
-  const crowd = `${count.toLocaleString('en-US')} repositories`;
-  let site: { readonly data: string; readonly admin: Person } | undefined;
-  const start = ({ data, admin }: NonNullable<typeof site>): Promise<Gate> =>
-    startGate(scope, { data, home: admin.home, args: ['--log-level', 'warn'] });
-  return {
-    name: 'scale',
-    shapes: ['small'],
-    peers: [ours],
-    roundsMax: 3,
-    figures: [
-      { key: 'start', title: `start with ${crowd}`, unit: 'ms', better: 'less', bound: { ours, value: 3_000 } },
-      {
-        key: 'memory',
-        title: `memory after the start with ${crowd}`,
-        unit: 'MiB',
-        better: 'less',
-        bound: { ours, value: 300 },
-      },
-      { key: 'ls', title: `ls of ${crowd}, over SSH`, unit: 'ms', better: 'less' },
-    ],
-    async prepare() {
-      const home = newHome({ root }, 'scale');
-      const admin = await makePerson(home, 'admin');
-      const data = join(home, 'data');
-      const first = await startGate(scope, {
-        data,
-        home: admin.home,
-        args: ['--admin', 'admin', '--admin-key', `${admin.keyFile}.pub`],
-      });
-      await first.stop();
-      await writeMany(join(data, 'gatehouse.db'), count);
-      site = { data, admin };
-    },
-    async run() {
-      if (site === undefined) return {};
-      let gate: Gate | undefined;
-      const startMs = await elapsed(async () => {
-        gate = site === undefined ? undefined : await start(site);
-      });
-      if (gate === undefined) return {};
-      const running = gate;
-      const bytes = processTree(running.pid).reduce((sum, { pid }) => sum + residentBytes(pid), 0);
-      let listed = '';
-      const { admin } = site;
-      const ls = await elapsed(async () => {
-        listed = await sshOk(admin, running, ['ls']);
-      });
-      await running.stop();
-      const shown = listed.split('\n').filter((line) => line.includes('project-')).length;
-      if (shown !== count) throw new Error(`ls shows ${shown} repositories, not ${count}`);
-      return { start: startMs, memory: bytes / 2 ** 20, ls };
-    },
-  };
-}
-
-async function writeMany(path: string, count: number): Promise<void> {
-  const store = await openSqliteStore({ path });
-  let writes: Write[] = [];
-  for (let index = 0; index < count; index += 1) {
-    const name = parseRepositoryName(`team${index % 97}/project-${index}`);
-    if (name.kind === 'refused') throw new Error(name.reason);
-    const record: Registered = {
-      id: newId(systemClock),
-      name: name.value,
-      owner: 'admin',
-      objectFormat: 'sha1',
-      description: `Project number ${index}`,
-      createdAt: systemClock.now(),
-      settings: {},
-      hasRules: false,
-      version: 0,
-    };
-    writes.push(...taking(record).writes);
-    if ((index + 1) % BATCH === 0 || index + 1 === count) {
-      const done = await store.transact({ writes });
-      if (done.kind !== 'committed') throw new Error('the store refused the repositories');
-      writes = [];
-    }
-  }
-  await store.close();
+  return [manyPushes(options)];
 }
 
 /** Commits of their own, one push each, with the housekeeping that the gate does by itself; then `gc`, which packs anew. */
