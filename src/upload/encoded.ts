@@ -62,7 +62,8 @@ export class EncodedLists {
     const home = homeOf(view);
     let found = home.get(key);
     if (found === undefined) {
-      const making = this.#make(home, key, encode);
+      // In a turn of its own: what it leaves in `home` comes after what is put there here.
+      const making = Promise.resolve().then(() => this.#make(home, key, encode));
       home.set(key, making);
       found = making;
     }

@@ -108,6 +108,15 @@ describe('on a connection that stays open', () => {
     assert.equal(asker.connections, 1, 'it was one connection all the time');
   });
 
+  test('a user who is suspended is refused the next time, and let in again when resumed', async () => {
+    using asker = new Asker(await makeToken(rita.client, 'locked', 'read'));
+    assert.equal(await asker.code('target'), 200);
+    await done(siege.adminSsh, 'suspend rita');
+    assert.equal(await asker.code('target'), 401);
+    await done(siege.adminSsh, 'resume rita');
+    assert.equal(await asker.code('target'), 200);
+  });
+
   test('who is taken into a group, or out of one that it is in through another, reads accordingly', async () => {
     using asker = new Asker(await makeToken(rita.client, 'grouped', 'read'));
     const step = async (command: string, code: number): Promise<void> => {
