@@ -72,7 +72,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
   const clock = systemClock;
   const started = counted(ground.processes, metrics);
   const processes = siteSettings === undefined ? started : withAlternates(started);
-  const odb = new OdbPool({ clock });
+  const odb = new OdbPool({ clock, mayBorrow: siteSettings !== undefined });
   stack.defer(() => {
     odb.close();
   });

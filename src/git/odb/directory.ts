@@ -65,14 +65,14 @@ export class ObjectDirectory {
   refresh(): boolean {
     const directory = `${this.path}/pack`;
     const now = this.#ground.now();
-    const stamp = stampWithin(directory);
+    const stamp = directoryStamp(directory);
     if (!this.#seen.isRacy && isSameStamp(stamp, this.#seen.stamp)) return false;
     return this.#list(directory, { stamp, isRacy: stamp !== undefined && isRacy(stamp, now) });
   }
 
   /** As `refresh`, but a list read so lately that its stamp proves little is trusted: what is found in it is looked at itself. */
   glance(): void {
-    if (this.#seen === NOTHING || !isSameStamp(stampWithin(`${this.path}/pack`), this.#seen.stamp)) this.refresh();
+    if (this.#seen === NOTHING || !isSameStamp(directoryStamp(`${this.path}/pack`), this.#seen.stamp)) this.refresh();
   }
 
   /** A file was not where it had been: the list is read again at the next look. */
@@ -82,7 +82,7 @@ export class ObjectDirectory {
 
   /** @throws BeyondReach */
   isThere(): boolean {
-    return this.#seen.stamp !== undefined || stampWithin(this.path) !== undefined;
+    return this.#seen.stamp !== undefined || directoryStamp(this.path) !== undefined;
   }
 
   /** Everything is given back, and read again at the next look. */
@@ -152,6 +152,7 @@ export class ObjectDirectory {
   }
 
   #list(directory: string, seen: Seen): boolean {
+    directoryStamp(this.path);
     const names = seen.stamp === undefined ? [] : listingOf(directory);
     const files = new Set(names);
     const before = new Map(this.#packs.map((pack) => [pack.path, pack]));
@@ -176,6 +177,13 @@ export class ObjectDirectory {
     this.#seen = seen;
     return isChanged;
   }
+}
+
+/** A link could lead to another repository's objects: git, which is confined, has to follow it. @throws BeyondReach */
+export function directoryStamp(path: string): Stamp | undefined {
+  const stamp = stampWithin(path);
+  if (stamp !== undefined && stamp.type !== 'directory') throw new BeyondReach('object directory is none itself');
+  return stamp;
 }
 
 function stampWithin(path: string): Stamp | undefined {

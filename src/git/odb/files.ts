@@ -2,7 +2,7 @@
  * Packs and their indexes as files: few descriptors open at once, and their blocks kept while they are used. Opening is
  * synchronous as for refs (docs/decisions/037); what may have to come from the disk is read without blocking.
  */
-import { closeSync, fstatSync, lstatSync, openSync, read, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, openSync, read, type Stats } from 'node:fs';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { BeyondReach } from './odb.ts';
 import { Recent } from './recent.ts';
@@ -257,10 +257,10 @@ export class OpenFile {
   }
 }
 
-/** @throws Vanished, BeyondReach */
+/** A link is not followed (see `directoryStamp`). @throws Vanished, BeyondReach */
 export function openFile(path: string): number {
   try {
-    return openSync(path, 'r');
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   } catch (cause) {
     throw cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
       ? new Vanished('file is gone', { cause })

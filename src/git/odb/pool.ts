@@ -15,6 +15,8 @@ import { Search } from './search.ts';
 
 export interface OdbPoolOptions {
   readonly clock?: Clock;
+  /** Objects that `objects/info/alternates` borrows are read too; otherwise git answers where there is such a file. Default false. */
+  readonly mayBorrow?: boolean;
   /** Default `BOUNDS.odbFilesMax`. */
   readonly filesMax?: number;
   /** Default `BOUNDS.odbBlockBytesMax`. */
@@ -34,12 +36,14 @@ const LARGE_WAITING_MAX = 10_000;
 
 export class OdbPool {
   readonly #ground: Ground;
+  readonly #mayBorrow: boolean;
   /** By format and path, least recently used first. */
   readonly #directories = new Map<string, ObjectDirectory>();
 
   constructor(options: OdbPoolOptions = {}) {
     const { clock = systemClock, filesMax: openMax = BOUNDS.odbFilesMax } = options;
     const { blockBytesMax = BOUNDS.odbBlockBytesMax, objectBytesMax = BOUNDS.odbObjectBytesMax } = options;
+    this.#mayBorrow = options.mayBorrow ?? false;
     this.#ground = {
       files: new Files({ clock, openMax, blockBytesMax }),
       objects: new Recent(objectBytesMax),
@@ -62,7 +66,7 @@ export class OdbPool {
 
   /** The objects of a repository and of those that it borrows from. Costs nothing: ask for it when it is needed. */
   of(gitDir: string, format: ObjectFormat): Odb {
-    return this.#at(`${gitDir}/objects`, format);
+    return this.#at(() => this.#chain(`${gitDir}/objects`, format, this.#mayBorrow), format);
   }
 
   /** The objects of a quarantine alone; `layered` puts them before a repository's. Nothing of it is held when it is disposed of. */
@@ -71,7 +75,8 @@ export class OdbPool {
       this.#forget(keyOf(objectDirectory, format));
       return Promise.resolve();
     };
-    return { ...this.#at(objectDirectory, format), [Symbol.asyncDispose]: dispose };
+    const odb = this.#at(() => this.#chain(objectDirectory, format, false), format);
+    return { ...odb, [Symbol.asyncDispose]: dispose };
   }
 
   /** Gives back all descriptors and memory. What is asked afterwards is answered all the same. */
@@ -81,15 +86,18 @@ export class OdbPool {
     this.#ground.objects.clear();
   }
 
-  #at(objectDirectory: string, format: ObjectFormat): Odb {
-    const chain = (): readonly ObjectDirectory[] => this.#chain(objectDirectory, format);
+  #at(chain: () => readonly ObjectDirectory[], format: ObjectFormat): Odb {
     const search = (oid: Oid): Search => new Search({ ground: this.#ground, chain, oid, format });
     return { read: (oid) => search(oid).read(), header: (oid) => search(oid).header() };
   }
 
   /** The directory and its alternates, the nearest first, each once. @throws BeyondReach */
-  #chain(objectDirectory: string, format: ObjectFormat): readonly ObjectDirectory[] {
-    const chain = [this.#directory(objectDirectory, format)];
+  #chain(objectDirectory: string, format: ObjectFormat, mayBorrow: boolean): readonly ObjectDirectory[] {
+    const own = this.#directory(objectDirectory, format);
+    if (own.alternates().length === 0) return [own];
+    // Whatever lies in a repository leads a confined git nowhere else, and us neither.
+    if (!mayBorrow) throw new BeyondReach('it borrows objects');
+    const chain = [own];
     let level: readonly ObjectDirectory[] = chain;
     for (let depth = 0; depth <= ALTERNATES_DEPTH_MAX && level.length > 0; depth += 1) {
       const next: ObjectDirectory[] = [];

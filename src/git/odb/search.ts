@@ -1,8 +1,9 @@
 /** One question about one object, looked for in the order of git, and again where a repack moves it meanwhile. */
 import { createHash } from 'node:crypto';
+import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { ObjectFormat, Oid } from '../oid.ts';
-import type { ObjectDirectory, Packed } from './directory.ts';
+import { directoryStamp, type ObjectDirectory, type Packed } from './directory.ts';
 import { Vanished } from './files.ts';
 import { type Ground, LARGE_BYTES } from './ground.ts';
 import { looseFile, looseHeader, readLoose } from './loose.ts';
@@ -93,7 +94,10 @@ export class Search {
     }
     for (const { path } of chain) {
       const file = looseFile(path, this.#options.oid);
-      if (file !== undefined) return ask.loose(file);
+      if (file === undefined) continue;
+      directoryStamp(dirname(file));
+      directoryStamp(path);
+      return ask.loose(file);
     }
     return undefined;
   }

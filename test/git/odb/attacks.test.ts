@@ -94,6 +94,14 @@ test('no crafted entry is answered: it is beyond reach, and nothing hangs', asyn
   }
 });
 
+test('a delta for a base of another size is beyond reach, even where it makes what its name says', async () => {
+  await using place = await openPlace();
+  const twice = Buffer.concat([BASE, BASE]);
+  const oid = oidOf('blob', twice);
+  const bytes = onBase(delta(size + 1, 2 * size, COPY_ALL, COPY_ALL));
+  assert.equal((await place.ask([base, { oid, bytes }], oid))[0], BEYOND);
+});
+
 test('streams that are not what they say are beyond reach', async () => {
   await using place = await openPlace();
   const zeros = Buffer.alloc(3_000_000);
@@ -175,7 +183,10 @@ test('deltas that make much of little are given up, and what is held stays bound
     last = bytes.length;
     entries.push({ oid: `${n}`.repeat(40) as Oid, bytes });
   }
-  assert.deepEqual(await place.ask(entries, '9'.repeat(40) as Oid), [BEYOND, { type: 'blob', size: large }]);
+  // The last one is what its name says: nothing but the work forbids it.
+  const oid = oidOf('blob', Buffer.alloc(large, 'a'));
+  const ends = entries.splice(-1).map((entry) => ({ ...entry, oid }));
+  assert.deepEqual(await place.ask([...entries, ...ends], oid), [BEYOND, { type: 'blob', size: large }]);
   assert.ok(place.pool.bytes < 64 * 1024 * 1024);
 });
 

@@ -89,7 +89,7 @@ test('OdbPool reads packs whose index has offsets of 64 bits, and leaves indexes
 });
 
 test('OdbPool follows alternates: relative, nested as deep as git, commented, circular, missing', async () => {
-  await using place = await openPlace();
+  await using place = await openPlace({ mayBorrow: true });
   const paths: string[] = [];
   for (let depth = 0; depth <= 8; depth += 1) {
     const path = await initBare(join(place.ground.path, `r${depth}.git`));
@@ -111,6 +111,38 @@ test('OdbPool follows alternates: relative, nested as deep as git, commented, ci
   await rm(join(paths[0] ?? '', 'objects/info/alternates'));
   assert.deepEqual(await odb.header(oids[0] as Oid), headers.get(oids[0] as Oid));
   assert.equal(await odb.header(oids[1] as Oid), undefined);
+});
+
+test('OdbPool follows neither links nor alternates out of a repository that may not borrow', async () => {
+  await using place = await openPlace();
+  const other = await makeRepository(join(place.ground.path, 'other.git'), 'sha1');
+  await git(other, ['repack', '-adq']);
+  const secret = (await git(other, ['hash-object', '-w', '--stdin'], 'secret')) as Oid;
+  const packed = (await git(other, ['rev-parse', 'main'])) as Oid;
+  const loose = `${secret.slice(0, 2)}/${secret.slice(2)}`;
+  const ways: Readonly<Record<string, string>> = {
+    alternates: 'echo ../../other.git/objects >objects/info/alternates',
+    'the object directory': 'rm -r objects; ln -s ../other.git/objects objects',
+    'the directory of packs': 'rm -r objects/pack; ln -s ../../other.git/objects/pack objects/pack',
+    'a pack': 'cd objects/pack; ln -s ../../../other.git/objects/pack/*.pack ../../../other.git/objects/pack/*.idx .',
+    'a directory of objects': `cd objects; ln -s ../../other.git/objects/${secret.slice(0, 2)} .`,
+    'an object': `cd objects; mkdir ${secret.slice(0, 2)}; ln -s ../../../other.git/objects/${loose} ${loose}`,
+  };
+  for (const [name, script] of Object.entries(ways)) {
+    const path = await initBare(join(place.ground.path, `${name}.git`));
+    const odb = place.pool.of(path, 'sha1');
+    const mine = (await git(path, ['hash-object', '-w', '--stdin'], 'mine, whose name begins otherwise')) as Oid;
+    assert.equal((await odb.read(mine))?.type, 'blob');
+    await shell(path, script);
+    for (const oid of [secret, packed]) {
+      for (const answer of [await reach(odb.read(oid)), await reach(odb.header(oid))]) {
+        assert.ok(answer === BEYOND || answer === undefined, name);
+      }
+    }
+    assert.ok([await reach(odb.read(secret)), await reach(odb.read(packed))].includes(BEYOND), name);
+  }
+  const quarantine = place.pool.openDirectory(join(place.ground.path, 'alternates.git/objects'), 'sha1');
+  assert.equal(await reach(quarantine.read(secret)), BEYOND);
 });
 
 test('OdbPool knows the empty tree everywhere, as git does, and says nothing of a repository that is not there', async () => {
@@ -166,6 +198,17 @@ test('OdbPool shows an object from the moment its pack is there, and to the mome
     assert.equal(await odb.read(oid), undefined);
     assert.equal(await odb.header(oid), undefined);
   }
+});
+
+test('OdbPool reads a pack that was put in the place of one of the same name', async () => {
+  await using place = await openPlace({ filesMax: 1, blockBytesMax: 140_000, objectBytesMax: 0 });
+  const path = await makeRepository(join(place.ground.path, 'r.git'), 'sha1');
+  await git(path, ['repack', '-adq']);
+  const odb = place.pool.of(path, 'sha1');
+  await assertAllAsGit(odb, path);
+  // A restored backup: the same bytes in another file, which is found when the old one has to be opened again.
+  await shell(path, 'cd objects/pack; for file in *; do cp $file ../copy; mv -f ../copy $file; done');
+  await assertAllAsGit(odb, path);
 });
 
 test('OdbPool does not believe that a miss is one where a remote promised what is missing', async () => {
