@@ -7,6 +7,7 @@ import { Writable, type Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { Connection, ServerChannel } from 'ssh2';
 import { Fault } from '../base/fault.ts';
+import { declareExact } from '../git/stream.ts';
 import { boundUnread, forgetSent, isRekeying } from '../base/ssh-internals.ts';
 import { PeerInput } from './peer-input.ts';
 import type { SshWire } from './ssh-wire.ts';
@@ -146,6 +147,8 @@ class ChannelOutput extends Writable {
     super({ highWaterMark: SLICE_BYTES });
     this.#lane = lane;
     this.#target = target;
+    // ssh2 has encrypted or copied what it has called back for; what waits for the client's window has not been.
+    declareExact(this);
     // Who writes gets the error from the write; without a listener it would end the process as well.
     this.on('error', () => {});
   }

@@ -20,6 +20,10 @@ const waiting = Promise.withResolvers<void>();
 const waited = Promise.withResolvers<void>();
 const keys = new Map<string, Principal>();
 
+/** Written one after another from one block of memory. */
+const REUSED = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN';
+const REUSED_BYTES = 200_000;
+
 async function command({ argv, origin, stdin, stdout, stderr, signal }: CommandRun): Promise<number> {
   switch (argv[0] ?? '') {
     case 'echo':
@@ -37,6 +41,14 @@ async function command({ argv, origin, stdin, stdout, stderr, signal }: CommandR
         stderr.write(Buffer.alloc(65_536, 'e'));
       }
       return 5;
+    case 'reuse': {
+      const block = Buffer.alloc(REUSED_BYTES);
+      for (const letter of REUSED) {
+        block.fill(letter);
+        await new Promise<void>((resolve) => stdout.write(block, () => resolve()));
+      }
+      return 0;
+    }
     case 'fail':
       throw new Fault('internal', 'secret is hunter2');
     case 'wait':
@@ -294,6 +306,14 @@ for (const cipher of ['aes128-gcm@openssh.com', 'aes256-ctr', 'chacha20-poly1305
     assert.equal(ran.code, 5);
     assert.equal(ran.stdout.length, 64 * 65_536);
     assert.equal(ran.stderr.length, 64 * 65_536);
+  });
+}
+
+for (const cipher of ['aes128-gcm@openssh.com', 'aes128-ctr', 'chacha20-poly1305@openssh.com']) {
+  test(`with ${cipher} a block may be overwritten once its write has called back, in key exchanges and full windows too`, async () => {
+    const ran = await ssh('ed25519', ['reuse'], { more: [`Ciphers=${cipher}`, 'RekeyLimit=1M'] });
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.ok(ran.stdout === Array.from(REUSED, (letter) => letter.repeat(REUSED_BYTES)).join(''), 'other bytes came');
   });
 }
 
