@@ -374,3 +374,23 @@ test('refs are sorted by bytes, also beyond the basic plane', async () => {
   await assertAsGit(place);
   assert.equal(ENV['LC_ALL'], 'C');
 });
+
+test('a look serves those who asked before it, and nobody who asks later', async () => {
+  await using place = await openPlace();
+  const { cache, commits, path } = place;
+  const repository = { id: 'r', path, objectFormat: 'sha1' } as const;
+  const shown = async (since?: number): Promise<string | undefined> =>
+    (await cache.snapshot(repository, since)).byName.get('refs/heads/main')?.oid;
+  const [first = '', , last = ''] = commits;
+  await place.git('update-ref', 'refs/heads/main', first);
+  assert.equal(await shown(), first);
+  const asked = cache.moment();
+  assert.equal(await shown(), first);
+  await place.git('update-ref', 'refs/heads/main', last);
+  // It was on disk as it is told when this was asked for, and nobody who asked was told otherwise.
+  assert.equal(await shown(asked), first);
+  assert.equal(await shown(cache.moment()), last);
+  assert.equal(await shown(asked), last);
+  await place.git('update-ref', '-d', 'refs/heads/main');
+  assert.equal(await shown(), undefined);
+});
