@@ -201,6 +201,32 @@ function drawUpdates({ roll, pick, current, values, zero }: Draw): readonly Logg
   });
 }
 
+test('no ref is made above or below one that lies in packed-refs alone', async (t) => {
+  const ground = await makeGround(t);
+  const [one = ground.blob] = ground.commits;
+  const packed = ['refs/heads/a/b', 'refs/heads/a/b0', 'refs/heads/k', 'refs/heads/z/y'];
+  for (const name of packed) await gitOk(ground.path, 'update-ref', name, one);
+  await gitOk(ground.path, 'update-ref', 'refs/tags/t', ground.tag);
+  await gitOk(ground.path, 'pack-refs', '--all', '--prune');
+  for (const [name, isFree] of [
+    ['refs/heads/a', false],
+    ['refs/heads/a/b/c', false],
+    ['refs/heads/k/l/m', false],
+    ['refs/heads/z', false],
+    ['refs/tags/t/u', false],
+    ['refs/heads/a/a', true],
+    ['refs/heads/a0', true],
+    ['refs/heads/y', true],
+    ['refs/tags/s', true],
+    ['refs/zz/z', true],
+  ] as const) {
+    const update = { refname: refname(name), oldOid: zeroOid('sha1'), newOid: one };
+    const prepared = await writerOf(ground).prepare(asRepository(ground.path, 'sha1'), [update]);
+    if (prepared.kind === 'prepared') await prepared[Symbol.asyncDispose]();
+    assert.equal(prepared.kind, isFree ? 'prepared' : 'refused', name);
+  }
+});
+
 test('what is not plain is left to git, and nothing of ours stays', async (t) => {
   const ground = await makeGround(t);
   const [one = ground.blob, two = ground.blob] = ground.commits;
