@@ -175,7 +175,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   const receive = createReceive({
     processes: seam,
     odb,
-    refs: new RefCache({ processes }),
+    refs: new RefCache({ processes, odb }),
     store,
     policy: { decide: options.decide ?? (() => ALLOW), needsFor: () => ({ paths: options.needsPaths ?? false }) },
     steps: [createSizeStep({ ...DEFAULT_RECEIVE_LIMITS, ...options.parts?.limits })],
