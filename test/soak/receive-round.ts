@@ -137,6 +137,14 @@ class Round {
     // Of packs that were spoilt it is not known what they hold.
     if (accepted.length === 0 || push.kind === 'spoilt bytes' || push.kind === 'spoilt pack') return;
     for (const [oid, object] of push.made) this.#objects.set(oid, object);
+    if (push.kind === 'packed by git') await this.#forgetAbsent(push);
+  }
+
+  /** git does not send what no tip leads to. */
+  async #forgetAbsent({ made }: Push): Promise<void> {
+    const input = Buffer.from([...made.keys()].map((oid) => `${oid}\n`).join(''));
+    const answer = await git(['-C', this.#parts.twin, 'cat-file', '--batch-check', '--buffer'], input);
+    for (const [, oid] of answer.toString().matchAll(/^([0-9a-f]+) missing$/gm)) this.#objects.delete(oid as Oid);
   }
 
   async conclude(): Promise<void> {

@@ -206,7 +206,7 @@ export const SPOILT_TAGS: Readonly<Record<string, (text: string, drawing: Drawin
   'an endless header of a tag': (text) => text.split('\n\n')[0] ?? '',
 };
 
-const ODD_NAMES = [
+export const ODD_NAMES = [
   '.',
   '..',
   '.git',
@@ -344,7 +344,7 @@ function named(entries: readonly Entry[], drawing: Drawing, name: string, mode: 
 }
 
 const section = (name: string, setting: string): string => `[submodule "${name}"]\n\t${setting}\n`;
-const MODULES = [
+export const MODULES = [
   section('a', 'path = a\n\turl = https://example.com/a.git\n\tbranch = main'),
   section('../evil', 'path = a'),
   section('a/../../b', 'path = a'),
@@ -383,7 +383,7 @@ const MODULES = [
   section('a', 'ignore = all'),
   '[submodule "a"]\r\n\tpath = a\r\n',
 ] as const;
-const ATTRIBUTES = [
+export const ATTRIBUTES = [
   '',
   '* text=auto\n',
   `${'a'.repeat(2_047)}\n`,

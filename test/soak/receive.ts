@@ -4,7 +4,7 @@
  * went wrong. Prints what was judged without git, and ends with 1 where anything differed.
  */
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
 import { runRound, type RoundResult, type Tally } from './receive-round.ts';
 import { KINDS, type PushKind } from './receive-pushes.ts';
 
@@ -44,7 +44,11 @@ async function work(): Promise<void> {
   while (next < rounds) {
     const seed = first + next;
     next += 1;
-    count(await runRound({ seed, pushes: PUSHES_A_ROUND }));
+    const failed = (error: unknown): RoundResult => ({
+      kinds: new Map(),
+      differences: [`seed ${seed}: ${inspect(error)}`],
+    });
+    count(await runRound({ seed, pushes: PUSHES_A_ROUND }).catch(failed));
     if (next % 20 === 0)
       process.stdout.write(`${next} rounds, ${Math.round((performance.now() - started) / 1000)} s\n`);
   }
