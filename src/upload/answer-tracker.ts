@@ -9,6 +9,7 @@ const LENGTH_DIGITS = 4;
 const SAMPLE_BYTES = 9;
 const NOTHING = Buffer.alloc(0);
 const TEXT_CHARACTERS_MAX = 900;
+const HEX = new Map(Array.from({ length: 16 }, (_, value) => [value.toString(16).charCodeAt(0), value]));
 
 export class AnswerTracker {
   /** The length digits and the first bytes of the pkt that is passing. */
@@ -21,6 +22,14 @@ export class AnswerTracker {
   take(chunk: Buffer): void {
     let offset = 0;
     while (offset < chunk.length && !this.#isLost) {
+      // Whole pkts of a pack: nothing of them is looked at but their length.
+      if (this.#onSideband && this.#head === '' && this.#missing === undefined) {
+        const length = lengthAt(chunk, offset);
+        if (length > LENGTH_DIGITS && offset + length <= chunk.length) {
+          offset += length;
+          continue;
+        }
+      }
       offset += this.#missing === undefined ? this.#takeLength(chunk, offset) : this.#takePayload(chunk, offset);
     }
   }
@@ -56,4 +65,16 @@ export class AnswerTracker {
     this.#missing = undefined;
     return count;
   }
+}
+
+/** What the four digits at `offset` say; 0 where they are none, or not all there. */
+function lengthAt(chunk: Buffer, offset: number): number {
+  if (offset + LENGTH_DIGITS > chunk.length) return 0;
+  let length = 0;
+  for (let at = offset; at < offset + LENGTH_DIGITS; at += 1) {
+    const digit = HEX.get(chunk[at] ?? 0);
+    if (digit === undefined) return 0;
+    length = length * 16 + digit;
+  }
+  return length;
 }

@@ -18,7 +18,7 @@ interface Block {
   readonly owner: Map<number, Block>;
   readonly buffer: Buffer;
   filled: number;
-  filling: Promise<void> | undefined;
+  filling: Promise<boolean> | undefined;
   users: number;
   /** Somebody may still refer to its bytes: it can be read, and never be overwritten. */
   isLost: boolean;
@@ -123,7 +123,9 @@ export class Blocks {
     if (block === undefined) return undefined;
     this.#shelf.use(block);
     try {
-      if (start + block.filled <= position) await this.#fill(block, Math.min(end - start, BLOCK_BYTES));
+      // What another began to read when the file was shorter may end before `position`.
+      while (start + block.filled <= position)
+        if (!(await this.#fill(block, Math.min(end - start, BLOCK_BYTES)))) break;
     } catch (cause) {
       this.#byIndex.delete(index);
       this.#shelf.giveBack(block);
@@ -158,17 +160,19 @@ export class Blocks {
     return block;
   }
 
-  /** One reading at a time; what comes into the file meanwhile is read by the next. */
-  async #fill(block: Block, until: number): Promise<void> {
+  /** One reading at a time; what comes into the file meanwhile is read by the next. False: there was nothing to read. */
+  async #fill(block: Block, until: number): Promise<boolean> {
     block.filling ??= this.#readInto(block, until).finally(() => {
       block.filling = undefined;
     });
-    await block.filling;
+    return await block.filling;
   }
 
-  async #readInto(block: Block, until: number): Promise<void> {
+  async #readInto(block: Block, until: number): Promise<boolean> {
     const { buffer, filled, index } = block;
     const position = index * BLOCK_BYTES + filled;
-    block.filled += await this.#readAt(buffer, { offset: filled, length: until - filled, position });
+    const bytes = await this.#readAt(buffer, { offset: filled, length: until - filled, position });
+    block.filled += bytes;
+    return bytes > 0;
   }
 }

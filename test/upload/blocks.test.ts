@@ -35,6 +35,16 @@ test('ten readers of one place share one reading, and a file that grew is read o
   assert.equal(shelf.size, 1);
 });
 
+test('who joins a reading of a file that was shorter gets what came since', async () => {
+  const shelf = new BlockShelf();
+  shelf.enter();
+  const bytes = randomBytes(5_000);
+  const { blocks } = fileOf(bytes, shelf);
+  const [short, long] = await Promise.all([taken(blocks.at(0, 1_000)), taken(blocks.at(3_000, 5_000))]);
+  assert.ok(short.bytes.equals(bytes.subarray(0, short.bytes.length)) && short.bytes.length >= 1_000);
+  assert.ok(long.bytes.equals(bytes.subarray(3_000)));
+});
+
 test('memory that a writer may still refer to is not used again', async () => {
   const shelf = new BlockShelf(1);
   shelf.enter();

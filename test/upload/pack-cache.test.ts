@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { readlink } from 'node:fs/promises';
+import { type FileHandle, open, readlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -262,6 +262,44 @@ test('where nothing more can be kept, all readers get the rest in step', async (
   assert.equal(pack.isWhole, false);
   assert.equal(held.held, 0);
 });
+
+test('a disk that fills up in the middle ends the keeping, and every reader gets every byte', async (t) => {
+  const held = room(10_000_000);
+  const directory = workspace(t);
+  const pack = new MadePack({ directory, room: held, name: 'a', shelf: new BlockShelf() });
+  const full = await fullAfter(t, directory, 3);
+  const readers = Array.from({ length: 3 }, () => collect(pack.read({ signal: endless, isExact: true })));
+  const bytes = randomBytes(1_000_000);
+  for (let at = 0; at < bytes.length; at += 100_000)
+    await pack.add(bytes.subarray(at, at + 30_000), bytes.subarray(at + 30_000, at + 100_000));
+  pack.finish();
+  for (const read of await Promise.all(readers)) assert.ok(read.equals(bytes));
+  assert.ok(full.refused > 0, 'the disk was full');
+  assert.equal(pack.isWhole, false);
+  assert.equal(held.held, 0);
+});
+
+/** From its `count`th write on, each to a file of this process finds no space, half of it already written. */
+async function fullAfter(t: TestContext, directory: string, count: number): Promise<{ readonly refused: number }> {
+  const handle = await open(join(directory, 'handle'), 'w');
+  const prototype = Object.getPrototypeOf(handle) as Pick<FileHandle, 'writev'>;
+  await handle.close();
+  const original = prototype.writev;
+  const state = { refused: 0 };
+  let calls = 0;
+  async function writev(this: FileHandle, ...args: Parameters<FileHandle['writev']>): ReturnType<FileHandle['writev']> {
+    calls += 1;
+    if (calls < count) return original.apply(this, args);
+    state.refused += 1;
+    await original.apply(this, [args[0].slice(0, 1), args[1]]);
+    throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+  }
+  prototype.writev = writev as FileHandle['writev'];
+  t.after(() => {
+    prototype.writev = original;
+  });
+  return state;
+}
 
 test('a maker whose readers have all gone is told so, and a failed one tells its readers', async (t) => {
   const pack = new MadePack({ directory: workspace(t), room: room(10), name: 'a', shelf: new BlockShelf() });
