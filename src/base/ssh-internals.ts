@@ -1,6 +1,6 @@
 /**
  * The few places where this house reaches below ssh2's documented surface, each because of something that the
- * surface cannot do (docs/decisions/0060). All in one file, read defensively: where ssh2 has changed inside, the
+ * surface cannot do (docs/decisions/060). All in one file, read defensively: where ssh2 has changed inside, the
  * answer is the cautious one, and tests of both sides fail: server (`transport/`) and client (`upstream/wire/`).
  */
 import type { ClientChannel } from 'ssh2';
