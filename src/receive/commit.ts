@@ -191,7 +191,7 @@ export class Committer {
     if (pending === undefined) return;
     const state = parseState(pending);
     if (this.#applied.has(repository.id, state.txid)) return;
-    await settle(this.#parts, repository, state);
+    await settle(this.#parts, repository, state, { removeLocks: !this.#leftovers.isDone(repository) });
     this.#applied.add({ id: repository.id, txid: state.txid, version: pending.version });
     try {
       await this.#parts.onSettled?.(repository);

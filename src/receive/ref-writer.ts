@@ -5,10 +5,12 @@
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
 import type { Refusal } from '../base/fault.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { LoggedUpdate } from './log-entry.ts';
+import { identityOf } from './ref-sync.ts';
 import { prepareInFiles, type FileWriterParts } from './ref-writer-files.ts';
 import { createGitRefWriter } from './ref-writer-git.ts';
 
@@ -43,11 +45,28 @@ export function createRefWriter(processes: GitProcesses, files?: FileWriterParts
  * nothing of ours changes refs: at start-up.
  */
 export async function removeLocks(repositoryPath: string, updates: readonly LoggedUpdate[]): Promise<void> {
-  const files = [
-    ...updates.map(({ refname }) => `${refname}.lock`),
-    'packed-refs.lock',
-    'packed-refs.new',
-    'HEAD.lock',
-  ];
-  for (const file of files) await rm(join(repositoryPath, file), { force: true });
+  for (const path of lockFilesOf(repositoryPath, updates)) await rm(path, { force: true });
+}
+
+/** The same, but of what is there as long as any living holder would hold it: a git beside the gate may be at work. */
+export async function removeStaleLocks(
+  repositoryPath: string,
+  updates: readonly LoggedUpdate[],
+  clock: Clock,
+): Promise<void> {
+  const found = lockFilesOf(repositoryPath, updates).map((path) => ({ path, identity: identityOf(path) }));
+  const held = found.filter(({ identity }) => identity !== undefined);
+  if (held.length === 0) return;
+  await new Promise<void>((resolve) => {
+    clock.after(HELD_MS, resolve);
+  });
+  for (const { path, identity } of held) if (identityOf(path) === identity) await rm(path, { force: true });
+}
+
+/** What a git that changes a ref needs, with much to spare. */
+const HELD_MS = 1_000;
+
+function lockFilesOf(repositoryPath: string, updates: readonly LoggedUpdate[]): readonly string[] {
+  const locks = updates.map(({ refname }) => `${refname}.lock`);
+  return [...locks, 'packed-refs.lock', 'packed-refs.new', 'HEAD.lock'].map((file) => join(repositoryPath, file));
 }

@@ -5,7 +5,7 @@ import type { Repository } from '../repository/repository.ts';
 import type { CommitParts } from './commit.ts';
 import { releasePacks } from './install.ts';
 import type { LogEntry, LoggedUpdate } from './log-entry.ts';
-import { removeLocks } from './ref-writer.ts';
+import { removeStaleLocks } from './ref-writer.ts';
 import { syncRefs } from './ref-sync.ts';
 
 export interface Replayed {
@@ -16,18 +16,19 @@ export interface Replayed {
 }
 
 export interface ReplayOptions {
-  /** At start-up, when no git of ours runs: locks that a killed git left are removed. */
+  /** Before this process commits there: locks that a crash left are removed, of refs that are in place already, too. */
   readonly removeLocks?: boolean;
 }
 
 /** @throws Fault `process` where git cannot apply them: the transaction stays pending. */
 export async function replay(
-  parts: Pick<CommitParts, 'refs' | 'refWriter' | 'durable' | 'log'>,
+  parts: Pick<CommitParts, 'refs' | 'refWriter' | 'durable' | 'log' | 'clock'>,
   repository: Repository,
   entry: LogEntry,
   options: ReplayOptions = {},
 ): Promise<Replayed> {
   const { refs, durable, log } = parts;
+  if (options.removeLocks === true) await removeStaleLocks(repository.path, entry.updates, parts.clock);
   refs.forget(repository.id);
   const { byName } = await refs.snapshot(repository);
   const missing: LoggedUpdate[] = [];
@@ -38,7 +39,7 @@ export async function replay(
     if (current === update.oldOid) missing.push(update);
     else strange.push(update);
   }
-  if (missing.length > 0) await apply(parts, repository, missing, options);
+  if (missing.length > 0) await apply(parts, repository, missing);
   await syncRefs(durable, repository.path, entry.updates);
   await releasePacks(repository.path, entry.packs);
   refs.forget(repository.id);
@@ -53,17 +54,12 @@ async function apply(
   { refWriter }: Pick<CommitParts, 'refWriter'>,
   repository: Repository,
   updates: readonly LoggedUpdate[],
-  options: ReplayOptions,
 ): Promise<void> {
-  let prepared = await refWriter.prepare(repository, updates);
-  if (prepared.kind === 'refused' && options.removeLocks === true) {
-    // git waited for the locks as long as any living owner would hold them.
-    await removeLocks(repository.path, updates);
-    prepared = await refWriter.prepare(repository, updates);
-  }
+  const prepared = await refWriter.prepare(repository, updates);
   if (prepared.kind === 'refused') {
     throw new Fault('process', 'committed refs cannot be applied', { context: { reason: prepared.reason } });
   }
   await using refs = prepared;
+  await refs.sync();
   await refs.commit();
 }

@@ -286,6 +286,8 @@ test('start-up replays what was committed, leaves refs changed beside the gate a
       update('refs/heads/moved', zero, second),
       update('refs/heads/new', zero, first),
       update('refs/tags/t', second, zero),
+      // In place when the gate was killed; its lock was not given back yet.
+      update('refs/heads/main', first, second),
     ],
   });
   await writeLogEntry(realDurable, repository.path, {
@@ -297,7 +299,8 @@ test('start-up replays what was committed, leaves refs changed beside the gate a
   });
   const incoming = join(repository.path, 'gatehouse/incoming/left/objects');
   await mkdir(incoming, { recursive: true });
-  const litter = ['objects/pack/pack-12.keep', 'refs/heads/never.lock', 'refs/heads/old.lock', 'HEAD.lock'];
+  const locks = ['refs/heads/never', 'refs/heads/old', 'refs/heads/main', 'refs/tags/t', 'packed-refs', 'HEAD'];
+  const litter = ['objects/pack/pack-12.keep', ...locks.map((name) => `${name}.lock`)];
   for (const file of litter) await writeFile(join(repository.path, file), 'gatehouse x\n');
   const foreign = join(repository.path, 'objects/pack/pack-34.keep');
   await writeFile(foreign, 'an administrator keeps this\n');

@@ -59,9 +59,19 @@ export async function fsck(repositoryPath: string): Promise<readonly string[]> {
 async function lastingLeftovers(repositoryPath: string): Promise<readonly string[]> {
   const deadline = AbortSignal.timeout(10_000);
   for (;;) {
-    const left = leftovers(repositoryPath);
-    if (left.length === 0 || deadline.aborted) return left;
+    const left = leftoversUnlessMoving(repositoryPath);
+    if (left !== undefined && (left.length === 0 || deadline.aborted)) return left;
     await new Promise(setImmediate);
+  }
+}
+
+/** Undefined where the gate removed something in the middle of the look. */
+function leftoversUnlessMoving(repositoryPath: string): readonly string[] | undefined {
+  try {
+    return leftovers(repositoryPath);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
   }
 }
 
