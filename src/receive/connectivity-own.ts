@@ -79,6 +79,10 @@ export class OwnJudge {
     const objects = new PushObjects(groundOf({ ...question, small, repository: this.#repository }));
     try {
       const connected = await proveConnected(objects, tips, signal);
+      // A change of a hidden object holds all of it.
+      if (question.mayRead !== undefined && small !== undefined) {
+        await (await objects.walk(tips)).assertBases(small.bases);
+      }
       this.#brought = objects;
       return connected;
     } catch (error) {

@@ -106,6 +106,11 @@ export class PushWalk {
     return listing.all;
   }
 
+  /** Old objects that deltas of the push are of. @throws BeyondReach where one is not in the trees of the edges. */
+  async assertBases(bases: ReadonlyMap<Oid, RawObject>): Promise<void> {
+    for (const [oid, { type }] of bases) await this.#edges.assertHolds(oid, type);
+  }
+
   async #visit(asked: Asked, listing: Listing): Promise<void> {
     const { oid, type, path, commit, bases } = asked;
     if (listing.seen.has(oid)) return;

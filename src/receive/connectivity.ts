@@ -17,9 +17,15 @@ export interface ConnectivityOptions {
   /**
    * Given where the principal may not read every ref: the tips it may read, and what it sent. Then every object that is
    * not reachable from the former has to be among the latter; else a push could make a hidden object readable by
-   * naming it.
+   * naming it. Objects that completed a thin pack have to be reachable too: a change of a hidden one holds all of it.
    */
-  readonly horizon: { readonly readable: readonly Oid[]; readonly sent: ReadonlySet<string> } | undefined;
+  readonly horizon:
+    | {
+        readonly readable: readonly Oid[];
+        readonly sent: ReadonlySet<string>;
+        readonly bases: ReadonlySet<string>;
+      }
+    | undefined;
   readonly deadlineMs: number;
   readonly signal: AbortSignal;
   readonly requestId: string;
@@ -32,6 +38,39 @@ export type Connected =
 
 /** @throws Fault `timeout`, `aborted`. */
 export async function checkConnectivity(options: ConnectivityOptions): Promise<Connected> {
+  const walked = await walk(options);
+  const { bases, readable } = options.horizon ?? {};
+  if (walked.kind === 'disconnected' || bases === undefined || readable === undefined) return walked;
+  return (await leadsToAll(options, readable, bases)) ? walked : { kind: 'disconnected' };
+}
+
+/** Whether each of `oids` is reachable from `tips`. Stops at the last of them: those of thin packs lie near the tips. */
+async function leadsToAll(
+  { processes, repository, deadlineMs, signal, requestId }: ConnectivityOptions,
+  tips: readonly Oid[],
+  oids: ReadonlySet<string>,
+): Promise<boolean> {
+  const missing = new Set(oids);
+  if (missing.size === 0) return true;
+  const flags = ['--objects', '--no-object-names', '--stdin'];
+  const where = { gitDir: repository.path, deadlineMs, signal, requestId };
+  await using git = await processes.start({ subcommand: 'rev-list', options: flags, ...where });
+  git.stdin.on('error', () => {}); // its exit code says what happened
+  const asking = writeAll(git.stdin, Buffer.from(tips.map((oid) => `${oid}\n`).join('')), signal).then(() =>
+    git.stdin.end(),
+  );
+  asking.catch(() => {});
+  for await (const lines of wholeLines(git.stdout)) {
+    eachLine(lines, (start, end) => missing.delete(lines.toString('latin1', start, end)));
+    if (missing.size === 0) return true;
+  }
+  const exit = await git.exit;
+  if (exit.ended === 'deadline') throw new Fault('timeout', 'connectivity check took too long');
+  if (signal.aborted) throw new Fault('aborted', 'push was aborted', { cause: signal.reason });
+  return false;
+}
+
+async function walk(options: ConnectivityOptions): Promise<Connected> {
   const { processes, repository, objectDirectory, tips, horizon, deadlineMs, signal, requestId } = options;
   await using git = await processes.start({
     subcommand: 'rev-list',

@@ -140,8 +140,8 @@ function hexLines(names: Buffer, format: ObjectFormat): Buffer {
 }
 
 /**
- * The oids that the client itself sent: those of the index but for the `fixed` last entries of the pack, which
- * `--fix-thin` copied from the repository. An oid that is among both counts as not sent.
+ * The oids that the client itself sent: those of the index but for the last entries of the pack, which `--fix-thin` copied from
+ * the repository (`bases`). An oid that is among both counts as not sent.
  */
 export async function sentOids(options: {
   readonly objectDirectory: string;
@@ -149,24 +149,24 @@ export async function sentOids(options: {
   readonly format: ObjectFormat;
   /** Objects in the pack as it came over the wire. */
   readonly sent: number;
-}): Promise<ReadonlySet<string>> {
+}): Promise<{ readonly sent: ReadonlySet<string>; readonly bases: ReadonlySet<string> }> {
   await using file = await openIndex(options.objectDirectory, options.pack);
   const nameBytes = oidHexLength(options.format) / 2;
   const names: string[] = [];
   for await (const slice of readNames(file.handle, options.format)) {
     for (let at = 0; at < slice.length; at += nameBytes) names.push(slice.toString('hex', at, at + nameBytes));
   }
-  if (names.length <= options.sent) return new Set(names);
+  if (names.length <= options.sent) return { sent: new Set(names), bases: new Set() };
   const offsets = await readOffsets(file.handle, NAMES_AT + names.length * (nameBytes + 4), names.length);
   const border = Float64Array.from(offsets).sort()[options.sent] ?? Infinity;
   const sent = new Set<string>();
-  const fixed: string[] = [];
+  const bases = new Set<string>();
   for (const [index, name] of names.entries()) {
     if ((offsets[index] ?? Infinity) < border) sent.add(name);
-    else fixed.push(name);
+    else bases.add(name);
   }
-  for (const name of fixed) sent.delete(name);
-  return sent;
+  for (const name of bases) sent.delete(name);
+  return { sent, bases };
 }
 
 async function readOffsets(file: FileHandle, position: number, count: number): Promise<Float64Array> {

@@ -237,9 +237,9 @@ export class Pipeline {
     const snapshot = await this.#parts.refs.snapshot(repository);
     const sent =
       ingested.kind === 'empty' || this.#objectDirectory === undefined
-        ? new Set<string>()
+        ? { sent: new Set<string>(), bases: new Set<string>() }
         : await sentOids({ ...ingested, objectDirectory: this.#objectDirectory, format: repository.objectFormat });
-    return { readable: readableTips(snapshot, mayRead), sent };
+    return { readable: readableTips(snapshot, mayRead), ...sent };
   }
 
   async #runSteps(ask: (step: Step, push: Push) => Promise<readonly Verdict[]> | undefined): Promise<void> {

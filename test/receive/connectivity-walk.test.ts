@@ -94,7 +94,8 @@ async function seed(format: ObjectFormat, number: number): Promise<readonly stri
   const common = { processes: open.processes, repository, objectDirectory, deadlineMs: 60_000, signal, requestId: 'r' };
   const mayRead = dice(2) === 0 ? undefined : (refname: string): boolean => refname === 'refs/heads/b0';
   const readable = snapshot.refs.filter(({ refname }) => mayRead?.(refname) === true).map(({ oid }) => oid);
-  const horizon = mayRead === undefined ? undefined : { readable, sent: new Set<string>(sent.keys()) };
+  const horizon =
+    mayRead === undefined ? undefined : { readable, sent: new Set<string>(sent.keys()), bases: new Set<string>() };
   const small = { objects: sent, bases: new Map<Oid, RawObject>() };
   const repositoryOdb = pool.of(server, format);
   const objects = new PushObjects(groundOf({ small, repository: repositoryOdb, snapshot, mayRead, olds: [] }));

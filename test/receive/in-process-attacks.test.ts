@@ -153,18 +153,20 @@ async function attack(ground: Ground): Promise<Readonly<Record<string, string>>>
     `object ${secret}\ntype commit\ntag x\ntagger A <a@example.com> 1700000001 +0000\n\nx\n`,
   );
   said['a tag of a hidden commit'] = await push(hiddenTag, [hiddenTag], 'refs/tags/x');
-  const text = 'main';
-  const changed = createHash('sha1').update(`blob 5\0${text}!`).digest('hex');
-  const changedTree = treeBytes(['100644', 'f', changed]);
-  const thin = commit(make('tree', changedTree), main);
-  const bytes = execFileSync('git', ['cat-file', 'commit', thin], { cwd: ground.tree, env: GIT_ENV });
-  said['a thin pack'] = await push(
-    thin,
-    deltaPack(read('main:dir/file'), text.length, [
-      [1, bytes],
-      [2, changedTree],
-    ]),
-  );
+  for (const [name, base, text] of [
+    ['a thin pack', read('main:dir/file'), 'main'],
+    ['a change of a file of old history', read('main~1:old'), 'only in history'],
+    ['a change of a hidden file', read(`${secret}:hidden/first`), 'first secret'],
+  ] as const) {
+    const changed = createHash('sha1')
+      .update(`blob ${text.length + 1}\0${text}!`)
+      .digest('hex');
+    const changedTree = treeBytes(['100644', 'f', changed]);
+    const thin = commit(make('tree', changedTree), main);
+    const bytes = execFileSync('git', ['cat-file', 'commit', thin], { cwd: ground.tree, env: GIT_ENV });
+    const whole = [[1, bytes] as const, [2, changedTree] as const];
+    said[name] = await push(thin, deltaPack(base, text.length, whole));
+  }
   return said;
 }
 
@@ -192,10 +194,12 @@ test('a push that lacks objects, or lies about them, is refused as git refuses i
     'a hidden commit',
     'a tag of a hidden commit',
     'a thin pack',
+    'a change of a file of old history',
+    'a change of a hidden file',
   ]);
   assert.equal(mine['control'], OK);
   // The commit, the old one, the moved file, the parents that refs lead to, and so on; not what only exists.
-  assert.equal(withoutGit(own), 8, own.judged.join());
+  assert.equal(withoutGit(own), 10, own.judged.join());
 });
 
 test('who may not read a ref cannot reach what it hides by naming it', async (t) => {
@@ -206,6 +210,13 @@ test('who may not read a ref cannot reach what it hides by naming it', async (t)
   pushes = 0;
   assert.deepEqual(mine, await attack(gits));
   const passed = Object.keys(mine).filter((name) => mine[name]?.startsWith('ok'));
-  assert.deepEqual(passed, ['control', 'an old commit', 'a file beside the push', 'a file that moved', 'a thin pack']);
+  assert.deepEqual(passed, [
+    'control',
+    'an old commit',
+    'a file beside the push',
+    'a file that moved',
+    'a thin pack',
+    'a change of a file of old history',
+  ]);
   assert.equal(withoutGit(own), 4, own.judged.join());
 });
