@@ -97,7 +97,6 @@ test('what was read whole is there again as a stream', async () => {
 
 test('a body that is packed, long, of unknown length or waits for a word of ours goes the long way', async () => {
   await using own = await open(echo);
-  const { dial } = own;
   const long = 'x'.repeat(5_000);
   const packed = gzipSync('body').toString('latin1');
   for (const rest of [
@@ -106,7 +105,7 @@ test('a body that is packed, long, of unknown length or waits for a word of ours
     `Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n`,
     `Content-Length: 4\r\nExpect: 100-continue\r\n\r\n`,
   ]) {
-    const socket = dial();
+    const socket = own.dial();
     socket.write(Buffer.from(`${HEAD}Connection: close\r\n${rest}`, 'latin1'));
     assert.match(await text(socket), /^HTTP\/1\.1 401 [^]*not brief/, rest.slice(0, 60));
   }
