@@ -91,7 +91,7 @@ export class Pipeline {
   #forwardedTo: string | undefined;
   #contents: PushContents = NO_CONTENTS;
   /** Undefined: git is asked. */
-  readonly #own: OwnJudge | undefined;
+  #own: OwnJudge | undefined;
   /** The push as each step saw it: `committed` gets the same object. */
   readonly #pushes = new Map<Step, Push>();
 
@@ -329,6 +329,12 @@ export class Pipeline {
         this.#parts.log.error({ request: push.requestId, step: step.name, error }, 'fail to follow up a push');
       }
     }
+  }
+
+  /** Lets go of the objects in memory: who pushed may wait for people yet, for hours. */
+  release(): void {
+    this.#own = undefined;
+    this.#pushes.clear();
   }
 
   /** Where the push's objects are seen. */

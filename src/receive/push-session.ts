@@ -120,6 +120,7 @@ export class PushSession {
     // Nothing is left by the time the client hears.
     await quarantine?.[Symbol.asyncDispose]();
     if (committed !== undefined) await pipeline.finish(new Set(committed.updates.map(({ refname }) => refname)));
+    pipeline.release();
     await this.#client.drainTail();
     if (held !== undefined) await this.#awaitDecision(held, request, updates);
     await this.#client.report(judged.unpack, updates);
