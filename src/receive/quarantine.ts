@@ -29,6 +29,7 @@ export async function openQuarantine(repositoryPath: string, clock: Clock): Prom
   await mkdir(join(objectDirectory, 'pack'), { recursive: true, mode: 0o700 });
   await chmod(path, 0o700);
   const tasks: (() => void)[] = [];
+  let isGone = false;
   return {
     path,
     objectDirectory,
@@ -38,9 +39,9 @@ export async function openQuarantine(repositoryPath: string, clock: Clock): Prom
     async [Symbol.asyncDispose]() {
       for (const task of tasks.splice(0)) task();
       // What was moved in left empty directories: three calls instead of looking through them.
-      const isEmpty = await removeEmpty([join(objectDirectory, 'pack'), objectDirectory, path]);
+      isGone ||= await removeEmpty([join(objectDirectory, 'pack'), objectDirectory, path]);
       // One that cannot be removed must not undo what was decided: start-up tries again.
-      if (!isEmpty) await rm(path, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
+      if (!isGone) await rm(path, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
       living.delete(id);
     },
   };
