@@ -12,7 +12,7 @@ import type { RawObject } from './odb.ts';
 const IDENTITY = /^[^<>\n]* <[^<>\n]*> (?:0|[1-9]\d{0,11}) [+-]\d{4}$/;
 const EXTRA_HEADER = /^[A-Za-z][\w:.-]* /;
 /** Headers that have their place: anywhere else they are odd. */
-const PLACED = /^(?:tree|parent|author|committer|object|type|tag|tagger|gpgsig) /;
+const PLACED = /^(?:tree|parent|author|committer|object|type|tag|tagger) /;
 
 /** Whether git would take the object in silence, if what it demands is there. Blobs are judged by who names them. */
 export function isPlainObject({ type, bytes }: RawObject, format: ObjectFormat, demands: FsckDemands): boolean {
@@ -46,15 +46,14 @@ function isPlainCommit(lines: readonly string[], format: ObjectFormat, demands: 
   }
   if (!IDENTITY.test(after(lines[at], 'author ') ?? '')) return false;
   if (!IDENTITY.test(after(lines[at + 1], 'committer ') ?? '')) return false;
-  return areExtraHeaders(lines.slice(at + 2), format);
+  return areExtraHeaders(lines.slice(at + 2));
 }
 
 /** Headers of any name, with lines that continue them. */
-function areExtraHeaders(lines: readonly string[], format: ObjectFormat): boolean {
+function areExtraHeaders(lines: readonly string[]): boolean {
   return lines.every((line, index) => {
     if (line.startsWith(' ')) return index > 0;
-    const isSignature = line.startsWith('gpgsig ') && format === 'sha1';
-    return EXTRA_HEADER.test(line) && (isSignature || !PLACED.test(line));
+    return EXTRA_HEADER.test(line) && !PLACED.test(line);
   });
 }
 
