@@ -136,10 +136,11 @@ export function rawTree(entries: readonly Entry[]): Buffer {
   );
 }
 
-export function entriesOf(tree: Buffer | undefined, format: ObjectFormat): readonly Entry[] {
+export function entriesOf(bytes: Buffer | undefined, format: ObjectFormat): readonly Entry[] {
+  const tree = bytes ?? Buffer.alloc(0);
   const entries: Entry[] = [];
   const oidBytes = format === 'sha1' ? 20 : 32;
-  for (let at = 0; tree !== undefined && at < tree.length;) {
+  for (let at = 0; at < tree.length;) {
     const space = tree.indexOf(0x20, at);
     const end = tree.indexOf(0, space);
     const oid = tree.toString('hex', end + 1, end + 1 + oidBytes) as Oid;

@@ -199,8 +199,8 @@ async function pushToSite(site: Site, push: Push, format: ObjectFormat): Promise
   const reader = new PktReader(socket);
   await readLines(reader);
   socket.write(Buffer.concat([...commandsOf(push, format), Buffer.from('0000')]));
-  const { pack, chunkBytes } = push;
-  for (let at = 0; pack !== undefined && at < pack.length; at += chunkBytes) {
+  const { pack = Buffer.alloc(0), chunkBytes } = push;
+  for (let at = 0; at < pack.length; at += chunkBytes) {
     if (!socket.write(pack.subarray(at, at + chunkBytes)))
       await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
     // Each write for itself: another turn of the loop, another chunk.

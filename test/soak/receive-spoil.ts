@@ -162,8 +162,7 @@ export const SPOILT_COMMITS: Readonly<Record<string, (text: string, drawing: Dra
   'a null tree': (text) => text.replace(/^tree (.*)/, (_, oid: string) => `tree ${'0'.repeat(oid.length)}`),
   'a bad parent': (text) => text.replace(/^author/m, 'parent abc\nauthor'),
   'a parent that is no commit': (text, drawing) => text.replace(/^author/m, `parent ${drawing.blob()}\nauthor`),
-  'a missing parent': (text) =>
-    text.replace(/^tree (.)(.*)\n/, (line, _, rest: string) => `${line}parent ${'9'}${rest}\n`),
+  'a missing parent': (text) => text.replace(/^tree (.)(.*)\n/, (line, _, rest: string) => `${line}parent 9${rest}\n`),
   'no mail address': (text) =>
     text.replace(/^committer .*</m, 'committer A <').replace(/^author .*> /m, 'author A U Thor '),
   'no blank before the address': (text) => text.replace(/^author .*</m, 'author A<'),
@@ -370,7 +369,7 @@ export const MODULES = [
   '# nothing\n',
   '',
   'garbage',
-  `${'['.repeat(2_000)}`,
+  '['.repeat(2_000),
   '\ufeff[submodule "a"]\n',
   '[SUBMODULE "../x"]\n\tpath = y\n',
   '[submodule.a]\n\turl = -x\n',
