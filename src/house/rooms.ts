@@ -38,6 +38,7 @@ import { composeDirectory, siteCommandsOf, siteCommandWalk } from './site-joints
 import type { SiteRoom } from './site-room.ts';
 import type { UpstreamRoom } from './upstream-room.ts';
 import { localAdministrator, raiseSpine, type Spine } from './spine.ts';
+import { openWorkRoom } from './work-room.ts';
 
 export interface Rooms {
   readonly log: Log;
@@ -105,6 +106,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
     hasBundles: config.settings.fetchBundles === 'on' && config.settings.http !== 'off',
   });
   stack.defer(() => upload.close());
+  const work = await openWorkRoom(config, { ...ground, shrink: (level) => upload.shrink(level) }, stack);
   const walk = createWalk({
     ...parts,
     ...(siteRoom === undefined
@@ -120,6 +122,7 @@ export async function openRooms(config: Config, options: RoomsOptions): Promise<
     upload,
     bundleUrl: bundleUrls(config.settings),
     metrics: ground.metrics,
+    work,
     limits: { runningMax: config.settings.requestsMax, perPrincipalMax: config.settings.requestsPerUserMax },
   });
   const commands = createCommands({

@@ -69,6 +69,8 @@ export interface Candidate {
   readonly requestId: string;
   readonly signal: AbortSignal;
   readonly tell: (text: string) => void;
+  /** Called once the pack is in: waits for a place where others are judged. @throws Fault `busy`, `aborted`. */
+  readonly beginJudging?: () => Promise<void>;
 }
 
 export interface Judged {
@@ -104,7 +106,8 @@ export class Pipeline {
 
   /** @throws Fault where a question could not be answered: nothing of the push may be committed. */
   async judge(input: PackInput, quarantine: Quarantine | undefined): Promise<Judged> {
-    if (quarantine !== undefined) {
+    if (quarantine === undefined) await this.#candidate.beginJudging?.();
+    else {
       const refused = await this.#takeIn(input, quarantine);
       if (refused !== undefined) return { unpack: refused, objectDirectory: undefined };
     }
@@ -175,6 +178,7 @@ export class Pipeline {
       refuseAll(updates, this.#candidate.request.shallow.length > 0 ? SHALLOW : 'unpacker error');
       return ingested.reason;
     }
+    await this.#candidate.beginJudging?.();
     await this.#see(quarantine.objectDirectory, ingested);
     await this.#connect(ingested);
     return undefined;

@@ -100,10 +100,16 @@ export class PushSession {
     const { requestId } = this.#conversation;
     const certificate = await this.#readCertificate(request);
     const { signal, tell, input } = this.#client;
-    const about = { ...this.#about, request, updates, requestId, certificate, signal, tell };
+    using place = new DisposableStack();
+    const beginJudging = async (): Promise<void> => {
+      place.use(await this.#conversation.work?.({ signal, tell: (text) => tell(`gatehouse: ${text}`) }));
+    };
+    const about = { ...this.#about, request, updates, requestId, certificate, signal, tell, beginJudging };
     const pipeline = new Pipeline(this.#parts, about);
     await using quarantine = await this.#quarantine(request);
     const judged: Judged = await pipeline.judge(input, quarantine);
+    // What follows takes the repository's turn, and may wait for others.
+    place.dispose();
     const held = await this.#hold(request, updates, judged);
     const isAnyAlive = updates.some((update) => update.isAlive);
     if (held === undefined && !isAnyAlive) {

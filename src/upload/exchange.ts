@@ -8,6 +8,7 @@ import { PktReader } from '../git/pkt-line.ts';
 import type { GitExit, GitProcesses, GitSpec } from '../git/processes.ts';
 import { writeAll } from '../git/stream.ts';
 import { AnswerTracker } from './answer-tracker.ts';
+import { WaitingClient } from './waiting.ts';
 import type { Wire } from './wire.ts';
 
 /** Hands bytes to git; false where it takes no more because it has ended. */
@@ -21,6 +22,8 @@ export interface Exchange {
   readonly feed: (toGit: ToGit) => Promise<void>;
   /** A stateful git advertises first what the client has from us already. */
   readonly skipAdvertisement?: boolean;
+  /** Git answers with nothing but the pack (`isPackOnly`). */
+  readonly isPackOnly?: boolean;
 }
 
 /** @throws Fault after telling the client where that is possible. */
@@ -28,12 +31,14 @@ export async function exchange(options: Exchange): Promise<void> {
   const { processes, wire, spec, feed } = options;
   const ending = new AbortController();
   const signal = AbortSignal.any([wire.signal, ending.signal]);
+  const tracker = new AnswerTracker();
+  const waiting = new WaitingClient(wire, tracker, options.isPackOnly ?? false);
+  using _ = await placeFor(wire, waiting, tracker);
   await using child = await processes.start({ ...spec, signal });
   child.stdin.on('error', () => {});
   child.stdout.on('error', () => {});
-  const tracker = new AnswerTracker();
   let feedFault: unknown;
-  const relaying = relay({ answer: new PktReader(child.stdout, signal), options, tracker });
+  const relaying = relay({ answer: new PktReader(child.stdout, signal), options, tracker, waiting });
   const feeding = feed((bytes) => handOver(child.stdin, bytes, signal))
     .then(() => child.stdin.end())
     .catch((cause: unknown) => {
@@ -58,6 +63,17 @@ export async function exchange(options: Exchange): Promise<void> {
   if (fault !== undefined) throw fault;
 }
 
+/** @throws Fault after telling the client: there was no place for too long, or the client is gone. */
+async function placeFor(wire: Wire, { tell }: WaitingClient, tracker: AnswerTracker): Promise<Disposable | undefined> {
+  try {
+    return await wire.conversation.work?.({ signal: wire.signal, tell });
+  } catch (cause) {
+    const fault = wire.signal.aborted ? goneOf(wire) : cause;
+    if (fault instanceof Fault) await wire.lastWords(tracker.lastWords(wordsOf(fault, wire)));
+    throw fault;
+  }
+}
+
 /** What a client reads of a fault in the middle of an answer. */
 export function wordsOf(fault: Fault, wire: Wire): string {
   return fault.publicMessage ?? `the server could not complete this (request ${wire.conversation.requestId})`;
@@ -78,17 +94,19 @@ interface Relay {
   readonly answer: PktReader;
   readonly options: Exchange;
   readonly tracker: AnswerTracker;
+  readonly waiting: WaitingClient;
 }
 
-async function relay({ answer, options, tracker }: Relay): Promise<void> {
+async function relay({ answer, options, tracker, waiting }: Relay): Promise<void> {
   if (options.skipAdvertisement === true) {
     for (let pkt = await answer.next(); pkt?.kind !== 'flush'; pkt = await answer.next()) {
       if (pkt === undefined) throw new Fault('process', 'git did not advertise');
     }
   }
   for await (const chunk of answer.rest()) {
-    await options.wire.write(chunk);
-    tracker.take(chunk);
+    const rest = await waiting.rest(chunk);
+    await options.wire.write(rest);
+    tracker.take(rest);
   }
 }
 

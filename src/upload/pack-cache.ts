@@ -8,11 +8,13 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { GitProcesses, GitSpec } from '../git/processes.ts';
+import type { WorkGate } from '../git/service.ts';
 import { readChunk } from '../git/stream.ts';
 import { AnswerTracker } from './answer-tracker.ts';
 import { failureOf, goneOf, handOver, wordsOf, type ToGit } from './exchange.ts';
 import { BlockShelf } from './blocks.ts';
 import { MEMORY_BYTES_MAX, MadePack, type ReadOptions, type Room } from './made-pack.ts';
+import { WaitingClient } from './waiting.ts';
 import type { Wire } from './wire.ts';
 
 export type PackCacheResult = 'hit' | 'joined' | 'miss';
@@ -35,6 +37,8 @@ export interface Making {
   readonly spec: GitSpec;
   /** Writes git's whole input. */
   readonly feed: (toGit: ToGit) => Promise<void>;
+  /** Git answers with nothing but the pack (`isPackOnly`). */
+  readonly isPackOnly?: boolean;
 }
 
 /** What git said, whole: it stays until it is let go. */
@@ -60,6 +64,8 @@ interface Pause {
 interface Entry {
   readonly pack: MadePack;
   readonly ending: AbortController;
+  /** Who waits for its beginning. */
+  readonly waiting: Set<WaitingClient>;
   cancelExpiry: () => void;
 }
 
@@ -70,6 +76,7 @@ export class PackCache implements Room {
   readonly #makings = new Set<Promise<void>>();
   readonly #shelf = new BlockShelf();
   #bytes = 0;
+  #part = 1;
 
   constructor(options: PackCacheOptions) {
     this.#options = options;
@@ -82,18 +89,22 @@ export class PackCache implements Room {
 
   /** Answers the fetch on `wire`. @throws Fault after telling the client where that is possible. */
   async serve(wire: Wire, making: Making): Promise<void> {
-    const entry = this.#find(making);
+    const entry = this.#find(making, wire.conversation.work);
     const tracker = new AnswerTracker();
+    const waiting = new WaitingClient(wire, tracker, making.isPackOnly ?? false);
+    entry.waiting.add(waiting);
     try {
       for await (const chunk of entry.pack.read({ signal: wire.signal, isExact: wire.isExact })) {
-        await wire.writeThrough(chunk);
-        tracker.take(chunk);
+        const rest = await waiting.rest(chunk);
+        if (rest.length > 0) await wire.writeThrough(rest);
+        tracker.take(rest);
       }
     } catch (cause) {
       const fault = wire.signal.aborted ? goneOf(wire) : cause;
       if (fault instanceof Fault) await wire.lastWords(tracker.lastWords(wordsOf(fault, wire)));
       throw fault;
     } finally {
+      entry.waiting.delete(waiting);
       // Nobody waits for it any more.
       if (entry.pack.isMaking && entry.pack.readers === 0)
         entry.ending.abort(new Fault('aborted', 'no client is left'));
@@ -118,8 +129,14 @@ export class PackCache implements Room {
     return { name: pack.name, bytes: pack.bytes, read: (options) => pack.read(options), [Symbol.dispose]: letGo };
   }
 
+  /** Only this part of the room is used from here on, from 0 to 1: what nobody reads just now goes at once. */
+  shrink(part: number): void {
+    this.#part = part;
+    this.take(0);
+  }
+
   take(bytes: number): boolean {
-    const { bytesMax } = this.#options;
+    const bytesMax = this.#options.bytesMax * this.#part;
     for (const [key, { pack }] of this.#entries) {
       if (this.#bytes + bytes <= bytesMax) break;
       if (!pack.isMaking && pack.readers === 0) this.#drop(key);
@@ -142,7 +159,7 @@ export class PackCache implements Room {
     await Promise.all(this.#makings);
   }
 
-  #find(making: Making): Entry {
+  #find(making: Making, work?: WorkGate): Entry {
     const key = createHash('sha256').update(JSON.stringify(making.words)).digest('hex');
     const known = this.#entries.get(key);
     if (known?.pack.isWhole === true && !known.ending.signal.aborted) {
@@ -155,17 +172,17 @@ export class PackCache implements Room {
     }
     this.#options.onAsked?.('miss');
     if (known !== undefined) this.#drop(key);
-    return this.#begin(key, making);
+    return this.#begin(key, making, work);
   }
 
-  #begin(key: string, making: Making): Entry {
+  #begin(key: string, making: Making, work: WorkGate | undefined): Entry {
     const name = this.#options.clock.randomBytes(16).toString('hex');
     const pack = new MadePack({ directory: this.#options.directory, room: this, name, shelf: this.#shelf });
-    const entry: Entry = { pack, ending: new AbortController(), cancelExpiry: () => {} };
+    const entry: Entry = { pack, ending: new AbortController(), waiting: new Set(), cancelExpiry: () => {} };
     this.#entries.set(key, entry);
     const oldest = this.#entries.keys().next();
     if (this.#entries.size > ENTRIES_MAX && oldest.done !== true) this.#drop(oldest.value);
-    const made = this.#make(entry, making).finally(() => {
+    const made = this.#make(entry, making, work).finally(() => {
       this.#makings.delete(made);
       // What failed, and what could not be kept whole, is of no use to who comes later.
       if (this.#entries.get(key) !== entry) return;
@@ -177,9 +194,13 @@ export class PackCache implements Room {
   }
 
   /** Never rejects: the readers are told. */
-  async #make({ pack, ending }: Entry, { spec, feed }: Making): Promise<void> {
+  async #make({ pack, ending, waiting }: Entry, { spec, feed }: Making, work: WorkGate | undefined): Promise<void> {
     try {
       const { signal } = ending;
+      const tell = (text: string): void => {
+        for (const client of waiting) client.tell(text);
+      };
+      using _ = await work?.({ signal, tell });
       await using child = await this.#options.processes.start({ ...spec, signal });
       child.stdin.on('error', () => {});
       child.stdout.on('error', () => {});

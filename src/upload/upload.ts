@@ -4,6 +4,7 @@
  */
 import { type Clock, systemClock } from '../base/clock.ts';
 import { Fault, publicMessageOf } from '../base/fault.ts';
+import type { PressureLevel } from '../base/pressure.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import type { RefCache } from '../git/ref-cache.ts';
 import type { Conversation } from '../git/service.ts';
@@ -62,6 +63,8 @@ export interface Upload {
    * The repository may be read: that was decided before. @throws Fault
    */
   openBundle(request: BundleRequest): Promise<OpenBundle | undefined>;
+  /** Keeps less from here on, or as much as before. */
+  shrink(level: PressureLevel): void;
   /** Ends what is being made and gives back what is kept. */
   close(): Promise<void>;
 }
@@ -127,6 +130,9 @@ export function createUpload(parts: UploadParts): Upload {
       const view = await freshViewOf({ freshen: undefined, ...asked, refs, recentTips, onView });
       return bundles?.open({ repository: asked.repository, view, requestId, signal });
     },
+    shrink(level) {
+      packs?.shrink(KEPT_UNDER_PRESSURE[level]);
+    },
     async close() {
       await packs?.close();
     },
@@ -161,6 +167,9 @@ async function briefly({ answers, conversation, service, sight, hasBundle }: Bri
 }
 
 const OPEN: BriefEnd = { kind: 'open' };
+
+/** The part of the pack cache that is used. */
+const KEPT_UNDER_PRESSURE: Readonly<Record<PressureLevel, number>> = { none: 1, tight: 0.25, short: 0 };
 
 function openPackCache(parts: UploadParts, options: NonNullable<UploadParts['packCache']>): PackCache {
   const { processes, clock = systemClock, metrics } = parts;

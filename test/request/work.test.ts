@@ -24,14 +24,13 @@ function open(limits: Partial<WorkLimits> = {}): { readonly clock: HandClock; re
 /** Enters without waiting for it; `place` is set once it is in. */
 function entering(gate: WorkGate, signal: AbortSignal = NEVER) {
   const state: { place?: Disposable; fault?: unknown; readonly said: string[] } = { said: [] };
-  gate({ signal, tell: (text) => state.said.push(text) }).then(
-    (place) => {
-      state.place = place;
-    },
-    (fault: unknown) => {
+  void (async () => {
+    try {
+      state.place = await gate({ signal, tell: (text) => state.said.push(text) });
+    } catch (fault) {
       state.fault = fault;
-    },
-  );
+    }
+  })();
   return state;
 }
 

@@ -1,0 +1,114 @@
+/** A client that has to wait because others are served hears so, whatever it came by, and is served in the end. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { encodePkt } from '../../src/git/pkt-line.ts';
+import { daemonRequest, dial } from '../support/attacker.ts';
+import { commitFile, gitOk, sshOk, startGate, startSite, url, type Person, type Site } from '../support/gate.ts';
+
+const BUSY = /gatehouse: the server is busy: waiting for a place since \d+ s, you are next/;
+/** More than the sockets between two processes hold. */
+const BIG_BYTES = 12 * 1024 * 1024;
+
+/** A git that runs on its own; `said` resolves once its standard error has matched. */
+function starts(person: Person, args: readonly string[], cwd: string) {
+  const child = spawn('git', [...args], { cwd, env: person.env, stdio: ['ignore', 'ignore', 'pipe'] });
+  const { promise: heard, resolve } = Promise.withResolvers<string>();
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+    if (BUSY.test(stderr)) resolve(stderr);
+  });
+  const ended = once(child, 'close').then(([code]) => {
+    resolve(stderr);
+    return { code: code as number | null, stderr };
+  });
+  return { heard, ended };
+}
+
+/** One place for work, nothing kept, and a public repository with much in it. */
+async function narrowSite(t: TestContext): Promise<Site> {
+  const site = await startSite(t);
+  const { admin } = site;
+  await site.gate.stop();
+  writeFileSync(join(site.root, 'data', 'gatehouse.toml'), '[limits]\nwork-max = 1\n\n[fetch]\ncache-bytes-max = 0\n');
+  const gate = await startGate(t, { data: join(site.root, 'data'), home: admin.home });
+  await sshOk(admin, gate, ['create', 'busy']);
+  await sshOk(admin, gate, ['config', 'busy', 'set', 'public', 'yes']);
+  const tree = join(site.root, 'tree');
+  await gitOk(admin, ['init', '-q', '-b', 'main', tree]);
+  writeFileSync(join(tree, 'big'), randomBytes(BIG_BYTES));
+  await commitFile(admin, tree, 'small', 'small\n');
+  await gitOk(admin, ['add', 'big'], tree);
+  await gitOk(admin, ['commit', '-q', '-m', 'Add much'], tree);
+  await gitOk(admin, ['push', '-q', url(gate, 'ssh', 'busy'), 'main', 'main~1:refs/heads/little'], tree);
+  return { ...site, gate };
+}
+
+/** Asks for the whole of it over git:// and reads nothing: resolves when the answer has begun. */
+async function holdUp({ admin, gate }: Site) {
+  const socket = dial(gate.git);
+  const [main = ''] = (await gitOk(admin, ['ls-remote', url(gate, 'git', 'busy'), 'main'])).split('\t');
+  socket.write(daemonRequest('upload-pack', '/busy', 2));
+  const lines = ['thin-pack', 'ofs-delta', 'no-progress', `want ${main}`, 'done'].map((line) => encodePkt(`${line}\n`));
+  const head = [encodePkt('command=fetch'), encodePkt('object-format=sha1'), Buffer.from('0001')];
+  socket.write(Buffer.concat([...head, ...lines, Buffer.from('0000')]));
+  let seen = '';
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+    seen += String(chunk);
+    if (seen.includes('packfile\n')) break;
+  }
+  assert.ok(seen.includes('packfile'), seen);
+  socket.pause();
+  return socket;
+}
+
+test(
+  'who waits for a place hears so over HTTP, SSH and in a push, and is served when there is one',
+  { timeout: 120_000 },
+  async (t) => {
+    const site = await narrowSite(t);
+    const { admin, gate, root } = site;
+    const token =
+      /ght_[A-Za-z0-9]+/.exec(await sshOk(admin, gate, ['token', 'create', 'any', '--scope', 'write']))?.[0] ?? '';
+    const tree = join(root, 'tree');
+    await commitFile(admin, tree, 'small', 'other\n');
+    for (const [index, args] of [
+      ['clone', '-q', '--progress', '--single-branch', '-b', 'little', url(gate, 'http', 'busy', token)],
+      ['clone', '-q', '--single-branch', '-b', 'little', url(gate, 'ssh', 'busy')],
+      ['push', '-q', url(gate, 'http', 'busy', token), 'HEAD:refs/heads/other'],
+    ].entries()) {
+      const slow = await holdUp(site);
+      const isClone = args[0] === 'clone';
+      const waiting = starts(admin, isClone ? [...args, join(root, `copy-${index}`)] : args, tree);
+      assert.match(await waiting.heard, BUSY, args.join(' '));
+      // Showing refs costs nothing: it does not wait.
+      assert.match(await gitOk(admin, ['ls-remote', url(gate, 'http', 'busy', token)]), /refs\/heads\/main/);
+      slow.destroy();
+      const { code, stderr } = await waiting.ended;
+      assert.equal(code, 0, stderr);
+      if (isClone) await gitOk(admin, ['fsck', '--strict'], join(root, `copy-${index}`));
+    }
+    assert.match(await gitOk(admin, ['ls-remote', url(gate, 'git', 'busy')]), /refs\/heads\/other/);
+  },
+);
+
+test('a gate that stops sends home at once who only waits', { timeout: 120_000 }, async (t) => {
+  const site = await narrowSite(t);
+  const { admin, gate, root } = site;
+  const slow = await holdUp(site);
+  t.after(() => slow.destroy());
+  const args = ['clone', '--single-branch', '-b', 'little', url(gate, 'ssh', 'busy'), join(root, 'copy')];
+  const waiting = starts(admin, args, root);
+  assert.match(await waiting.heard, BUSY);
+  const stopped = gate.stop();
+  const { code, stderr } = await waiting.ended;
+  assert.notEqual(code, 0);
+  assert.match(stderr, /the server is shutting down: try again shortly/);
+  slow.destroy();
+  assert.equal(await stopped, 0);
+});
