@@ -9,6 +9,7 @@ import type { Row } from './row.ts';
 import { pushFresh, Workbench } from './workbench.ts';
 
 const CLONES = 5;
+const CLIENTS = 8;
 const UPKEEP_WAIT_MS = 150_000;
 
 export interface GrowthRowsOptions extends RowsOptions {
@@ -19,7 +20,7 @@ export function growthRows(options: GrowthRowsOptions): readonly Row[] {
   return [manyPushes(options)];
 }
 
-/** Commits of their own, one push each, with the housekeeping that the gate does by itself; then `gc`, which packs anew. */
+/** One changed file in each push, by eight clients, with the housekeeping that the gate does by itself; then `gc`, which packs anew. */
 function manyPushes({ root, quick, ours }: GrowthRowsOptions): Row {
   const bench = new Workbench(join(root, 'growth-work'));
   const pushes = quick ? 300 : 5_000;
@@ -48,30 +49,36 @@ function manyPushes({ root, quick, ours }: GrowthRowsOptions): Row {
       const site = ours();
       if (site === undefined || peer.meter === undefined) return {};
       const { meter } = peer;
-      for (let count = 0; count < pushes; count += 8)
-        await Promise.all(
-          Array.from({ length: 8 }, async () => {
-            const fresh = await bench.freshCommit(peer);
-            await pushFresh(peer, { ...fresh, repository: 'medium' });
-          }),
-        );
+      const client = async (lane: number): Promise<void> => {
+        for (let count = 0; count < pushes / CLIENTS; count += 1) {
+          const next = await bench.nextCommit(peer, lane, 'medium');
+          await pushFresh(peer, { ...next, repository: 'medium' });
+        }
+      };
+      await Promise.all(Array.from({ length: CLIENTS }, (_none, lane) => client(lane)));
       await upkeepDone(site);
-      const cost = async (from: number): Promise<number> => {
+      const cost = async (apart: number): Promise<number> => {
         const costs: number[] = [];
         const wants = await tipsOf(peer, 'medium');
-        // Other wants each time: the pack cache must not answer.
+        // Two of the tips are left out, others each time: the pack cache must not answer.
         for (let count = 0; count < CLONES; count += 1)
           costs.push(
-            await meter.cost(() => fetchAll(peer, { repository: 'medium', wants: wants.slice(from + count) })),
+            await meter.cost(() =>
+              fetchAll(peer, { repository: 'medium', wants: without(wants, count, count + apart) }),
+            ),
           );
         return costs.toSorted((a, b) => a - b)[Math.floor(CLONES / 2)] ?? Number.NaN;
       };
-      const before = await cost(0);
+      const before = await cost(1);
       await sshOk(site.admin, site.gate, ['gc', 'medium']);
-      const after = await cost(CLONES);
+      const after = await cost(2);
       return { before, after, times: before / after };
     },
   };
+}
+
+function without(wants: readonly string[], ...left: readonly number[]): readonly string[] {
+  return wants.filter((_want, index) => !left.includes(index));
 }
 
 /** Housekeeping waits for a quiet minute. */

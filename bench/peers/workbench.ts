@@ -32,12 +32,12 @@ export class Workbench {
     return { cwd, oid, refname: `refs/heads/fresh/${slug(peer)}/${number}` };
   }
 
-  /** The next commit on a branch of small: one file changed. `lane`: who does that at the same time. */
-  async nextCommit(peer: Peer, lane = 0): Promise<Fresh> {
-    const cwd = join(this.#folder, `${slug(peer)}-${lane}`);
+  /** The next commit on a branch of `of`: one file changed. `lane`: who does that at the same time. */
+  async nextCommit(peer: Peer, lane = 0, of: Served = 'pushed'): Promise<Fresh> {
+    const cwd = join(this.#folder, `${slug(peer)}-${of}-${lane}`);
     if (!existsSync(cwd)) {
       mkdirSync(this.#folder, { recursive: true });
-      await gitOk(peer, ['clone', '-q', peer.url('pushed'), cwd]);
+      await gitOk(peer, ['clone', '-q', peer.url(of), cwd]);
     }
     const number = this.#next();
     writeFileSync(join(cwd, `lane-${lane}.txt`), `Change ${number} of ${process.pid}\n`);
