@@ -207,7 +207,7 @@ async function samplesOf(
 }
 
 function tell(what: string): void {
-  process.stderr.write(`bench peers: ${what}\n`);
+  process.stderr.write(`bench peers, ${Math.round(performance.now() / 1_000)} s: ${what}\n`);
 }
 
 /** Whatever was started ends, whoever ends the bench. */
