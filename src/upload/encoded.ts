@@ -1,7 +1,7 @@
 /**
  * Lists of refs as they go over the wire, encoded once for all who see the same and kept with the view that they show:
- * another snapshot, or other readable refs, is another view. Bounded in bytes over all repositories, what is just being
- * sent to slow clients included.
+ * another snapshot, or other readable refs, is another view. Bounded in bytes and in number over all repositories, what
+ * is just being sent to slow clients included.
  */
 import { BOUNDS } from '../base/bounds.ts';
 import { Stint } from '../base/stint.ts';
@@ -24,7 +24,11 @@ export interface EncodedLimits {
   readonly bytesMax: number;
   /** Of one list. */
   readonly listBytesMax: number;
+  /** Lists held at once: what names a list takes memory too, however short the list. Default `LISTS_MAX`. */
+  readonly listsMax?: number;
 }
+
+const LISTS_MAX = 8_192;
 
 const LIMITS: EncodedLimits = {
   bytesMax: BOUNDS.encodedListsBytesMax,
@@ -115,13 +119,18 @@ export class EncodedLists {
   /** False where what is being sent leaves too little. */
   #makeRoom(bytes: number): boolean {
     for (const held of this.#held) {
-      if (this.#bytes + bytes <= this.#limits.bytesMax) break;
+      if (this.#hasRoom(bytes)) break;
       if (held.users > 0) continue;
       this.#held.delete(held);
       held.home.delete(held.key);
       this.#bytes -= held.bytes.length;
     }
-    return this.#bytes + bytes <= this.#limits.bytesMax;
+    return this.#hasRoom(bytes);
+  }
+
+  #hasRoom(bytes: number): boolean {
+    const { bytesMax, listsMax = LISTS_MAX } = this.#limits;
+    return this.#bytes + bytes <= bytesMax && this.#held.size < listsMax;
   }
 }
 

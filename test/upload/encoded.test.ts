@@ -101,3 +101,14 @@ test('an encoding that fails is told to all who wait for it, and tried again', a
   using lent = await lists.lend(view, listOf(20));
   assert.equal(lent?.bytes.length, 20);
 });
+
+test('lists of nothing, asked for under ever other names, are bounded in number as well', async () => {
+  const lists = new EncodedLists({ bytesMax: 64 * 1024, listBytesMax: 1_000, listsMax: 50 });
+  const view = newView();
+  for (let count = 0; count < 1_000; count += 1) {
+    using lent = await lists.lend(view, listOf(4, `no such prefix ${count}`.padEnd(500, '.')));
+    assert.equal(lent?.bytes.length, 4);
+  }
+  const homes = [...view.memo.values()].filter((value) => value instanceof Map);
+  assert.ok(homes.length === 1 && homes.every(({ size }) => size === 50), 'what names a list takes memory as well');
+});
