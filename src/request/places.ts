@@ -1,7 +1,8 @@
 /**
  * Places for what runs at once: overall, and for each of the budgets that a newcomer claims. Who finds none waits in a
- * bounded queue, hears from time to time that it does, and is sent away at a deadline. First come, first served, but
- * nobody waits behind one whose own budget is used up.
+ * bounded queue, hears from time to time that it does, and is sent away at a deadline. A place goes to whose first claim has
+ * least running, and among equal ones to who came first: a hundred requests of one do not keep a single one of another
+ * waiting.
  */
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
@@ -23,7 +24,7 @@ export interface Claim {
 }
 
 export interface Waiting {
-  /** Who came before and waits, too. */
+  /** Who waits as well, and would be let in before. */
   readonly ahead: number;
   readonly waitedMs: number;
 }
@@ -146,10 +147,24 @@ export class Places {
   }
 
   #admitWaiting(): void {
-    for (const waiter of this.#waiters) {
-      if (this.#running >= this.#runningMax) return;
-      if (this.#hasRoom(waiter.claims)) waiter.admit();
+    while (this.#running < this.#runningMax) {
+      const next = this.#next();
+      if (next === undefined) return;
+      next.admit();
     }
+  }
+
+  #next(): Waiter | undefined {
+    let next: Waiter | undefined;
+    for (const waiter of this.#waiters) {
+      const isSooner = next === undefined || this.#runningFirst(waiter) < this.#runningFirst(next);
+      if (isSooner && this.#hasRoom(waiter.claims)) next = waiter;
+    }
+    return next;
+  }
+
+  #runningFirst({ claims }: Entering): number {
+    return this.runningOf(claims[0]?.key ?? '');
   }
 
   #wait(entering: Entering): Promise<void> {
@@ -207,10 +222,12 @@ export class Places {
   }
 
   #aheadOf(waiter: Waiter): number {
+    const own = this.#runningFirst(waiter);
     let ahead = 0;
+    let isBefore = true;
     for (const other of this.#waiters) {
-      if (other === waiter) break;
-      ahead += 1;
+      if (other === waiter) isBefore = false;
+      else if (this.#runningFirst(other) < own + Number(isBefore)) ahead += 1;
     }
     return ahead;
   }

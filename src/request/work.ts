@@ -11,9 +11,10 @@ import type { RequestOrigin } from './request.ts';
 export interface WorkLimits {
   /** At once, in all. */
   readonly runningMax: number;
-  /** At once for one user; for all without a name; for one repository. */
+  /** At once for one user; for all without a name, and for one address of these; for one repository. */
   readonly perPrincipalMax: number;
   readonly anonymousMax: number;
+  readonly perAddressMax: number;
   readonly perRepositoryMax: number;
   /** Longest wait in milliseconds. */
   readonly waitMs: number;
@@ -28,7 +29,15 @@ const WAITING_MAX = 100_000;
 /** One user, one repository, and all who have no name leave a place for others. */
 export function workLimits(runningMax: number): WorkLimits {
   const most = Math.max(1, Math.ceil(runningMax * 0.75));
-  return { runningMax, perPrincipalMax: most, anonymousMax: most, perRepositoryMax: most, waitMs: WAIT_MS };
+  const perAddressMax = Math.max(1, Math.ceil(runningMax * 0.5));
+  return {
+    runningMax,
+    perPrincipalMax: most,
+    anonymousMax: most,
+    perAddressMax,
+    perRepositoryMax: most,
+    waitMs: WAIT_MS,
+  };
 }
 
 export class Work {
@@ -58,10 +67,9 @@ export class Work {
 
   /** For one request about one repository. */
   gate(origin: RequestOrigin, repositoryId: string): WorkGate {
-    const { perPrincipalMax, anonymousMax, perRepositoryMax } = this.#limits;
     const claims = [
-      ...claimsOf(origin, { perPrincipalMax, anonymousMax, perAddressMax: perPrincipalMax }),
-      { key: `repository ${repositoryId}`, max: perRepositoryMax },
+      ...claimsOf(origin, this.#limits),
+      { key: `repository ${repositoryId}`, max: this.#limits.perRepositoryMax },
     ];
     const isUrgent = origin.transport === 'local';
     return async ({ signal, tell }) => {

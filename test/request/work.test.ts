@@ -56,6 +56,36 @@ test('one repository, one user and those without a name leave a place for others
   }
 });
 
+test('a hundred requests of two who are in league do not keep another waiting', async () => {
+  const { work } = open();
+  const crowd = Array.from({ length: 100 }, (_, index) =>
+    entering(work.gate(from(index % 2 === 0 ? 'eve' : 'mallory'), `repository${index}`)),
+  );
+  const other = entering(work.gate(from('ada'), 'elsewhere'));
+  const second = entering(work.gate(from('ada'), 'elsewhere'));
+  await settle();
+  assert.equal(other.place, undefined);
+  crowd[0]?.place?.[Symbol.dispose]();
+  await settle();
+  assert.ok(other.place, 'the first place that is free is for who has none');
+  crowd[1]?.place?.[Symbol.dispose]();
+  await settle();
+  assert.ok(crowd[4]?.place ?? crowd[5]?.place, 'now all three have one: who came first');
+  assert.equal(second.place, undefined);
+});
+
+test('one address leaves places for others that have no name', async () => {
+  const { work } = open();
+  const crowd = [0, 1, 2, 3].map((index) => entering(work.gate(from(undefined, 'http', '10.0.0.1'), `r${index}`)));
+  const other = entering(work.gate(from(undefined, 'http', '10.0.0.2'), 'elsewhere'));
+  await settle();
+  assert.deepEqual(
+    crowd.map(({ place }) => place !== undefined),
+    [true, true, false, false],
+  );
+  assert.ok(other.place);
+});
+
 test('who waits hears of it after a second, and how many are before it', async () => {
   const { work, clock } = open({ runningMax: 1 });
   const first = entering(work.gate(from('ada'), 'r'));
