@@ -4,7 +4,14 @@ import { formatDuration } from '../base/units.ts';
 import type { RefreshState } from '../upstream/mirror-record.ts';
 import type { MirrorView } from '../upstream/mirrors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
+import type { Call } from './command.ts';
 import { fields, shortTime } from './table.ts';
+
+/** The mirrors that the caller may read. */
+export async function readableViews(call: Call): Promise<readonly MirrorView[]> {
+  const views = (await call.parts.mirrors?.list()) ?? [];
+  return views.filter(({ repository }) => call.ask({ operation: 'read', repository }).kind === 'allowed');
+}
 
 export function freshness({ refreshedAt, failure }: RefreshState): string {
   if (failure !== undefined) return `FAILS: ${failure.split('\n')[0] ?? ''}`;

@@ -5,12 +5,10 @@ import { parseRequestedName } from '../repository/name.ts';
 import type { Repository, RepositoryFacts } from '../repository/repository.ts';
 import type { MirrorChange, MirrorCheck, NewMirror } from '../upstream/declare.ts';
 import { addProvisioned, type ForgeWish } from '../upstream/forges/provision.ts';
-import { gitconfigOf } from '../upstream/gitconfig.ts';
 import type { Doing, MirrorView, RefreshReport } from '../upstream/mirrors.ts';
 import { DEFAULT_REFS } from '../upstream/ref-plan.ts';
 import { parseUpstreamUrl } from '../upstream/upstream-url.ts';
 import type { Rekeyed } from '../upstream/vault.ts';
-import { findReadable } from './answer.ts';
 import { done, type Answer, type Call, type Command } from './command.ts';
 import { shown } from './find.ts';
 import {
@@ -22,8 +20,9 @@ import {
   revokeOf,
   TOKEN_FLAG,
 } from './mirror-forge.ts';
+import { MIRROR_GITCONFIG } from './mirror-gitconfig.ts';
 import { PUSH_FLAGS, readUpstreamOptions, SECRET_FLAGS, UPSTREAM_FLAGS } from './mirror-options.ts';
-import { freshness, stateJson, viewJson, viewText } from './mirror-view.ts';
+import { freshness, readableViews, stateJson, viewJson, viewText } from './mirror-view.ts';
 import { count, fields, table } from './table.ts';
 
 /** What the commands ask of the mirrors (`upstream/mirrors.ts`). */
@@ -151,22 +150,7 @@ export const MIRROR_COMMANDS: readonly Command[] = [
     run: remove,
   },
   MIRROR_SWEEP,
-  {
-    form: 'mirror gitconfig [REPO]',
-    summary: "Print git configuration that sends a client's upstream URLs to this gate",
-    details: [
-      'Of one mirror, or of all that you may read. A client with it clones git@git.example:org/api, and talks to the gate.',
-      'git compares how a URL starts: what begins with the URL of a mirror goes to the gate as well.',
-    ],
-    flags: [
-      { name: '--via', value: 'ssh|http|git', meaning: 'how clients reach the gate; default: the first that is open' },
-    ],
-    examples: ['mirror gitconfig >> ~/.gitconfig', 'mirror gitconfig api --via http'],
-    isReadOnly: true,
-    scope: 'read',
-    permission: { kind: 'open' },
-    run: gitconfig,
-  },
+  MIRROR_GITCONFIG,
   {
     form: 'mirror rekey',
     summary: 'Seal every credential anew, under another key',
@@ -343,49 +327,12 @@ async function upstreamName(call: Call, repository: Repository): Promise<Parsed<
   return view.kind === 'refused' ? view : ok(view.value.upstream.url.text);
 }
 
-async function gitconfig(call: Call): Promise<Answer> {
-  const base = gateUrl(call);
-  if (base.kind === 'refused') return base;
-  const name = call.args.optional('REPO');
-  let views = await readableViews(call);
-  if (name !== undefined) {
-    const found = await findReadable(call, name);
-    if (found.kind !== 'found') return found;
-    views = views.filter(({ repository }) => repository.id === found.repository.id);
-    if (views.length === 0) return refuse(`${found.repository.name} is no mirror: mirror list shows them`);
-  }
-  const entries = views.map((view) => ({ gateUrl: `${base.value}/${view.name}`, upstream: view.upstream.url }));
-  const text = gitconfigOf(entries);
-  return done(
-    { gitconfig: text, urls: Object.fromEntries(entries.map((entry) => [entry.upstream.text, entry.gateUrl])) },
-    text,
-  );
-}
-
-/** Where clients find the gate, without a slash at the end. */
-function gateUrl(call: Call): Parsed<string> {
-  const urls = call.parts.urls();
-  const via = call.args.value('--via');
-  if (via === undefined) {
-    const first = urls.ssh ?? urls.http ?? urls.git;
-    return first === undefined ? refuse('no door of this gate is open: start it, or set urls.ssh') : ok(first);
-  }
-  if (via !== 'ssh' && via !== 'http' && via !== 'git') return refuse('--via is ssh, http or git');
-  const wanted = urls[via];
-  return wanted === undefined ? refuse(`the ${via} door of this gate is closed`) : ok(wanted);
-}
-
 async function rekey(call: Call): Promise<Answer> {
   const { vault } = call.parts;
   if (vault === undefined) return NO_MIRRORS;
   const { keyId, resealed } = await vault.rekey();
   const text = `${count(resealed, 'credential')} sealed anew; the vault key is ${keyId} now. Keep a copy of it where the data directory is not.\n`;
   return done({ keyId, resealed }, text);
-}
-
-async function readableViews(call: Call): Promise<readonly MirrorView[]> {
-  const views = (await call.parts.mirrors?.list()) ?? [];
-  return views.filter(({ repository }) => call.ask({ operation: 'read', repository }).kind === 'allowed');
 }
 
 async function viewOf(call: Call, repository: Repository): Promise<Parsed<MirrorView>> {

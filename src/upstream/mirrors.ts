@@ -19,7 +19,7 @@ import {
   type MirrorRecord,
   type RefreshState,
 } from './mirror-record.ts';
-import { refreshOnce, staleFault, type Refreshed, type RefreshParts } from './refresh.ts';
+import { refreshOnce, staleFault, stateAfter, type Refreshed, type RefreshParts } from './refresh.ts';
 import type { Mirror, Upstream, UpstreamCredential } from './upstream.ts';
 import type { Vault } from './vault.ts';
 import { readCredential } from './credential.ts';
@@ -393,19 +393,4 @@ export class Mirrors {
       this.#parts.log.warn({ id, error }, 'fail to write the state of a mirror');
     }
   }
-}
-
-function stateAfter(
-  before: RefreshState,
-  { refreshed, triedAt, tookMs }: { readonly refreshed: Refreshed; readonly triedAt: number; readonly tookMs: number },
-): RefreshState {
-  return {
-    refreshedAt: triedAt,
-    failure: undefined,
-    triedAt,
-    tookMs: Math.round(tookMs),
-    refs: refreshed.mirrored,
-    skippedRefs: refreshed.skipped,
-    changedRefs: refreshed.changed > 0 ? refreshed.changed : before.changedRefs,
-  };
 }

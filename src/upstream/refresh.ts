@@ -14,6 +14,7 @@ import type { OwnCommit } from '../receive/receive.ts';
 import type { ReceiveLimits } from '../receive/limits.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Flight } from './flights.ts';
+import type { RefreshState } from './mirror-record.ts';
 import { planRefs, prefixesOf, type RefChange, type RefPlan } from './ref-plan.ts';
 import { takeObjects } from './take-objects.ts';
 import type { Upstream } from './upstream.ts';
@@ -148,4 +149,20 @@ export function staleFault(cause: unknown, about: { readonly url: string; readon
     cause,
     publicMessage: `refusing to serve stale data: the upstream ${about.url}: ${reason}`,
   });
+}
+
+/** What is known of a mirror's refreshes after one that went well. */
+export function stateAfter(
+  before: RefreshState,
+  { refreshed, triedAt, tookMs }: { readonly refreshed: Refreshed; readonly triedAt: number; readonly tookMs: number },
+): RefreshState {
+  return {
+    refreshedAt: triedAt,
+    failure: undefined,
+    triedAt,
+    tookMs: Math.round(tookMs),
+    refs: refreshed.mirrored,
+    skippedRefs: refreshed.skipped,
+    changedRefs: refreshed.changed > 0 ? refreshed.changed : before.changedRefs,
+  };
 }
