@@ -7,7 +7,7 @@ import type { JournalEntry } from '../../src/audit/entry.ts';
 import { realDisk, type Disk } from '../../src/audit/journal-file.ts';
 import { openJournal, type JournalOptions, type OpenJournal } from '../../src/audit/journal.ts';
 import { SILENT_LOG } from '../../src/audit/log.ts';
-import { systemClock, type Clock } from '../../src/base/clock.ts';
+import { systemClock } from '../../src/base/clock.ts';
 
 export async function scratch(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'gatehouse-'));
@@ -43,39 +43,6 @@ export async function written(directory: string, lines: number, rotateBytes = 1_
   const journal = await openJournal({ directory, clock: systemClock, log: SILENT_LOG, rotateBytes });
   for (let line = 1; line <= lines; line += 1) await journal.append(entry({ request: `r${line}` }));
   await journal.close();
-}
-
-/** A clock that a test moves; timers fire when it passes them. */
-export class HandClock implements Clock {
-  ms = 0;
-  readonly #timers = new Set<{ readonly at: number; readonly callback: () => void }>();
-
-  now(): number {
-    return Date.UTC(2030, 0, 1) + this.ms;
-  }
-
-  monotonicMs(): number {
-    return this.ms;
-  }
-
-  randomBytes(count: number): Buffer {
-    return systemClock.randomBytes(count);
-  }
-
-  after(ms: number, callback: () => void): () => void {
-    const timer = { at: this.ms + ms, callback };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-
-  pass(ms: number): void {
-    this.ms += ms;
-    for (const timer of this.#timers) {
-      if (timer.at > this.ms) continue;
-      this.#timers.delete(timer);
-      timer.callback();
-    }
-  }
 }
 
 /** The real disk, until a test says otherwise. */

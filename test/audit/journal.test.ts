@@ -9,7 +9,8 @@ import type { JournalEntry } from '../../src/audit/entry.ts';
 import { canonicalJson, ZERO_HASH } from '../../src/audit/line.ts';
 import { verifyJournal } from '../../src/audit/verify.ts';
 import { Fault } from '../../src/base/fault.ts';
-import { collect, entry, HandClock, inputOutputError, open, scratch, TestDisk } from './desk.ts';
+import { HandClock } from '../support/hand-clock.ts';
+import { collect, entry, inputOutputError, open, scratch, TestDisk } from './desk.ts';
 
 async function text(directory: string, file = '000001.jsonl'): Promise<string> {
   return await readFile(join(directory, file), 'utf8');
@@ -127,7 +128,7 @@ test('what is recorded reaches the file in the same turn and the disk within a s
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal((await text(directory)).split('\n').length, 2);
   assert.equal(disk.syncs, before);
-  clock.pass(1_000);
+  clock.advance(1_000);
   await journal.sync();
   assert.equal(disk.syncs, before + 1);
   assert.equal(journal.head.seq, 1);
@@ -202,7 +203,7 @@ test('a filter chooses by repository, principal, event, outcome, time and number
         reason: 'team/api bob fetch refused',
       }),
     );
-    clock.pass(3_600_000);
+    clock.advance(3_600_000);
   }
   const hours = async (filter: Parameters<typeof journal.read>[0]): Promise<readonly number[]> =>
     (await collect(journal.read(filter))).map((line) => Number(line.request));
@@ -286,7 +287,7 @@ test('a failed fsync rejects every append under it, and nothing of it is claimed
   disk.syncError = undefined;
   await assert.rejects(journal.append(entry({ request: 'too soon' })), Fault);
   assert.equal(journal.head.seq, 1);
-  clock.pass(1_000);
+  clock.advance(1_000);
   await journal.append(entry({ request: 'again' }));
   assert.equal(journal.failure, undefined);
   const lines = await collect(journal.read());
@@ -308,13 +309,13 @@ test('a full disk rejects appends, leaves no half line, and is written to again 
   await assert.rejects(journal.append(entry({ request: 'cut' })), Fault);
   for (let second = 0; second < 3; second += 1) {
     journal.record(entry({ request: `kept${second}` }));
-    clock.pass(1_000);
+    clock.advance(1_000);
     disk.free = 0;
     await assert.rejects(journal.append(entry({ request: 'no' })), Fault);
   }
   assert.equal((await verifyJournal(directory)).ok, true, 'what is on disk stays sound meanwhile');
   disk.free = Number.POSITIVE_INFINITY;
-  clock.pass(1_000);
+  clock.advance(1_000);
   await journal.append(entry({ request: 'again' }));
   const lines = await collect(journal.read());
   assert.deepEqual(
@@ -332,7 +333,7 @@ test('records that no longer fit while the disk fails are counted, and verify sa
   await assert.rejects(journal.append(entry()), Fault);
   for (let count = 0; count < 200; count += 1) journal.record(entry({ reason: 'x'.repeat(200_000) }));
   disk.syncError = undefined;
-  clock.pass(1_000);
+  clock.advance(1_000);
   await journal.append(entry());
   const { problems } = await journal.verify();
   assert.equal(problems.length, 1);
@@ -354,7 +355,7 @@ test('a failure while another sync is under way claims nothing of that sync', as
   disk.free = Number.POSITIVE_INFINITY;
   disk.gate = undefined;
   held.resolve();
-  clock.pass(1_000);
+  clock.advance(1_000);
   await journal.append(entry({ request: 'again' }));
   assert.deepEqual(
     (await collect(journal.read())).map((line) => line.request),
@@ -373,7 +374,7 @@ test('a failure between two files is recovered from', async (t) => {
     disk.free = round % 2 === 0 ? 0 : 10;
     await assert.rejects(journal.append(entry()), Fault);
     disk.free = Number.POSITIVE_INFINITY;
-    clock.pass(1_000);
+    clock.advance(1_000);
     await journal.append(entry());
   }
   assert.deepEqual((await journal.verify()).problems, []);

@@ -1,34 +1,34 @@
 /** A clock that tests turn by hand. */
-import type { Clock } from '../../src/base/clock.ts';
+import { systemClock, type Clock } from '../../src/base/clock.ts';
 
-/** Timers that fire when told. */
+/** Timers fire when `advance` passes them. */
 export class HandClock implements Clock {
   readonly #timers = new Map<() => void, number>();
-  #now = 0;
+  #ms = 0;
 
   now(): number {
-    return this.#now;
+    return Date.UTC(2030, 0, 1) + this.#ms;
   }
   monotonicMs(): number {
-    return this.#now;
+    return this.#ms;
   }
   randomBytes(count: number): Buffer {
-    return Buffer.alloc(count, 7);
+    return systemClock.randomBytes(count);
   }
   after(ms: number, callback: () => void): () => void {
     const timer = (): void => {
       callback();
     };
-    this.#timers.set(timer, this.#now + ms);
+    this.#timers.set(timer, this.#ms + ms);
     return () => this.#timers.delete(timer);
   }
   get pending(): number {
     return this.#timers.size;
   }
   advance(ms: number): void {
-    this.#now += ms;
+    this.#ms += ms;
     for (const [timer, at] of this.#timers) {
-      if (at > this.#now) continue;
+      if (at > this.#ms) continue;
       this.#timers.delete(timer);
       timer();
     }

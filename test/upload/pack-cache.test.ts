@@ -7,10 +7,10 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as later } from 'node:timers/promises';
-import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { Fault } from '../../src/base/fault.ts';
 import { BlockShelf } from '../../src/upload/blocks.ts';
 import { MadePack } from '../../src/upload/made-pack.ts';
+import { HandClock } from '../support/hand-clock.ts';
 import { workspace } from '../support/workspace.ts';
 import { House, type HouseOptions, pkts } from './house.ts';
 
@@ -190,29 +190,13 @@ async function rawFetch(
 }
 
 test('what nobody asks for again is let go', async (t) => {
-  const clock = handClock();
+  const clock = new HandClock();
   const { house, url } = await opened(t, { ...KEEPING, clock });
   await clone(house, url, 'one');
-  clock.pass(60_001);
+  clock.advance(60_001);
   await clone(house, url, 'two');
   assert.equal(house.asked.miss, 2);
 });
-
-function handClock(): Clock & { pass(ms: number): void } {
-  const waiting = new Map<() => void, number>();
-  let nowMs = 0;
-  return {
-    ...systemClock,
-    after(ms, callback) {
-      waiting.set(callback, nowMs + ms);
-      return () => waiting.delete(callback);
-    },
-    pass(ms) {
-      nowMs += ms;
-      for (const [callback, dueMs] of waiting) if (dueMs <= nowMs && waiting.delete(callback)) callback();
-    },
-  };
-}
 
 const endless = new AbortController().signal;
 
