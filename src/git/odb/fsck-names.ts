@@ -24,9 +24,9 @@ export function kindOfName(name: string): NameKind {
   if (first !== DOT && !UNUSUAL.test(name)) return 'plain';
   if (name.includes('/') || name.includes('\\')) return 'odd';
   const bare = name.replace(NOT_ASCII, '').toLowerCase();
-  // Short names of NTFS: `git~1`, `gitmod~2`, `gi7eba~1`, `maba30~1`, `mailma~1`.
-  if (bare.includes('~') && /^(?:\.|gi|ma)/.test(bare)) return 'odd';
-  if (bare.startsWith('git~') || bare.startsWith('.mailmap')) return name === '.mailmap' ? 'plain' : 'odd';
+  // Short names of NTFS: `git~1`, `gitmod~2`, `gi7eba~1`, `mailma~1`; where many are taken, `g~123456` and `~1234567`.
+  if (bare.includes('~') && /^(?:\.|~|g[i~]|m[a~])/.test(bare)) return 'odd';
+  if (bare.startsWith('.mailmap')) return name === '.mailmap' ? 'plain' : 'odd';
   if (!bare.startsWith(DOT_GIT)) return 'plain';
   if (name === '.gitmodules') return 'modules';
   if (name === '.gitattributes') return 'attributes';

@@ -47,6 +47,13 @@ const ODD = [
   '.MAILMAP',
   'maba30~1',
   'mailma~1',
+  'gi~12345',
+  'g~123456',
+  'G~999999 .',
+  'ma~12345',
+  'm~123456',
+  '~1234567',
+  '~1000000:x',
   'n'.repeat(1001),
 ];
 const PLAIN = [
@@ -58,6 +65,8 @@ const PLAIN = [
   'git',
   'gitmodules',
   'a~',
+  'lib.c~',
+  'go~1',
   'con',
   '.gitignore',
   '.github',
