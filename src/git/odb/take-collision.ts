@@ -179,6 +179,9 @@ function differencesOf(type: 1 | 2, k: number, b: number): Int32Array {
   return differences;
 }
 
+const TRIALS_FREE = 64;
+const TRIALS_PER_BLOCK = 2;
+
 /** One message, hashed as it comes. */
 export class GuardedSha1 {
   readonly #state = new Int32Array([0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0]);
@@ -190,11 +193,17 @@ export class GuardedSha1 {
   readonly #rest = Buffer.alloc(64);
   #restBytes = 0;
   #bytes = 0;
+  #trials = 0;
   #isAttack = false;
 
   /** A block so far belongs to a collision attack: no digest of this message is to be trusted. */
   get isAttack(): boolean {
     return this.#isAttack;
+  }
+
+  /** Bytes of chance need less than a trial a block. Who chooses them can make each block need many. */
+  get isCostly(): boolean {
+    return this.#trials > TRIALS_FREE + (this.#bytes / 64) * TRIALS_PER_BLOCK;
   }
 
   update(bytes: Buffer): this {
@@ -256,6 +265,7 @@ export class GuardedSha1 {
       const index = 31 - Math.clz32(mask & -mask);
       mask &= mask - 1;
       const trial = TRIALS[index];
+      this.#trials += 1;
       if (trial !== undefined && this.#hasPartner(trial)) this.#isAttack = true;
     }
   }

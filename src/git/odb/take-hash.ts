@@ -8,7 +8,7 @@ import { GuardedSha1 } from './take-collision.ts';
 /** About a millisecond's work. */
 const SLICE_BYTES = 64 * 1024;
 
-/** @throws BeyondReach where git's SHA-1 would refuse the object. */
+/** @throws BeyondReach where git's SHA-1 would refuse the object, or bytes were chosen that take long. */
 export async function nameOf({ type, bytes }: RawObject, format: ObjectFormat, stint: Stint): Promise<Oid> {
   const head = Buffer.from(`${type} ${bytes.length}\0`, 'latin1');
   const digest = await digestOf([head, bytes], format, stint);
@@ -26,6 +26,7 @@ export async function digestOf(parts: readonly Buffer[], format: ObjectFormat, s
   for (const part of parts) {
     for (let at = 0; at < part.length; at += SLICE_BYTES) {
       hash.update(part.subarray(at, at + SLICE_BYTES));
+      if (hash.isCostly) throw new BeyondReach('bytes take long to hash');
       if (stint.isOver) await stint.rest();
     }
   }

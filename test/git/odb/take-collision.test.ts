@@ -48,3 +48,10 @@ test('GuardedSha1 finds no attack where one bit of the colliding blocks is anoth
   hash.digest();
   assert.equal(hash.isAttack, false);
 });
+
+test('GuardedSha1 notices bytes that were chosen to take long, and nothing else', () => {
+  const costOf = (bytes: Buffer): boolean => new GuardedSha1().update(bytes).isCostly;
+  assert.equal(costOf(Buffer.alloc(100_000)), true);
+  for (const bytes of [randomBytes(1_000_000), randomBytes(500), Buffer.alloc(100_000, 'some line of text\n')])
+    assert.equal(costOf(bytes), false);
+});
