@@ -2,7 +2,7 @@
  * Moves a quarantine's objects into the repository so that a power cut at any moment leaves each pack whole or unseen:
  * bytes are synced first, then the pack, then what goes with it, and last the index that makes git see it.
  */
-import { existsSync, readdirSync, rename, unlink } from 'node:fs';
+import { existsSync, link, readdirSync, rename, unlink } from 'node:fs';
 import { mkdir, readdir, readFile, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -10,11 +10,14 @@ import { allSynced, createFile } from '../base/durable.ts';
 import type { Durable } from './durable.ts';
 
 // Looking at a directory does not wait for the disk; changing one may.
+const linkAsync = promisify(link);
 const renameAsync = promisify(rename);
 const unlinkAsync = promisify(unlink);
 
 /** What a `.keep` file of ours starts with. */
 const KEPT_BY_US = 'gatehouse ';
+/** The text of a `.keep` file before it has that name. */
+const NOTE = 'tmp_keep';
 /** In this order; `.idx` last. */
 const PACK_PARTS = ['.pack', '.rev', '.bitmap', '.idx'];
 
@@ -59,9 +62,12 @@ async function installPacks(options: InstallOptions): Promise<readonly string[]>
   const packs = files.filter((name) => /^pack-[0-9a-f]+\.idx$/.test(name)).map((name) => name.slice(0, -'.idx'.length));
   if (packs.length === 0) return [];
   if (!existsSync(to)) await mkdir(to, { recursive: true });
+  // Written elsewhere first: who is killed in the middle leaves no `.keep` that does not say whose it is.
+  const note = join(from, NOTE);
+  await createFile(note, `${KEPT_BY_US}${txid}\n`);
   for (const pack of packs) {
     // From here until the refs are in place no repack may take the pack for garbage.
-    if (await keep(join(to, `${pack}.keep`), `${KEPT_BY_US}${txid}\n`)) onKept(pack);
+    if (await keep(note, join(to, `${pack}.keep`))) onKept(pack);
     for (const part of PACK_PARTS) {
       if (!files.includes(`${pack}${part}`)) continue;
       if (!existsSync(join(to, `${pack}${part}`)))
@@ -70,13 +76,14 @@ async function installPacks(options: InstallOptions): Promise<readonly string[]>
       else await utimes(join(to, `${pack}${part}`), new Date(), new Date());
     }
   }
+  await unlinkAsync(note);
   return [to];
 }
 
 /** False where somebody else keeps it already: then it is not ours to release. */
-async function keep(path: string, why: string): Promise<boolean> {
+async function keep(note: string, path: string): Promise<boolean> {
   try {
-    await createFile(path, why);
+    await linkAsync(note, path);
     return true;
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;

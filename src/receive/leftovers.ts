@@ -4,12 +4,13 @@
  * upkeep of this process in that repository, and everywhere in the background.
  */
 import { rm } from 'node:fs/promises';
+import type { Clock } from '../base/clock.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Store } from '../store/store.ts';
-import { releaseEveryPack } from './install.ts';
+import { releaseEveryPack, releasePacks } from './install.ts';
 import { unreferencedEntries } from './log-entry.ts';
 import { removeQuarantines } from './quarantine.ts';
-import { removeLocks } from './ref-writer.ts';
+import { removeStaleLocks } from './ref-writer.ts';
 import { parseState } from './state.ts';
 
 /** How much was removed. */
@@ -22,6 +23,7 @@ export const NOTHING_LEFT: Leftover = { quarantines: 0, entries: 0 };
 
 export interface LeftoversParts {
   readonly store: Pick<Store, 'get'>;
+  readonly clock: Clock;
   readonly log: { warn(fields: Readonly<Record<string, unknown>>, message: string): void };
 }
 
@@ -52,7 +54,11 @@ export class Leftovers {
       const state = parseState(await this.#parts.store.get('repository-state', repository.id));
       const left = await unreferencedEntries(repository, state);
       for (const { path, entry } of left) {
-        if (entry !== undefined) await removeLocks(repository.path, entry.updates);
+        if (entry !== undefined) {
+          await removeStaleLocks(repository.path, entry.updates, this.#parts.clock);
+          // By name as well: a power cut may have left a `.keep` without its text.
+          await releasePacks(repository.path, entry.packs);
+        }
         await rm(path, { force: true });
       }
       await releaseEveryPack(repository.path);

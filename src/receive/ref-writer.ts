@@ -7,6 +7,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Refusal } from '../base/fault.ts';
+import { isZeroOid } from '../git/oid.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { LoggedUpdate } from './log-entry.ts';
@@ -41,14 +42,9 @@ export function createRefWriter(processes: GitProcesses, files?: FileWriterParts
 }
 
 /**
- * Removes locks that were held in the middle of these updates when their holder was killed. Only for a repository in which
- * nothing of ours changes refs: at start-up.
+ * Removes locks that were held in the middle of these updates when their holder was killed: of what is there as long as any
+ * living holder would hold it, for a git beside the gate may be at work. Only where nothing of ours changes refs.
  */
-export async function removeLocks(repositoryPath: string, updates: readonly LoggedUpdate[]): Promise<void> {
-  for (const path of lockFilesOf(repositoryPath, updates)) await rm(path, { force: true });
-}
-
-/** The same, but of what is there as long as any living holder would hold it: a git beside the gate may be at work. */
 export async function removeStaleLocks(
   repositoryPath: string,
   updates: readonly LoggedUpdate[],
@@ -68,5 +64,7 @@ const HELD_MS = 1_000;
 
 function lockFilesOf(repositoryPath: string, updates: readonly LoggedUpdate[]): readonly string[] {
   const locks = updates.map(({ refname }) => `${refname}.lock`);
-  return [...locks, 'packed-refs.lock', 'packed-refs.new', 'HEAD.lock'].map((file) => join(repositoryPath, file));
+  // Nobody takes these where no ref goes.
+  const packed = updates.some(({ newOid }) => isZeroOid(newOid)) ? ['packed-refs.lock', 'packed-refs.new'] : [];
+  return [...locks, ...packed, 'HEAD.lock'].map((file) => join(repositoryPath, file));
 }

@@ -186,6 +186,36 @@ async function killAt(t: TestContext, dieAt: string) {
   return { root, tree, before, after };
 }
 
+/** Ends the process in the middle of writing a file that begins so: the file is there, and empty. */
+const DIES_WRITING = `
+  import fs from 'node:fs';
+  import { syncBuiltinESMExports } from 'node:module';
+  const { write } = fs;
+  fs.write = (...args) => {
+    if (Buffer.isBuffer(args[1]) && args[1].toString().startsWith('gatehouse ')) process.kill(process.pid, 'SIGKILL');
+    return write(...args);
+  };
+  syncBuiltinESMExports();
+`;
+
+test('killed while it says whose a kept pack is, a gate leaves no pack kept for ever', async (t) => {
+  const site = await openSite(t);
+  const { root, repository } = site;
+  const tree = await site.workTree();
+  await commitFile(tree, 'a');
+  await gitOk(tree, 'push', '-q', site.gitUrl, 'main');
+  await site.close();
+  await commitFile(tree, 'b');
+  const server = await pipelineTarget(t, root, DIES_WRITING).start();
+  assert.notEqual((await git(tree, 'push', '-q', server.url, 'main')).code, 0);
+  await server.ended;
+  const again = await startSite({ root });
+  t.after(() => again.close());
+  assert.equal(again.recovery.quarantines, 1);
+  const kept = readdirSync(join(repository.path, 'objects/pack')).filter((name) => name.endsWith('.keep'));
+  assert.deepEqual(kept, []);
+});
+
 test('a sweep leaves the objects of a push that is just being held, and of one whose record seemed to fail', async (t) => {
   let fails = false;
   let site: Site | undefined;

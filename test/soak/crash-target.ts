@@ -20,13 +20,17 @@ export interface CrashTarget {
   start(options?: PushServerOptions): Promise<Running>;
 }
 
-/** The pipeline alone, for what the real gate does not offer: dying at a given border, and doing it wrong. */
-export function pipelineTarget(scope: Scope, root: string): CrashTarget {
+/**
+ * The pipeline alone, for what the real gate does not offer: dying at a given border, and doing it wrong.
+ * @param preload source of a module that runs before it.
+ */
+export function pipelineTarget(scope: Scope, root: string, preload = ''): CrashTarget {
   return {
     name: 'push pipeline',
     async start(options = {}) {
       const program = join(import.meta.dirname, 'push-server.ts');
-      const child = spawn(process.execPath, [program, root, JSON.stringify(options)], {
+      const first = `--import=data:text/javascript,${encodeURIComponent(preload)}`;
+      const child = spawn(process.execPath, [first, program, root, JSON.stringify(options)], {
         env: cleanEnvironment(root),
         stdio: ['ignore', 'pipe', 'inherit'],
       });
