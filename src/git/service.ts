@@ -1,5 +1,6 @@
 /** The three services of a Git server and what flows through one conversation. */
 import type { Readable, Writable } from 'node:stream';
+import type { Parsed } from '../base/fault.ts';
 
 export const GIT_SERVICES = ['upload-pack', 'receive-pack', 'upload-archive'] as const;
 export type GitService = (typeof GIT_SERVICES)[number];
@@ -20,6 +21,8 @@ export interface Conversation {
   readonly requestId: string;
   /** Absent: nobody has to wait. */
   readonly work?: WorkGate;
+  /** Whether all this is still allowed, asked right before the first byte of a pack; absent: it is. */
+  readonly confirm?: () => Promise<Parsed<unknown>>;
   /** A word for the person behind the client, where the transport has a way for it beside Git's. Never throws. */
   readonly notice?: (text: string) => void;
   /** Where the transport can do without streams for what is short. */

@@ -1,4 +1,5 @@
 /** A request as its questions see it, and what a token or a pass keeps out before anything is looked for. */
+import type { Parsed } from '../base/fault.ts';
 import type { Conversation, WorkGate } from '../git/service.ts';
 import type { Principal } from '../identity/principal.ts';
 import { parseRequestedName } from '../repository/name.ts';
@@ -37,6 +38,11 @@ export function operationOf({ service }: GitRequest): 'read' | 'write' {
   return service === 'receive-pack' ? 'write' : 'read';
 }
 
+export interface Wired {
+  readonly work: WorkGate | undefined;
+  readonly confirm: () => Promise<Parsed<unknown>>;
+}
+
 /** The wire of an admitted request. A transport makes streams and signals when they are first asked for, so they are not copied. */
 export class Wiring implements Conversation {
   readonly protocol: 0 | 1 | 2;
@@ -44,10 +50,12 @@ export class Wiring implements Conversation {
   readonly requestId: string;
   readonly notice?: (text: string) => void;
   readonly work?: WorkGate;
+  readonly confirm: () => Promise<Parsed<unknown>>;
   readonly #request: GitRequest;
   readonly #place: Pick<Place, 'signal'>;
 
-  constructor(request: GitRequest, place: Pick<Place, 'signal'>, work: WorkGate | undefined) {
+  constructor(request: GitRequest, place: Pick<Place, 'signal'>, { work, confirm }: Wired) {
+    this.confirm = confirm;
     this.protocol = request.protocol;
     this.mode = request.mode;
     this.requestId = request.id;

@@ -1,6 +1,7 @@
 /** A request about a repository that is no conversation of Git's (Git LFS): what the walk is asked, and its journal line. */
 import type { JournalEntry } from '../audit/entry.ts';
 import type { Parsed } from '../base/fault.ts';
+import type { WorkGate } from '../git/service.ts';
 import type { Principal } from '../identity/principal.ts';
 import { withoutTokens } from '../identity/secret.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -42,6 +43,8 @@ export interface Visited {
   readonly mayRead: ((refname: string) => boolean) | undefined;
   /** Of a mirror: makes its refs those of its upstream. */
   readonly freshen: (() => Promise<void>) | undefined;
+  /** A place for what costs much; undefined: nobody has to wait. */
+  readonly work: WorkGate | undefined;
   /** The same questions once more, after what took long. */
   readonly confirm: () => Promise<Parsed<Standing>>;
   /** To be called before the first byte of an answer: from then on a fault cannot be told any more. */

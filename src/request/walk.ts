@@ -142,9 +142,9 @@ class OneWalk implements Walk {
     findings.serving = true;
     const origin = { ...originOf(request), principal };
     const work = this.#parts.work?.gate(origin, found.id);
-    const conversation = new Wiring(request, place, work);
     const mayRead = this.#parts.policy.readableRefs(principal, found);
-    const confirm = (): Promise<Parsed<Standing>> => this.#confirm(request, found, visit);
+    const confirm = (): Promise<Parsed<Standing>> => this.#confirm(asked, found, visit);
+    const conversation = new Wiring(request, place, { work, confirm });
     const freshen = this.#parts.mirrors?.freshener(found, conversation);
     findings.report =
       service === 'receive-pack'
@@ -217,16 +217,19 @@ class OneWalk implements Walk {
     return this.#parts.policy.decide({ ...question, variables: { source: request.transport } });
   }
 
-  /** The questions about a push once more, with everything as it is now. */
-  async #confirm(request: RequestOrigin, { id, name, conf }: Repository, visit?: WalkVisit): Promise<Parsed<Standing>> {
+  /** The questions once more, with everything as it is now. */
+  async #confirm(asked: Confirmed, { id, name, conf }: Repository, visit?: WalkVisit): Promise<Parsed<Standing>> {
     const { catalogue, directory } = this.#parts;
-    const principal = await directory.current(request.principal);
+    const principal = await directory.current(asked.principal);
     if (principal === undefined) return refuse(NOT_ACCEPTED);
     const repository = visit === undefined ? await catalogue.byId(id) : await visit.look();
     if (repository === undefined || (visit !== undefined && repository.id !== id))
       return refuse(`${name} was destroyed meanwhile`);
-    for (const operation of conf === undefined ? (['read', 'write'] as const) : (['write'] as const)) {
-      const decision = this.#decide(request, { principal, operation, repository, forPush: true });
+    const isPush = asked.operation === 'write';
+    const operations: readonly Operation[] = isPush && conf === undefined ? ['read', 'write'] : [asked.operation];
+    const forPush = isPush ? ({ forPush: true } as const) : {};
+    for (const operation of operations) {
+      const decision = this.#decide(asked, { principal, operation, repository, ...forPush });
       if (decision.kind === 'refused') return refuse(decision.reason);
     }
     return ok({ principal, repository });
@@ -301,7 +304,9 @@ class OneWalk implements Walk {
     };
     const mayRead = this.#parts.policy.readableRefs(principal, repository);
     const freshen = this.#parts.mirrors?.freshener(repository, { requestId: request.id, signal });
-    return { kind: 'told', end: await tail({ repository, principal, signal, mayRead, freshen, confirm, onAnswer }) };
+    const work = this.#parts.work?.gate({ ...originOf(request), principal }, repository.id);
+    const end = await tail({ repository, principal, signal, mayRead, freshen, work, confirm, onAnswer });
+    return { kind: 'told', end };
   }
 
   /** What changes something has its line on disk before its client hears. @throws the journal's fault. */
@@ -370,6 +375,8 @@ class OneWalk implements Walk {
     else log.warn({ ...fields, error }, 'fail request');
   }
 }
+
+type Confirmed = RequestOrigin & Pick<Asked, 'operation'>;
 
 interface Visiting {
   readonly signal: AbortSignal;

@@ -95,8 +95,8 @@ export async function serveBundle(exchange: Exchange, path: string): Promise<voi
 
 async function send(exchange: Exchange, requestId: string, visited: Visited): Promise<VisitEnd> {
   const { request, response, bundles } = exchange;
-  const { repository, mayRead, freshen, signal, onAnswer } = visited;
-  using bundle = await bundles.open({ repository, mayRead, freshen, requestId, signal });
+  const { repository, mayRead, freshen, signal, work, onAnswer } = visited;
+  using bundle = await bundles.open({ repository, mayRead, freshen, requestId, signal, work });
   if (bundle === undefined) {
     return { outcome: 'refused', reason: NONE, tell: async () => answer(exchange, 404, NONE) };
   }

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { BOUNDS } from '../base/bounds.ts';
 import type { Clock } from '../base/clock.ts';
 import { zeroOid, type Oid } from '../git/oid.ts';
+import type { WorkGate } from '../git/service.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { HeldPack, PackCache } from './pack-cache.ts';
 import type { Reachability } from './reachability.ts';
@@ -55,6 +56,7 @@ export interface BundleQuestion {
   readonly view: View;
   readonly requestId: string;
   readonly signal: AbortSignal;
+  readonly work?: WorkGate | undefined;
 }
 
 /** A bundle to be read from; dispose it when that is over. */
@@ -148,7 +150,7 @@ export class Bundles {
     return made.tips.length !== tips.length || tips.some(({ oid }, index) => made.tips[index]?.oid !== oid);
   }
 
-  #packOf({ tips }: Made, { repository, requestId, signal }: BundleQuestion): Promise<HeldPack | undefined> {
+  #packOf({ tips }: Made, { repository, requestId, signal, work }: BundleQuestion): Promise<HeldPack | undefined> {
     const oids = [...new Set(tips.map(({ oid }) => oid))].sort();
     return this.#options.packs.hold(
       {
@@ -164,7 +166,7 @@ export class Bundles {
           await toGit(Buffer.from(oids.map((oid) => `${oid}\n`).join('')));
         },
       },
-      signal,
+      { work, signal },
     );
   }
 

@@ -63,10 +63,20 @@ export async function exchange(options: Exchange): Promise<void> {
   if (fault !== undefined) throw fault;
 }
 
+/** A wait may have been long: whoever lost the right to read meanwhile gets nothing. @throws Fault `missing` */
+export async function assertStill({ conversation }: Wire): Promise<void> {
+  const still = await conversation.confirm?.();
+  if (still?.kind === 'refused')
+    throw new Fault('missing', 'fetch was refused after a wait', { publicMessage: still.reason });
+}
+
 /** @throws Fault after telling the client: there was no place for too long, or the client is gone. */
-async function placeFor(wire: Wire, { tell }: WaitingClient, tracker: AnswerTracker): Promise<Disposable | undefined> {
+async function placeFor(wire: Wire, { tell }: WaitingClient, tracker: AnswerTracker): Promise<Disposable> {
   try {
-    return await wire.conversation.work?.({ signal: wire.signal, tell });
+    using stack = new DisposableStack();
+    stack.use(wire.holdPlace(await wire.conversation.work?.({ signal: wire.signal, tell })));
+    await assertStill(wire);
+    return stack.move();
   } catch (cause) {
     const fault = wire.signal.aborted ? goneOf(wire) : cause;
     if (fault instanceof Fault) await wire.lastWords(tracker.lastWords(wordsOf(fault, wire)));

@@ -80,6 +80,11 @@ export class MadePack {
     return this.#isKept && !this.#isBroken && this.#state.kind === 'done';
   }
 
+  /** Why it was not made; undefined: it was, or is being. */
+  get fault(): Fault | undefined {
+    return this.#state.kind === 'failed' ? this.#state.fault : undefined;
+  }
+
   get name(): string {
     return this.#options.name;
   }

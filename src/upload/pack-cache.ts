@@ -5,15 +5,17 @@
  * by itself, whatever becomes of the repository.
  */
 import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { GitProcesses, GitSpec } from '../git/processes.ts';
-import type { WorkGate } from '../git/service.ts';
 import { readChunk } from '../git/stream.ts';
 import { AnswerTracker } from './answer-tracker.ts';
-import { failureOf, goneOf, handOver, wordsOf, type ToGit } from './exchange.ts';
+import { assertStill, failureOf, goneOf, handOver, wordsOf, type ToGit } from './exchange.ts';
 import { BlockShelf } from './blocks.ts';
 import { MEMORY_BYTES_MAX, MadePack, type ReadOptions, type Room } from './made-pack.ts';
+import { PatientPlace } from './patient-place.ts';
+import { PlaceRace, type Racer } from './place-race.ts';
 import { WaitingClient } from './waiting.ts';
 import type { Wire } from './wire.ts';
 
@@ -27,7 +29,7 @@ export interface PackCacheOptions {
   readonly bytesMax: number;
   /** Milliseconds for which an answer is kept that nobody asks for again. */
   readonly keepMs: number;
-  readonly clock: Pick<Clock, 'after' | 'randomBytes'>;
+  readonly clock: Pick<Clock, 'after' | 'monotonicMs' | 'randomBytes'>;
   readonly onAsked?: (result: PackCacheResult) => void;
 }
 
@@ -56,6 +58,11 @@ const ENTRIES_MAX = 512;
 const GATHERED_BYTES = 512 * 1024;
 const GATHERED_MS = 20;
 
+interface Relayed {
+  readonly pack: MadePack;
+  readonly place: PatientPlace;
+}
+
 interface Pause {
   readonly over: Promise<'over'>;
   readonly cancel: () => void;
@@ -64,8 +71,8 @@ interface Pause {
 interface Entry {
   readonly pack: MadePack;
   readonly ending: AbortController;
-  /** Who waits for its beginning. */
-  readonly waiting: Set<WaitingClient>;
+  /** For a place to make it in. */
+  readonly race: PlaceRace;
   cancelExpiry: () => void;
 }
 
@@ -89,12 +96,15 @@ export class PackCache implements Room {
 
   /** Answers the fetch on `wire`. @throws Fault after telling the client where that is possible. */
   async serve(wire: Wire, making: Making): Promise<void> {
-    const entry = this.#find(making, wire.conversation.work);
     const tracker = new AnswerTracker();
     const waiting = new WaitingClient(wire, tracker, making.isPackOnly ?? false);
-    entry.waiting.add(waiting);
+    const { work } = wire.conversation;
+    const entry = this.#find(making, { work, signal: wire.signal, tell: waiting.tell });
+    let isBegun = false;
     try {
       for await (const chunk of entry.pack.read({ signal: wire.signal, isExact: wire.isExact })) {
+        if (!isBegun) await assertStill(wire);
+        isBegun = true;
         const rest = await waiting.rest(chunk);
         if (rest.length > 0) await wire.writeThrough(rest);
         tracker.take(rest);
@@ -104,7 +114,6 @@ export class PackCache implements Room {
       if (fault instanceof Fault) await wire.lastWords(tracker.lastWords(wordsOf(fault, wire)));
       throw fault;
     } finally {
-      entry.waiting.delete(waiting);
       // Nobody waits for it any more.
       if (entry.pack.isMaking && entry.pack.readers === 0)
         entry.ending.abort(new Fault('aborted', 'no client is left'));
@@ -112,9 +121,10 @@ export class PackCache implements Room {
   }
 
   /** All that git answers, made first where it is not at hand; undefined where it cannot be kept. @throws Fault */
-  async hold(making: Making, signal: AbortSignal): Promise<HeldPack | undefined> {
+  async hold(making: Making, racer: Racer): Promise<HeldPack | undefined> {
     if (this.#options.bytesMax === 0) return undefined;
-    const { pack, ending } = this.#find(making);
+    const { signal } = racer;
+    const { pack, ending } = this.#find(making, racer);
     const hold = pack.hold();
     const letGo = (): void => {
       hold[Symbol.dispose]();
@@ -124,6 +134,7 @@ export class PackCache implements Room {
     if (signal.aborted || !pack.isComplete) {
       letGo();
       if (signal.aborted) throw new Fault('aborted', 'client is gone', { cause: signal.reason });
+      if (pack.fault?.code === 'busy') throw pack.fault;
       return undefined;
     }
     return { name: pack.name, bytes: pack.bytes, read: (options) => pack.read(options), [Symbol.dispose]: letGo };
@@ -159,7 +170,7 @@ export class PackCache implements Room {
     await Promise.all(this.#makings);
   }
 
-  #find(making: Making, work?: WorkGate): Entry {
+  #find(making: Making, racer: Racer): Entry {
     const key = createHash('sha256').update(JSON.stringify(making.words)).digest('hex');
     const known = this.#entries.get(key);
     if (known?.pack.isWhole === true && !known.ending.signal.aborted) {
@@ -168,21 +179,25 @@ export class PackCache implements Room {
       this.#entries.delete(key);
       this.#entries.set(key, known);
       this.#expireLater(key, known);
+      if (known.pack.isMaking) known.race.join(racer);
       return known;
     }
     this.#options.onAsked?.('miss');
     if (known !== undefined) this.#drop(key);
-    return this.#begin(key, making, work);
+    const entry = this.#begin(key, making);
+    entry.race.join(racer);
+    return entry;
   }
 
-  #begin(key: string, making: Making, work: WorkGate | undefined): Entry {
+  #begin(key: string, making: Making): Entry {
     const name = this.#options.clock.randomBytes(16).toString('hex');
     const pack = new MadePack({ directory: this.#options.directory, room: this, name, shelf: this.#shelf });
-    const entry: Entry = { pack, ending: new AbortController(), waiting: new Set(), cancelExpiry: () => {} };
+    const ending = new AbortController();
+    const entry: Entry = { pack, ending, race: new PlaceRace(ending.signal), cancelExpiry: () => {} };
     this.#entries.set(key, entry);
     const oldest = this.#entries.keys().next();
     if (this.#entries.size > ENTRIES_MAX && oldest.done !== true) this.#drop(oldest.value);
-    const made = this.#make(entry, making, work).finally(() => {
+    const made = this.#make(entry, making).finally(() => {
       this.#makings.delete(made);
       // What failed, and what could not be kept whole, is of no use to who comes later.
       if (this.#entries.get(key) !== entry) return;
@@ -194,18 +209,15 @@ export class PackCache implements Room {
   }
 
   /** Never rejects: the readers are told. */
-  async #make({ pack, ending, waiting }: Entry, { spec, feed }: Making, work: WorkGate | undefined): Promise<void> {
+  async #make({ pack, ending, race }: Entry, { spec, feed }: Making): Promise<void> {
     try {
       const { signal } = ending;
-      const tell = (text: string): void => {
-        for (const client of waiting) client.tell(text);
-      };
-      using _ = await work?.({ signal, tell });
+      using place = new PatientPlace(await race.place, this.#options.clock);
       await using child = await this.#options.processes.start({ ...spec, signal });
       child.stdin.on('error', () => {});
       child.stdout.on('error', () => {});
       const feeding = feed((bytes) => handOver(child.stdin, bytes, signal)).then(() => child.stdin.end());
-      const relaying = this.#relay(pack, child.stdout, signal);
+      const relaying = this.#relay({ pack, place }, child.stdout, signal);
       const [fed, relayed] = await Promise.allSettled([feeding, relaying]);
       const causes = [fed, relayed].flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []));
       if (causes.length > 0) ending.abort(causes[0]);
@@ -217,7 +229,7 @@ export class PackCache implements Room {
   }
 
   /** Once an answer is too long for memory, several chunks go to the file and to the readers together. */
-  async #relay(pack: MadePack, stdout: Parameters<typeof readChunk>[0], signal: AbortSignal): Promise<void> {
+  async #relay({ pack, place }: Relayed, stdout: Readable, signal: AbortSignal): Promise<void> {
     let gathered: Buffer[] = [];
     let pause: Pause | undefined;
     const pass = async (): Promise<void> => {
@@ -225,7 +237,13 @@ export class PackCache implements Room {
       gathered = [];
       pause?.cancel();
       pause = undefined;
-      if (chunks.length > 0) await pack.add(...chunks);
+      // Waits for readers where not all is kept.
+      place.beginTurn();
+      try {
+        if (chunks.length > 0) await pack.add(...chunks);
+      } finally {
+        place.endTurn();
+      }
     };
     for (;;) {
       const next = readChunk(stdout, signal);

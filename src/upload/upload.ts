@@ -7,7 +7,7 @@ import { Fault, publicMessageOf } from '../base/fault.ts';
 import type { PressureLevel } from '../base/pressure.ts';
 import type { GitProcesses } from '../git/processes.ts';
 import type { RefCache } from '../git/ref-cache.ts';
-import type { Conversation } from '../git/service.ts';
+import type { Conversation, WorkGate } from '../git/service.ts';
 import type { Repository } from '../repository/repository.ts';
 import { Admission } from './admission.ts';
 import { BriefAnswers } from './brief.ts';
@@ -40,6 +40,8 @@ export interface UploadRequest {
 export interface BundleRequest extends Pick<UploadRequest, 'repository' | 'mayRead' | 'freshen'> {
   readonly requestId: string;
   readonly signal: AbortSignal;
+  /** For a place to make it in; absent: nobody waits for one. */
+  readonly work?: WorkGate | undefined;
 }
 
 /** What was served, for the journal. */
@@ -126,9 +128,9 @@ export function createUpload(parts: UploadParts): Upload {
         throw cause instanceof Fault ? cause : new Fault('internal', 'upload failed', { cause });
       }
     },
-    async openBundle({ requestId, signal, ...asked }) {
+    async openBundle({ requestId, signal, work, ...asked }) {
       const view = await freshViewOf({ freshen: undefined, ...asked, refs, recentTips, onView });
-      return bundles?.open({ repository: asked.repository, view, requestId, signal });
+      return bundles?.open({ repository: asked.repository, view, requestId, signal, work });
     },
     shrink(level) {
       packs?.shrink(KEPT_UNDER_PRESSURE[level]);

@@ -9,6 +9,7 @@ import { Fault } from '../base/fault.ts';
 import { type Pkt, PktReader, encodePkt } from '../git/pkt-line.ts';
 import type { Conversation } from '../git/service.ts';
 import { isExact, writeAll, writeThrough } from '../git/stream.ts';
+import { PatientPlace } from './patient-place.ts';
 
 /** A write is split so that a slow client holds no more than this beyond what the transport buffers. */
 const WRITE_BYTES_MAX = 256 * 1024;
@@ -30,6 +31,7 @@ export class Wire implements Disposable {
   #hasTold = false;
   #waiting = 0;
   #progress = 0;
+  #place: PatientPlace | undefined;
 
   constructor(conversation: Conversation, clock: Clock) {
     this.conversation = conversation;
@@ -94,6 +96,13 @@ export class Wire implements Disposable {
     }
   }
 
+  /** What is disposed gives `place` back, where the client has not been waited for too long before. */
+  holdPlace(place: Disposable | undefined): Disposable {
+    const held = new PatientPlace(place, this.#clock);
+    this.#place = held;
+    return held;
+  }
+
   /** Ends waiting reads: no more is expected from the client. */
   stop(): void {
     this.#ending.abort(OVER);
@@ -106,12 +115,15 @@ export class Wire implements Disposable {
   }
 
   async #clientsTurn<T>(turn: Promise<T>): Promise<T> {
+    const place = this.#place;
     this.#waiting += 1;
+    place?.beginTurn();
     try {
       return await turn;
     } catch (cause) {
       throw this.#reasonOf(cause);
     } finally {
+      place?.endTurn();
       this.#waiting -= 1;
       this.#progress += 1;
     }

@@ -641,3 +641,54 @@ test('a pass for some addresses is refused with words where it comes from anothe
     assert.deepEqual(questions, []);
   }
 });
+
+test('who may only read is asked about reading once more, not about writing', async () => {
+  const { walk } = scene();
+  const confirmed: string[] = [];
+  for (const [requestedPath, operation] of [
+    ['/fixed', 'read'],
+    ['/open', 'write'],
+  ] as const) {
+    const request = { ...ask({ requestedPath }), event: 'bundle', argv: [], operation };
+    await walk.visit(request, async ({ confirm }) => {
+      confirmed.push((await confirm()).kind);
+      return { outcome: 'served' };
+    });
+  }
+  assert.deepEqual(confirmed, ['ok', 'ok']);
+});
+
+test('a fetch that had to wait is asked about again, with everything as it is by then', async () => {
+  const heard: string[] = [];
+  for (const change of ['nothing', 'suspended', 'destroyed', 'closed']) {
+    let now = 'nothing';
+    const allowed: Decision = { kind: 'allowed', reason: '', trace: [] };
+    const { walk } = scene({
+      directory: { current: async (principal) => (now === 'suspended' ? undefined : principal) },
+      catalogue: {
+        find: async () => repository('fixed'),
+        byId: async () => (now === 'destroyed' ? undefined : repository('fixed')),
+      },
+      policy: {
+        decide: ({ operation }) =>
+          now === 'closed' || operation === 'write' ? { ...allowed, kind: 'refused', reason: 'no' } : allowed,
+        readableRefs: () => undefined,
+      },
+      upload: {
+        serve: async ({ confirm }) => {
+          now = change;
+          const still = await confirm?.();
+          heard.push(still?.kind === 'refused' ? still.reason : 'ok');
+          return { event: 'fetch', bytesIn: 0, bytesOut: 0 };
+        },
+      },
+    });
+    await walk.handle(ask());
+  }
+  assert.deepEqual(heard, [
+    'ok',
+    'your account, or the key or token you showed, is not accepted any more',
+    'fixed was destroyed meanwhile',
+    'no',
+  ]);
+});
