@@ -5,6 +5,11 @@ import { Fault } from '../base/fault.ts';
 
 /** The coarsest file system clock that is still common ticks in seconds. */
 const RACY_MS = 1_100;
+/**
+ * One that shows fractions of a millisecond is a kernel's: it ticks every 10 ms at the slowest, on Windows every 16. Twice
+ * that and more, so that whatever changes after a look cannot get the stamp that the look saw.
+ */
+const FINE_RACY_MS = 35;
 /** A loose ref longer than this is none, and is not read. */
 export const LOOSE_BYTES_MAX = 4_096;
 
@@ -55,8 +60,9 @@ export function isSameStamp(a: Stamp | undefined, b: Stamp | undefined): boolean
   );
 }
 
+/** Whether a change after `now` could leave the same stamp. Only the time of change tells how fine the clock is: nobody can set it. */
 export function isRacy({ mtimeMs, ctimeMs }: Stamp, now: number): boolean {
-  return Math.max(mtimeMs, ctimeMs) > now - RACY_MS;
+  return Math.max(mtimeMs, ctimeMs) > now - (Number.isInteger(ctimeMs) ? RACY_MS : FINE_RACY_MS);
 }
 
 /** What to compare and to parse: a text, a listing, a link's target, a digest. undefined where it is gone. */

@@ -5,18 +5,32 @@ import { test } from 'node:test';
 import { contentOf, isRacy, isSameStamp, stampOf } from '../../src/git/file-stamp.ts';
 import { openGround } from './ground.ts';
 
-test('a stamp proves nothing until its times are older than a second', async () => {
+test('a stamp proves nothing until its clock has surely ticked', async () => {
   await using ground = await openGround();
   const path = join(ground.path, 'file');
   await writeFile(path, 'x');
   const stamp = stampOf(path);
   assert(stamp !== undefined);
-  const latest = Math.max(stamp.mtimeMs, stamp.ctimeMs);
-  assert.equal(isRacy(stamp, latest), true);
-  assert.equal(isRacy(stamp, latest + 1_000), true);
-  assert.equal(isRacy(stamp, latest + 1_200), false);
+  const at = 1_700_000_000_000;
+  const isRacyAfter = (ms: number, times: { mtimeMs: number; ctimeMs: number }): boolean =>
+    isRacy({ ...stamp, ...times }, at + ms);
+  // Whole milliseconds: the clock may tick in seconds.
+  const coarse = { mtimeMs: at, ctimeMs: at };
+  assert.deepEqual(
+    [0, 1_000, 1_200].map((ms) => isRacyAfter(ms, coarse)),
+    [true, true, false],
+  );
+  // Fractions: it does not.
+  const fine = { mtimeMs: at, ctimeMs: at + 0.25 };
+  assert.deepEqual(
+    [0, 20, 60].map((ms) => isRacyAfter(ms, fine)),
+    [true, true, false],
+  );
+  // The time of the last write is anybody's to set: it says nothing about the clock.
+  assert.equal(isRacyAfter(60, { mtimeMs: at + 0.25, ctimeMs: at }), true);
+  assert.equal(isRacyAfter(60, { mtimeMs: at + 40.25, ctimeMs: at + 0.25 }), true);
   // A clock that went back, or a file from the future, is never trusted.
-  assert.equal(isRacy(stamp, latest - 60_000), true);
+  assert.equal(isRacyAfter(-60_000, fine), true);
 });
 
 test('stamps differ where inode, size, a time or the type differs, and where one is not there', async () => {

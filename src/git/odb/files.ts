@@ -2,7 +2,7 @@
  * Packs and their indexes as files: few descriptors open at once, and their blocks kept while they are used. Opening is
  * synchronous as for refs (docs/decisions/037); what may have to come from the disk is read without blocking.
  */
-import { closeSync, constants, fstatSync, lstatSync, openSync, read, type Stats } from 'node:fs';
+import { close, closeSync, constants, fstatSync, lstatSync, openSync, read, type Stats } from 'node:fs';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { BeyondReach } from './odb.ts';
 import { Recent } from './recent.ts';
@@ -184,9 +184,11 @@ export class OpenFile {
       this.#isClosing = true;
       return;
     }
-    closeSync(this.#fd);
+    const fd = this.#fd;
     this.#fd = undefined;
     this.#isClosing = false;
+    // The last descriptor of a file that a repack removed frees its blocks, which may take long.
+    close(fd, () => {});
   }
 
   #key(number: number): number {
