@@ -64,7 +64,7 @@ async function makeNamed(
   perlFiles: CompileParts['perlFiles'],
 ): Promise<readonly string[]> {
   const { rc } = run;
-  const creation = new Creation(run);
+  await using creation = new Creation(run);
   const stint = new Stint();
   const missing: Named[] = [];
   for (const named of namedRepositories(conf)) {

@@ -9,18 +9,20 @@ import type { Rc, TriggerPoint } from './rc.ts';
 import { trigger } from './run-triggers.ts';
 import { type Run } from './run.ts';
 import type { Site } from './site.ts';
+import { SkeletonMaker } from './skeleton-maker.ts';
 import { Skeleton } from './skeleton.ts';
 import { ends } from './words.ts';
 
-/** At the same time: a disk has more than one hand. */
-const AT_ONCE = 16;
+/** Before what is written about them. */
+const AT_ONCE = 512;
 
 /** Repositories for the conf: git makes the first one, and the others are made like it. */
-export class Creation {
+export class Creation implements AsyncDisposable {
   readonly #run: Run;
   #links: HookLinks | undefined;
   /** Undefined: none is known yet; `none`: git makes each. */
   #skeleton: Skeleton | 'none' | undefined;
+  #maker: SkeletonMaker | undefined;
   /** Directory -> what it is called in messages. */
   readonly #realPaths = new Map<string, string>();
   readonly made: string[] = [];
@@ -65,12 +67,14 @@ export class Creation {
     const run = this.#run;
     const skeleton = this.#skeleton;
     if (!(skeleton instanceof Skeleton)) return;
-    for (const name of names) {
-      const path = repositoryPath(run.rc, name);
-      makeDirectory(path, run.rc);
-      skeleton.makeAt(path);
-      await run.warn(`Initialized empty Git repository in ${this.#realPath(path)}/\n`);
-    }
+    this.#maker ??= new SkeletonMaker(skeleton);
+    const paths = names.map((name) => repositoryPath(run.rc, name));
+    await this.#maker.make(paths, run.rc);
+    for (const path of paths) await run.warn(`Initialized empty Git repository in ${this.#realPath(path)}/\n`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#maker?.[Symbol.asyncDispose]();
   }
 
   #realPath(path: string): string {

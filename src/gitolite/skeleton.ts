@@ -9,7 +9,7 @@ import { statOf, targetOf } from './disk.ts';
 const ENTRIES_MAX = 200;
 const BYTES_MAX = 1024 * 1024;
 
-interface Entry {
+export interface Entry {
   /** Relative. */
   readonly path: string;
   readonly mode: number;
@@ -17,10 +17,11 @@ interface Entry {
 }
 
 export class Skeleton {
-  readonly #entries: readonly Entry[];
+  /** What it is made of: another thread can make a skeleton of the same. */
+  readonly entries: readonly Entry[];
 
-  private constructor(entries: readonly Entry[]) {
-    this.#entries = entries;
+  constructor(entries: readonly Entry[]) {
+    this.entries = entries;
   }
 
   /** @param path a repository nobody has used yet, its hooks linked. Undefined: its templates are too large to be kept at hand. */
@@ -50,7 +51,7 @@ export class Skeleton {
    */
   makeAt(path: string): void {
     const umask = process.umask();
-    for (const { path: relative, mode, content } of this.#entries) {
+    for (const { path: relative, mode, content } of this.entries) {
       const full = `${path}/${relative}`;
       if (content === 'directory') mkdirSync(full, mode);
       else if ('target' in content) symlinkSync(content.target, full);
