@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { Clock } from '../base/clock.ts';
+import { releaseSealed } from '../base/ssh-cipher.ts';
 
 /** The client's identification line (RFC 4253, 4.2: 255 characters with CR LF). */
 const IDENTIFICATION_BYTES_MAX = 255;
@@ -15,8 +16,10 @@ const BACKLOG_BYTES = 256 * 1024;
 const BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
 /** Packets up to this in sum are copied into one chunk: cheaper than to write each. */
 const COPY_BYTES_MAX = 16 * 1024;
-/** So many bytes go at once, without waiting for the turn to end. */
+/** So many bytes go at once, without waiting for the turn to end, where a packet ends. */
 const FLUSH_BYTES = 128 * 1024;
+/** A short chunk ends a packet: it is the MAC. Alone it would be a segment of its own. */
+const MAC_BYTES_MAX = 64;
 /** After our end of the connection the client gets this long to close its own. */
 const LINGER_MS = 5_000;
 
@@ -88,7 +91,8 @@ export class SshWire extends Duplex {
     if (this.#waiting.length === 0) setImmediate(this.#flush);
     this.#waiting.push(chunk);
     this.#waitingBytes += chunk.length;
-    if (this.#waitingBytes >= FLUSH_BYTES) this.#flush();
+    const isEnd = chunk.length <= MAC_BYTES_MAX || this.#waitingBytes >= 2 * FLUSH_BYTES;
+    if (this.#waitingBytes >= FLUSH_BYTES && isEnd) this.#flush();
     return !this.congested;
   }
 
@@ -142,9 +146,14 @@ export class SshWire extends Duplex {
       done();
       return;
     }
+    // Called without an error, the kernel has copied this batch and everything before it.
+    const onSent = (error?: Error | null): void => {
+      if (error === undefined || error === null) for (const chunk of chunks) releaseSealed(chunk);
+    };
     let taken = true;
+    let left = chunks.length;
     socket.cork();
-    for (const chunk of chunks) taken = socket.write(chunk);
+    for (const chunk of chunks) taken = (left -= 1) === 0 ? socket.write(chunk, onSent) : socket.write(chunk);
     socket.uncork();
     const finish = (): void => {
       done();
