@@ -145,7 +145,7 @@ test('a sender that dribbles is left to git, with all that it sent', async (cont
 
 test('a delta that grows beyond the bounds is left to git before it grows', async (context) => {
   const { drawing, take } = await openGround(context, 'sha1');
-  const base = { type: 'blob', bytes: Buffer.alloc(60_000) } as const;
+  const base = { type: 'blob', bytes: Buffer.alloc(60_000, 'some text\n') } as const;
   const copy = Buffer.from([0xb0, base.bytes.length & 0xff, base.bytes.length >> 8]);
   const delta = Buffer.concat([
     deltaSize(60_000),
@@ -159,6 +159,21 @@ test('a delta that grows beyond the bounds is left to git before it grows', asyn
   const pack = sealed('sha1', [entry, bomb]);
   assert.deepEqual((await take(pack, { desk })).rest, pack);
   assert.equal(desk.figures.givenBack.get('object is too large'), 1);
+});
+
+test('a tree too large to be taken apart at once is left to git', async (context) => {
+  const { drawing, take } = await openGround(context, 'sha1');
+  const name = (index: number): string => index.toString(36).padStart(4, '0');
+  const blob = drawing.add('blob', Buffer.from('one file under many names'));
+  const entries = Array.from({ length: 12_000 }, (_, index) =>
+    Buffer.concat([Buffer.from(`100644 ${name(index)}\0`), Buffer.from(blob, 'hex')]),
+  );
+  drawing.add('tree', Buffer.concat(entries));
+  const { chance, made } = drawing;
+  const pack = makePack({ format: 'sha1', chance, objects: made, outside: new Map(), deltas: 0 });
+  const desk = new SmallPackDesk();
+  assert.deepEqual((await take(pack, { desk })).rest, pack);
+  assert.equal(desk.figures.givenBack.get('a tree, commit or tag is large'), 1);
 });
 
 function distanceOf(value: number): Buffer {

@@ -61,6 +61,9 @@ function nameAt({ names }: Resolved, index: number): Oid {
   return name;
 }
 
+/** What names other objects is taken apart without a break: a longer one is git's. */
+const NAMING_BYTES_MAX = 256 * 1024;
+
 /** What `--strict` asks: each object well-formed, everything that it names there and of the right type, no collision. */
 class Inspection implements FsckDemands {
   readonly #options: TakeOptions;
@@ -88,35 +91,39 @@ class Inspection implements FsckDemands {
   async run(stint: Stint): Promise<void> {
     const { format } = this.#options;
     for (const object of this.#resolved.objects.values()) {
+      if (object.type !== 'blob' && object.bytes.length > NAMING_BYTES_MAX)
+        throw new BeyondReach('a tree, commit or tag is large');
       if (!isPlainObject(object, format, this)) throw new BeyondReach('an object is unusual');
       if (stint.isOver) await stint.rest();
     }
-    await this.#assertLinks();
-    await this.#assertContents();
-    await this.#assertNoCollision();
+    await this.#assertLinks(stint);
+    await this.#assertContents(stint);
+    await this.#assertNoCollision(stint);
   }
 
-  async #assertLinks(): Promise<void> {
+  async #assertLinks(stint: Stint): Promise<void> {
     const { odb } = this.#options;
-    const known = this.#knownLinks();
+    const known = await this.#knownLinks(stint);
     for (const [oid, type] of this.#needed) {
       const found = this.#resolved.objects.get(oid)?.type ?? known.get(oid) ?? (await odb.header(oid))?.type;
       if (found !== type) throw new BeyondReach('a named object is missing, or of another type');
+      if (stint.isOver) await stint.rest();
     }
   }
 
   /** What trees of the repository name that the pack changes: the repository is complete, so it has that. */
-  #knownLinks(): ReadonlyMap<Oid, ObjectType> {
+  async #knownLinks(stint: Stint): Promise<ReadonlyMap<Oid, ObjectType>> {
     const known = new Map<Oid, ObjectType>();
     for (const { type, bytes } of this.#resolved.bases.values()) {
-      if (type !== 'tree') continue;
+      if (type !== 'tree' || bytes.length > NAMING_BYTES_MAX) continue;
+      if (stint.isOver) await stint.rest();
       for (const [oid, linked] of linksOf(bytes, this.#options.format) ?? []) known.set(oid, linked);
     }
     return known;
   }
 
   /** Blobs that git reads as its own files, also those that the repository has already. */
-  async #assertContents(): Promise<void> {
+  async #assertContents(stint: Stint): Promise<void> {
     const { odb, looked } = this.#options;
     for (const [key, { oid, as }] of this.#looks) {
       if (looked.get(key) === true) continue;
@@ -125,16 +132,18 @@ class Inspection implements FsckDemands {
       const isPlain = as === 'modules' ? isPlainModules(object.bytes) : isPlainAttributes(object.bytes);
       if (!isPlain) throw new BeyondReach('a file of git is unusual');
       looked.set(key, true, key.length);
+      if (stint.isOver) await stint.rest();
     }
   }
 
   /** Where the repository has an object of the same name, it is the same. */
-  async #assertNoCollision(): Promise<void> {
+  async #assertNoCollision(stint: Stint): Promise<void> {
     for (const [oid, { type, bytes }] of this.#resolved.objects) {
       const existing = await this.#options.odb.read(oid);
       if (existing === undefined) continue;
       this.#allowance.spend(existing.bytes.length);
       if (existing.type !== type || !existing.bytes.equals(bytes)) throw new BeyondReach('two objects have one name');
+      if (stint.isOver) await stint.rest();
     }
   }
 }
