@@ -35,6 +35,8 @@ export interface Entering {
   readonly signal: AbortSignal;
   /** Called a second into the wait and every ten from then on. */
   readonly tell?: ((waiting: Waiting) => void) | undefined;
+  /** Another longest wait than the limits', in milliseconds. */
+  readonly waitMs?: number | undefined;
   /** Gets a place where there is none. */
   readonly isUrgent?: boolean;
 }
@@ -169,7 +171,8 @@ export class Places {
 
   #wait(entering: Entering): Promise<void> {
     const { claims, signal } = entering;
-    const { waitingMax, waitingPerClaimMax, waitMs } = this.#limits;
+    const { waitingMax, waitingPerClaimMax } = this.#limits;
+    const waitMs = entering.waitMs ?? this.#limits.waitMs;
     const key = claims[0]?.key ?? '';
     const waiting = this.#waitingBy.get(key) ?? 0;
     if (this.#waiters.size >= waitingMax || waiting >= waitingPerClaimMax) throw busy('queue is full');

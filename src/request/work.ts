@@ -23,6 +23,11 @@ export interface WorkLimits {
 }
 
 const WAIT_MS = 10 * 60_000;
+/**
+ * Longest wait of a client that cannot be told anything, in milliseconds: less than the silence after which its door takes it
+ * for gone, so that it reads why it is sent away.
+ */
+const SILENT_WAIT_MS: Readonly<Partial<Record<RequestOrigin['transport'], number>>> = { git: 100_000, http: 240_000 };
 /** Each is an admitted request: that is the bound. */
 const WAITING_MAX = 100_000;
 
@@ -75,7 +80,8 @@ export class Work {
     return async ({ signal, tell }) => {
       const told = tell && ((waiting: Parameters<typeof waitingWords>[0]): void => tell(waitingWords(waiting)));
       const begunMs = this.#clock.monotonicMs();
-      const giveBack = await this.#places.enter({ claims, signal, tell: told, isUrgent });
+      const waitMs = tell === undefined ? SILENT_WAIT_MS[origin.transport] : undefined;
+      const giveBack = await this.#places.enter({ claims, signal, tell: told, waitMs, isUrgent });
       this.#limits.onWaited?.(this.#clock.monotonicMs() - begunMs);
       return { [Symbol.dispose]: giveBack };
     };

@@ -8,7 +8,7 @@ import { PktReader } from '../git/pkt-line.ts';
 import type { GitExit, GitProcesses, GitSpec } from '../git/processes.ts';
 import { writeAll } from '../git/stream.ts';
 import { AnswerTracker } from './answer-tracker.ts';
-import { WaitingClient } from './waiting.ts';
+import { type PackOnly, WaitingClient } from './waiting.ts';
 import type { Wire } from './wire.ts';
 
 /** Hands bytes to git; false where it takes no more because it has ended. */
@@ -22,8 +22,7 @@ export interface Exchange {
   readonly feed: (toGit: ToGit) => Promise<void>;
   /** A stateful git advertises first what the client has from us already. */
   readonly skipAdvertisement?: boolean;
-  /** Git answers with nothing but the pack (`isPackOnly`). */
-  readonly isPackOnly?: boolean;
+  readonly packOnly?: PackOnly | undefined;
 }
 
 /** @throws Fault after telling the client where that is possible. */
@@ -32,7 +31,7 @@ export async function exchange(options: Exchange): Promise<void> {
   const ending = new AbortController();
   const signal = AbortSignal.any([wire.signal, ending.signal]);
   const tracker = new AnswerTracker();
-  const waiting = new WaitingClient(wire, tracker, options.isPackOnly ?? false);
+  const waiting = new WaitingClient(wire, tracker, options.packOnly);
   using _ = await placeFor(wire, waiting, tracker);
   await using child = await processes.start({ ...spec, signal });
   child.stdin.on('error', () => {});

@@ -16,7 +16,7 @@ import { BlockShelf } from './blocks.ts';
 import { MEMORY_BYTES_MAX, MadePack, type ReadOptions, type Room } from './made-pack.ts';
 import { PatientPlace } from './patient-place.ts';
 import { PlaceRace, type Racer } from './place-race.ts';
-import { WaitingClient } from './waiting.ts';
+import { type PackOnly, WaitingClient } from './waiting.ts';
 import type { Wire } from './wire.ts';
 
 export type PackCacheResult = 'hit' | 'joined' | 'miss';
@@ -39,8 +39,7 @@ export interface Making {
   readonly spec: GitSpec;
   /** Writes git's whole input. */
   readonly feed: (toGit: ToGit) => Promise<void>;
-  /** Git answers with nothing but the pack (`isPackOnly`). */
-  readonly isPackOnly?: boolean;
+  readonly packOnly?: PackOnly | undefined;
 }
 
 /** What git said, whole: it stays until it is let go. */
@@ -97,7 +96,7 @@ export class PackCache implements Room {
   /** Answers the fetch on `wire`. @throws Fault after telling the client where that is possible. */
   async serve(wire: Wire, making: Making): Promise<void> {
     const tracker = new AnswerTracker();
-    const waiting = new WaitingClient(wire, tracker, making.isPackOnly ?? false);
+    const waiting = new WaitingClient(wire, tracker, making.packOnly);
     const { work } = wire.conversation;
     const entry = this.#find(making, { work, signal: wire.signal, tell: waiting.tell });
     let isBegun = false;

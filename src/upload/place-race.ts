@@ -10,7 +10,7 @@ export interface Racer {
   readonly work: WorkGate | undefined;
   /** Aborted when it leaves. */
   readonly signal: AbortSignal;
-  readonly tell?: (text: string) => void;
+  readonly tell?: ((text: string) => void) | undefined;
 }
 
 export class PlaceRace {

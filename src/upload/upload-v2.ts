@@ -15,7 +15,7 @@ import { exchange, type ToGit } from './exchange.ts';
 import { type FetchRequest, FetchRequestReader, argumentLines } from './fetch-request.ts';
 import { LsRefsRequest, lsRefsList } from './ls-refs.ts';
 import { type View, tipsAmong } from './view.ts';
-import { isPackOnly } from './waiting.ts';
+import { packOnly } from './waiting.ts';
 import { quoteLine } from './wire.ts';
 
 /** Wants and haves of a question whose answer may be kept. */
@@ -148,7 +148,7 @@ async function fetch({ session, hasArguments, shown }: FetchCommand): Promise<nu
   if (isWhole(asked)) session.bundles?.noteClone(repository.id);
   const request = withSomeHave(asked, admitted.request, repository.objectFormat);
   const making = {
-    isPackOnly: isPackOnly(request),
+    packOnly: packOnly(request),
     spec: session.gitSpec({ subcommand: 'upload-pack', options: ['--stateless-rpc', '--strict'], protocol: 2 }),
     feed: async (toGit: ToGit) => {
       const head = `${line('command=fetch')}${line(`object-format=${repository.objectFormat}`)}0001`;

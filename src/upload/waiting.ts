@@ -8,34 +8,43 @@ import type { FetchRequest } from './fetch-request.ts';
 import type { Wire } from './wire.ts';
 
 const OPENING = encodePkt('packfile\n');
+/** Nothing of the pack: what git sends while it has nothing to send (git-config, `uploadpack.keepAlive`). */
+const SIGN_OF_LIFE = encodePkt('\u0001');
 
-/** Whether git answers a v2 `fetch` with nothing but the pack, and the client wants to hear how that goes. */
-export function isPackOnly({ flags, shallows, deepen, deepenSince, deepenNot }: FetchRequest): boolean {
+/** A v2 `fetch` that git answers with nothing but the pack; `quiet`: its client does not want to hear how that goes. */
+export type PackOnly = 'told' | 'quiet';
+
+/** Undefined: other sections come before the pack, or no pack at all. */
+export function packOnly(request: FetchRequest): PackOnly | undefined {
+  const { flags, shallows, deepen, deepenSince, deepenNot } = request;
   const isShallow = shallows.length > 0 || deepen !== undefined || deepenSince !== undefined || deepenNot.length > 0;
-  return flags.has('done') && !flags.has('no-progress') && !isShallow;
+  if (!flags.has('done') || isShallow) return undefined;
+  return flags.has('no-progress') ? 'quiet' : 'told';
 }
 
 export class WaitingClient {
   readonly #wire: Wire;
   readonly #tracker: AnswerTracker;
-  readonly #isPackOnly: boolean;
+  readonly #packOnly: PackOnly | undefined;
   #saying: Promise<void> | undefined;
   /** Of what we said of the answer ourselves, what git has yet to say. */
   #unsaid = 0;
 
-  /** @param isPackOnly see above; where it is not, only a way beside Git's streams is used. */
-  constructor(wire: Wire, tracker: AnswerTracker, isPackOnly: boolean) {
+  /** @param packOnly see above; where it is not, only a way beside Git's streams is used. */
+  constructor(wire: Wire, tracker: AnswerTracker, packOnly: PackOnly | undefined) {
     this.#wire = wire;
     this.#tracker = tracker;
-    this.#isPackOnly = isPackOnly;
+    this.#packOnly = packOnly;
   }
 
-  /** Not after the answer was begun. Never throws. */
-  readonly tell = (text: string): void => {
+  /** Not after the answer was begun. Never throws. Undefined: there is no way to the client. */
+  get tell(): ((text: string) => void) | undefined {
     const { notice } = this.#wire.conversation;
-    if (notice !== undefined) notice(text);
-    else if (this.#isPackOnly) this.#say(encodePkt(`\u0002gatehouse: ${text}`));
-  };
+    if (notice !== undefined) return notice;
+    if (this.#packOnly === undefined) return undefined;
+    const isQuiet = this.#packOnly === 'quiet';
+    return (text) => this.#say(isQuiet ? SIGN_OF_LIFE : encodePkt(`\u0002gatehouse: ${text}`));
+  }
 
   #say(pkt: Buffer): void {
     const bytes = this.#saying === undefined ? Buffer.concat([OPENING, pkt]) : pkt;

@@ -9,7 +9,7 @@ import { encodePkt } from '../../src/git/pkt-line.ts';
 import { daemonRequest, dial } from '../support/attacker.ts';
 import { commitFile, gitOk, sshOk, startGate, startSite, url, type Person, type Site } from '../support/gate.ts';
 
-const BUSY = /gatehouse: the server is busy: waiting for a place since \d+ s, you are next/;
+const BUSY = /gatehouse: the server is busy: waiting for a place since \d+ s, (?:you are next|1 waits before you)/;
 
 /** A git that runs on its own; `said` resolves once its standard error has matched. */
 function starts(person: Person, args: readonly string[], cwd: string) {
@@ -76,6 +76,9 @@ test(
       const slow = await holdUp(site);
       t.after(() => slow.destroy());
       const isClone = args[0] === 'clone';
+      // Who does not want to hear of it gets signs of life, which are nothing of the pack.
+      const quietCopy = join(root, `quiet-${index}`);
+      const quiet = starts(admin, ['clone', '-q', url(gate, 'http', 'busy', token), quietCopy], tree);
       const waiting = starts(admin, isClone ? [...args, join(root, `copy-${index}`)] : args, tree);
       assert.match(await waiting.heard, BUSY, args.join(' '));
       // Showing refs costs nothing: it does not wait.
@@ -83,6 +86,8 @@ test(
       slow.destroy();
       const { code, stderr } = await waiting.ended;
       assert.equal(code, 0, stderr);
+      assert.deepEqual(await quiet.ended, { code: 0, stderr: '' });
+      await gitOk(admin, ['fsck', '--strict'], quietCopy);
       if (isClone) await gitOk(admin, ['fsck', '--strict'], join(root, `copy-${index}`));
     }
     assert.match(await gitOk(admin, ['ls-remote', url(gate, 'git', 'busy')]), /refs\/heads\/other/);

@@ -132,6 +132,24 @@ test('a client that goes away, a wait that is too long and a gate that closes en
   assert.equal(work.waiting, 0);
 });
 
+test('a client that cannot be told that it waits is sent away with words before its door takes it for gone', async () => {
+  const { work, clock } = open({ runningMax: 1 });
+  entering(work.gate(from('ada'), 'r'));
+  await settle();
+  for (const [transport, ms] of [
+    ['git', 100_000],
+    ['http', 240_000],
+    ['ssh', 600_000],
+  ] as const) {
+    const waiting = assert.rejects(work.gate(from('bob', transport), 's')({ signal: NEVER }), { code: 'busy' });
+    clock.advance(ms - 1);
+    await settle();
+    assert.equal(work.waiting, 1, transport);
+    clock.advance(1);
+    await waiting;
+  }
+});
+
 test('under pressure one place is given out at a time, and all of them again afterwards', async () => {
   const { work } = open();
   work.share = 0;
