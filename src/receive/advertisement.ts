@@ -40,7 +40,9 @@ export function serviceHeader(): Buffer {
 function encode({ snapshot, format, agent, mayRead, nonce }: AdvertisementOptions, isVersion1: boolean): Buffer {
   const pkts: Buffer[] = isVersion1 ? [encodePkt('version 1\n')] : [];
   const capabilities = `report-status report-status-v2 delete-refs side-band-64k quiet atomic ofs-delta push-options object-format=${format} agent=${agent}`;
-  let suffix = `\0${capabilities}${nonce === undefined ? '' : ` push-cert=${nonce}`}\n`;
+  // Who may not read everything could learn of hidden objects by deltas of them.
+  const thin = mayRead === undefined ? '' : ' no-thin';
+  let suffix = `\0${capabilities}${thin}${nonce === undefined ? '' : ` push-cert=${nonce}`}\n`;
   for (const { refname, oid } of snapshot.refs) {
     if (isInternalRefname(refname) || mayRead?.(refname) === false) continue;
     pkts.push(encodePkt(`${oid} ${refname}${suffix}`));

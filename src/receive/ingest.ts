@@ -31,6 +31,11 @@ export interface IngestOptions {
   readonly signal: AbortSignal;
   /** What index-pack says, for the client. */
   readonly tell: (text: string) => void;
+  /**
+   * Objects of the repository complete a thin pack: only where the sender may read all of them. Else it could find out, delta by
+   * delta, what is in one that is hidden.
+   */
+  readonly mayComplete: boolean;
   /** Both: small packs are taken in without git. Else git takes every pack. */
   readonly small?: SmallPackDesk | undefined;
   readonly odb?: { of(gitDir: string, format: ObjectFormat): Odb } | undefined;
@@ -111,10 +116,11 @@ class Indexing {
   }
 
   async run(): Promise<Ingested | Refusal> {
-    const { processes, limits, config, repository, quarantine, requestId, signal } = this.#options;
+    const { processes, limits, config, repository, quarantine, mayComplete, requestId, signal } = this.#options;
+    const thin = mayComplete ? ['--fix-thin'] : [];
     await using git = await processes.start({
       subcommand: 'index-pack',
-      options: ['--stdin', '--fix-thin', fsckOption(repository, config), `--max-input-size=${limits.packBytesMax}`],
+      options: ['--stdin', ...thin, fsckOption(repository, config), `--max-input-size=${limits.packBytesMax}`],
       config: { 'core.bigFileThreshold': '16m' },
       gitDir: repository.path,
       objectDirectory: quarantine.objectDirectory,

@@ -172,8 +172,9 @@ export class Pipeline {
 
   /** Everything about the objects. Returns why the pack as a whole cannot be taken. */
   async #takeIn(input: PackInput, quarantine: Quarantine): Promise<string | undefined> {
-    const { updates, repository, requestId, signal, tell } = this.#candidate;
-    const ingested = await ingestPack({ ...this.#parts, repository, quarantine, input, requestId, signal, tell });
+    const { updates, repository, mayRead, requestId, signal, tell } = this.#candidate;
+    const asked = { repository, quarantine, input, mayComplete: mayRead === undefined, requestId, signal, tell };
+    const ingested = await ingestPack({ ...this.#parts, ...asked });
     if (ingested.kind === 'refused') {
       refuseAll(updates, this.#candidate.request.shallow.length > 0 ? SHALLOW : 'unpacker error');
       return ingested.reason;

@@ -48,6 +48,7 @@ export interface SmallPackOptions {
   /** The repository's objects. */
   readonly odb: Odb;
   readonly limits: ReceiveLimits;
+  readonly mayComplete: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -110,9 +111,9 @@ export class SmallPackDesk {
 
   #takeBytes(
     parts: Pick<TakeOptions, 'input' | 'bounds' | 'room'>,
-    { repository, odb }: SmallPackOptions,
+    { repository, odb, mayComplete }: SmallPackOptions,
   ): Promise<Taken> {
-    return takePack({ ...parts, odb, format: repository.objectFormat, looked: this.#looked });
+    return takePack({ ...parts, odb, mayComplete, format: repository.objectFormat, looked: this.#looked });
   }
 
   #boundsOf(limits: ReceiveLimits): TakeBounds {

@@ -73,6 +73,7 @@ async function ingest(
   const input = new PackInput({ chunks, clock, idleMs: limits.idleMs, silence });
   const { signal, requestId } = flight;
   const ingested = await ingestPack({
+    mayComplete: true,
     processes,
     clock,
     repository,

@@ -21,6 +21,8 @@ export interface TakeOptions {
   readonly format: ObjectFormat;
   /** The repository that the pack goes to. */
   readonly odb: Odb;
+  /** Its objects may be bases of deltas. */
+  readonly mayComplete: boolean;
   readonly bounds: TakeBounds;
   /** Where memory for what is unpacked is asked for. */
   readonly room: TakeRoom;
@@ -38,7 +40,7 @@ export interface Taken extends WrittenPack {
 
 /** @throws BeyondReach where the pack is git's to judge; all its bytes are in the input then. */
 export async function takePack(options: TakeOptions): Promise<Taken> {
-  const { input, format, odb, bounds, room } = options;
+  const { input, format, odb, mayComplete, bounds, room } = options;
   const stint = new Stint();
   const allowance = new Allowance(bounds, room);
   const entries = await takeEntries({ input, format, bounds, allowance, stint });
@@ -48,7 +50,7 @@ export async function takePack(options: TakeOptions): Promise<Taken> {
   const sent = input.all;
   if (!(await digestOf([sent.subarray(0, body)], format, stint)).equals(checksum))
     throw new BeyondReach('checksum is wrong');
-  const resolved = await resolveEntries({ entries, odb, format, allowance, stint });
+  const resolved = await resolveEntries({ entries, odb: mayComplete ? odb : undefined, format, allowance, stint });
   await new Inspection(options, resolved, allowance).run(stint);
   const packed = entries.map(({ crc, offset }, index) => ({ oid: nameAt(resolved, index), crc, offset }));
   const written = writePack({ format, sent, entries: packed, bases: resolved.bases });

@@ -19,7 +19,8 @@ export interface Resolved {
 
 export interface ResolveOptions {
   readonly entries: readonly Entry[];
-  readonly odb: Odb;
+  /** Where bases are that are not in the pack; undefined: nowhere. */
+  readonly odb: Odb | undefined;
   readonly format: ObjectFormat;
   readonly allowance: Allowance;
   readonly stint: Stint;
@@ -61,6 +62,7 @@ class Resolving {
   /** Deltas whose base is not in the pack, in the order of the pack. */
   async complete(): Promise<void> {
     const { entries, odb, format, allowance } = this.#options;
+    if (odb === undefined) return;
     for (const entry of entries) {
       const { form } = entry;
       if (form.kind !== 'named' || this.#names.has(entry)) continue;
