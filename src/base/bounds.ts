@@ -79,6 +79,8 @@ export const BOUNDS = {
   sshKeepAliveMissesMax: 3,
   /** How long the offer of an SSH key exchange waits for the client's: what a client pays at most that waits for ours. */
   sshOfferHoldMs: 10,
+  /** The same for clients of the same machine or a private network: theirs is late only where processors are busy. */
+  sshOfferHoldNearMs: 40,
   /** Sessions at once on one SSH connection, as OpenSSH's MaxSessions. */
   sshSessionsMax: 10,
   /** A client whose packets are smaller would make us send millions of them. RFC 4253, 6.1 asks for 32,768. */

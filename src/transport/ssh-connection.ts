@@ -1,6 +1,7 @@
 /** One SSH client: its login, its sessions, its end. */
 import type { AuthContext, Connection, PublicKeyAuthContext } from 'ssh2';
 import { BOUNDS } from '../base/bounds.ts';
+import { isWithin } from '../base/cidr.ts';
 import { newId, type Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
@@ -31,6 +32,17 @@ const OFFER_RULES: OfferRules = {
   withdrawn: ['ssh-rsa'],
   favouredCiphers: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com'],
 };
+
+/** Where no round trip takes long: this machine, and private networks (RFC 1918, 4193, 4291). */
+const NEAR = [
+  '127.0.0.0/8',
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '::1/128',
+  'fc00::/7',
+  'fe80::/10',
+] as const;
 
 /** Every connection ends with it: one for all, since a stack that nobody reads costs more than the rest of the end. */
 const CLOSED = new Fault('aborted', 'ssh connection closed');
@@ -76,7 +88,10 @@ export class SshConnection {
   /** The client has identified itself: called by ssh2's 'connection' event, before the key exchange. */
   attach(client: Connection): void {
     this.#client = client;
-    const cancelHold = this.#parts.clock.after(BOUNDS.sshOfferHoldMs, holdOffer(client, OFFER_RULES));
+    const holdMs = isWithin(NEAR, this.#address) ? BOUNDS.sshOfferHoldNearMs : BOUNDS.sshOfferHoldMs;
+    const release = holdOffer(client, OFFER_RULES);
+    // Not at once: where this process was busy, the client's offer may be here unread.
+    const cancelHold = this.#parts.clock.after(holdMs, () => void setImmediate(release));
     this.wire.once('close', cancelHold);
     client.on('handshake', () => {
       cancelHold();

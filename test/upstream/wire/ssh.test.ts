@@ -4,7 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as later } from 'node:timers/promises';
 import ssh2 from 'ssh2';
+import { hastenCipher } from '../../../src/base/ssh-cipher.ts';
 import { serverPacketBytes } from '../../../src/base/ssh-internals.ts';
 import { fingerprintOf } from '../../../src/identity/public-key.ts';
 import type { UpstreamCredential } from '../../../src/upstream/upstream.ts';
@@ -15,6 +17,9 @@ import { quoted } from '../../../src/upstream/wire/ssh.ts';
 import { noSshUpstream, startSshUpstream, type SshUpstream } from '../../support/upstream.ts';
 import { freePort, suiteScope, type Scope } from '../../support/workspace.ts';
 import { callOf, collected, faultOf, oidOf, packFrom, publicFault, upstreamAt } from './conversation.ts';
+
+/** Longer than what follows an answer takes on a machine that does nothing else. */
+const QUIET_MS = 20;
 
 interface Changed {
   readonly port?: number;
@@ -27,6 +32,10 @@ interface Changed {
 interface Relay {
   readonly port: number;
   readonly connections: () => number;
+  /** Counts from now on how often the client speaks: once, however many chunks it sends before the server says something. */
+  readonly countTurns: () => () => number;
+  /** Resolves when nothing has come through for a moment. */
+  quiet(): Promise<void>;
   /** Resolves when a connection has ended. */
   ended(): Promise<void>;
   breakAll(): void;
@@ -34,14 +43,19 @@ interface Relay {
   hangAll(): void;
 }
 
-async function startRelay(scope: Scope, port: number, delayMs = 0): Promise<Relay> {
+async function startRelay(scope: Scope, port: number): Promise<Relay> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let connections = 0;
   const ends = new EventEmitter();
-  const pass = (from: Socket, to: Socket): void => {
+  let turns = 0;
+  let speaker: 'client' | 'server' | undefined;
+  let chunks = 0;
+  const pass = (from: Socket, to: Socket, who: 'client' | 'server'): void => {
     from.on('data', (chunk: Buffer) => {
-      if (delayMs === 0) to.write(chunk);
-      else setTimeout(() => to.write(chunk), delayMs).unref();
+      if (who === 'client' && speaker !== who) turns += 1;
+      speaker = who;
+      chunks += 1;
+      to.write(chunk);
     });
     from.on('error', () => {});
     from.once('close', () => to.destroy());
@@ -51,8 +65,8 @@ async function startRelay(scope: Scope, port: number, delayMs = 0): Promise<Rela
     const upstream = connect({ host: '127.0.0.1', port, noDelay: true });
     client.once('close', () => ends.emit('end'));
     pairs.add([client, upstream]);
-    pass(client, upstream);
-    pass(upstream, client);
+    pass(client, upstream, 'client');
+    pass(upstream, client, 'server');
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const each = (work: (socket: Socket) => void): void => {
@@ -65,6 +79,17 @@ async function startRelay(scope: Scope, port: number, delayMs = 0): Promise<Rela
   return {
     port: (server.address() as AddressInfo).port,
     connections: () => connections,
+    countTurns: () => {
+      speaker = undefined;
+      const before = turns;
+      return () => turns - before;
+    },
+    quiet: async () => {
+      for (let seen = -1; seen !== chunks;) {
+        seen = chunks;
+        await later(QUIET_MS);
+      }
+    },
     ended: async () => {
       await once(ends, 'end');
     },
@@ -142,15 +167,20 @@ describe('an ssh upstream', { skip: noSshUpstream() }, () => {
   });
 
   it('is asked over one kept connection, which costs two round trips and no login', async () => {
-    const relay = await startRelay(scope, ssh.port, 60);
+    const relay = await startRelay(scope, ssh.port);
     await using remote = remoteOf({ port: relay.port });
     await list(remote);
-    await list(remote);
-    const start = performance.now();
-    assert.equal((await list(remote)).refs.get('refs/heads/main'), main);
-    const took = performance.now() - start;
+    const turns: number[] = [];
+    // Where the end of one call is late, it is counted with the next: the least is what a call costs.
+    while (turns.length < 10 && !turns.includes(2)) {
+      await list(remote);
+      await relay.quiet();
+      const spoken = relay.countTurns();
+      assert.equal((await list(remote)).refs.get('refs/heads/main'), main);
+      turns.push(spoken());
+    }
     // One until the command runs, for OpenSSH takes no input before; one for its answer. Opening the session would be a third.
-    assert.ok(took < 345, `two round trips of 120 ms, not three: ${took} ms`);
+    assert.equal(Math.min(...turns), 2, `turns of the client: ${turns.join(', ')}`);
     assert.equal(relay.connections(), 1);
   });
 
@@ -201,8 +231,19 @@ describe('an ssh upstream', { skip: noSshUpstream() }, () => {
     assert.equal(relay.connections(), 2);
   });
 
-  it('may exchange keys in the middle of a pack, in either direction', async () => {
-    const rekeying = await startSshUpstream(scope, { lines: ['RekeyLimit 1M'] });
+  for (const [cipher, about] of [
+    [undefined, 'with the cipher that it agrees on'],
+    ['aes128-gcm@openssh.com', 'with AES-GCM, which the door of this process hastens'],
+  ] as const) {
+    it(`may exchange keys in the middle of a pack, in either direction, ${about}`, async () => {
+      if (cipher !== undefined) await hastenHere(cipher);
+      const lines = ['RekeyLimit 1M', ...(cipher === undefined ? [] : [`Ciphers ${cipher}`])];
+      await exchangesKeys(lines);
+    });
+  }
+
+  async function exchangesKeys(lines: readonly string[]): Promise<void> {
+    const rekeying = await startSshUpstream(scope, { lines });
     await rekeying.repositories.create('org/repo');
     await rekeying.repositories.create('org/copy');
     const big = randomBytes(3 * 1024 * 1024).toString('base64');
@@ -226,7 +267,7 @@ describe('an ssh upstream', { skip: noSshUpstream() }, () => {
     });
     assert.ok(pushed.kind === 'reported' && pushed.unpack === 'ok', JSON.stringify(pushed));
     assert.equal(await rekeying.repositories.ref('org/copy', 'refs/heads/big'), oid);
-  });
+  }
 
   it('is asked for a path that no shell can misread', () => {
     assert.equal(quoted('/a b/c'), "'/a b/c'");
@@ -247,6 +288,32 @@ function newKey(): { readonly secret: string; readonly open: string } {
     if (ssh2.utils.parseKey(pair.private) instanceof Error) continue;
     return { secret: pair.private, open: pair.public.split(' ').slice(0, 2).join(' ').trim() };
   }
+}
+
+/** The server's half changes what ssh2's ciphers and protocols do, for the clients of the same process as well. */
+async function hastenHere(cipher: 'aes128-gcm@openssh.com'): Promise<void> {
+  const plain: unknown = Reflect.get(Object.getPrototypeOf(protocolOf(new ssh2.Client())) ?? {}, 'channelData');
+  const server = new ssh2.Server({ hostKeys: [newKey().secret], algorithms: { cipher: [cipher] } });
+  const client = new ssh2.Client();
+  const hastened = new Promise<boolean>((resolve) => {
+    server.on('connection', (connection) => {
+      connection.on('error', () => {});
+      connection.on('handshake', () => resolve(hastenCipher(connection)));
+    });
+  });
+  client.on('error', () => {});
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  client.connect({ host: '127.0.0.1', port: (server.address() as unknown as AddressInfo).port, username: 'git' });
+  assert.equal(await hastened, true);
+  assert.notEqual(Reflect.get(Object.getPrototypeOf(protocolOf(client)) ?? {}, 'channelData'), plain);
+  client.end();
+  server.close();
+}
+
+function protocolOf(client: ssh2.Client): object {
+  const protocol: unknown = Reflect.get(client, '_protocol');
+  return typeof protocol === 'object' && protocol !== null ? protocol : {};
 }
 
 function fingerprint(line: string): string {
