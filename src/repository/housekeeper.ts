@@ -77,6 +77,7 @@ const YIELD_POLL_MS = 500;
 /** Repositories that wait, beyond which no more are looked at. */
 const SWEPT_QUEUE_MAX = 256;
 const REASON_CHARACTERS_MAX = 500;
+const LINES_MAX = 8;
 
 /** What is remembered of a repository's upkeep. Times are milliseconds since 1970. */
 export interface UpkeepRecord {
@@ -249,7 +250,8 @@ export class Housekeeper {
     const fields = { repository: repository.name, kind };
     const lines: string[] = [];
     const tell = (line: string): void => {
-      if (lines.length < 8) lines.push(line);
+      // What was said last tells why.
+      if (lines.unshift(line) > LINES_MAX) lines.pop();
     };
     const begunMs = clock.monotonicMs();
     const ended = await upkeep[kind]({ repository, tell, signal: this.#ending.signal }).catch(

@@ -7,6 +7,7 @@ import type { GitSpec } from '../git/processes.ts';
 import { assertOwnEnd } from '../git/run.ts';
 import type { Ground } from './ground.ts';
 import { linesOf } from './lines.ts';
+import { pruneLooseRefs } from './prune-refs.ts';
 import type { Repository } from './repository.ts';
 
 export type UpkeepGround = Pick<Ground, 'processes' | 'turns'>;
@@ -36,6 +37,12 @@ const AGED_LOCKS = ['packed-refs.lock', 'packed-refs.new'];
 const AGED_MS = 5 * 60_000;
 
 /**
+ * Looks at packs, then at refs, then at packs again: what a push brings in between, git finds missing from the bitmap that
+ * it makes, and gives up (git's builtin/repack.c). Nothing is harmed, and the next attempt sees it.
+ */
+const REPACKS_MAX = 3;
+
+/**
  * Keeps a repository cheap to read without reading all of it: refs into one file; packs rolled into ever larger ones, so
  * that their number grows with the logarithm of what was pushed; one index and one bitmap over all packs; a commit graph.
  * Loses nothing, reachable or not.
@@ -45,16 +52,13 @@ export function roll(ground: UpkeepGround, upkeep: Upkeep): Promise<Parsed<void>
     const { path } = upkeep.repository;
     const step = (spec: Pick<GitSpec, 'subcommand' | 'options' | 'operands'>): Promise<Parsed<void>> =>
       run(ground, upkeep, { ...spec, deadlineMs: BOUNDS.gcMs, writable: [path], config: { 'pack.threads': '1' } });
-    // In packed-refs, and that on disk, before the loose ones go.
-    const packed = await step({ subcommand: 'pack-refs', options: ['--all', '--no-prune'] });
+    const packed = await packRefs(ground, upkeep);
     if (packed.kind === 'refused') return packed;
-    await syncDirectory(path);
-    const pruned = await step({ subcommand: 'pack-refs', options: ['--all', '--prune'] });
-    if (pruned.kind === 'refused') return pruned;
-    const rolled = await step({
-      subcommand: 'repack',
-      options: ['-dlq', '--geometric=2', '--write-midx', '--write-bitmap-index'],
-    });
+    const repack = (): Promise<Parsed<void>> =>
+      step({ subcommand: 'repack', options: ['-dlq', '--geometric=2', '--write-midx', '--write-bitmap-index'] });
+    let rolled = await repack();
+    for (let again = 1; rolled.kind === 'refused' && again < REPACKS_MAX && upkeep.signal?.aborted !== true; again += 1)
+      rolled = await repack();
     if (rolled.kind === 'refused') return rolled;
     await syncDirectory(`${path}/objects/pack`);
     const graph = await step({
@@ -78,16 +82,9 @@ export function gc(ground: UpkeepGround, upkeep: Upkeep): Promise<Parsed<void>> 
       deadlineMs: BOUNDS.countObjectsMs,
     });
     if (before.kind === 'refused') return before;
-    // First all refs in packed-refs, and that on disk; only then (in gc) the loose ones go.
     await upkeep.tell('packing refs');
-    const packed = await run(ground, upkeep, {
-      subcommand: 'pack-refs',
-      options: ['--all', '--no-prune'],
-      deadlineMs: BOUNDS.gcMs,
-      writable: [path],
-    });
+    const packed = await packRefs(ground, upkeep);
     if (packed.kind === 'refused') return packed;
-    await syncDirectory(path);
     await upkeep.tell('packing objects');
     const collected = await run(ground, upkeep, {
       subcommand: 'gc',
@@ -95,11 +92,29 @@ export function gc(ground: UpkeepGround, upkeep: Upkeep): Promise<Parsed<void>> 
       options: ['--quiet', '--cruft', PRUNE],
       deadlineMs: BOUNDS.gcMs,
       writable: [path],
+      config: { 'gc.packRefs': 'false' },
     });
     if (collected.kind === 'refused') return collected;
     for (const directory of ['objects/pack', 'objects', '.']) await syncDirectory(`${path}/${directory}`);
     return run(ground, upkeep, { subcommand: 'count-objects', options: ['-v'], deadlineMs: BOUNDS.countObjectsMs });
   });
+}
+
+/** All refs in packed-refs, and that on disk, before the loose ones go. */
+async function packRefs(ground: UpkeepGround, upkeep: Upkeep): Promise<Parsed<void>> {
+  const { path } = upkeep.repository;
+  const step = (option: string): Promise<Parsed<void>> =>
+    run(ground, upkeep, {
+      subcommand: 'pack-refs',
+      options: ['--all', option],
+      deadlineMs: BOUNDS.gcMs,
+      writable: [path],
+    });
+  const packed = await step('--no-prune');
+  if (packed.kind === 'refused') return packed;
+  await syncDirectory(path);
+  const isPruned = await pruneLooseRefs(upkeep.repository, upkeep.signal);
+  return isPruned ? packed : step('--prune');
 }
 
 /** Refused where git finds the repository damaged; what it found was told line by line. */
