@@ -77,7 +77,7 @@ test('rolls beside changes and deletions lose no ref, bring none back, and do no
   const { path, roll, said } = await keep(t);
   const first = await commit(path, 'refs/heads/base', 'one');
   const second = await commit(path, 'refs/heads/base', 'two');
-  let isOver = false;
+  const lanes = { isOver: false };
   const lane = async (number: number): Promise<void> => {
     const refname = `refs/heads/lane/${number}`;
     // The same value again after a deletion: what was packed before proves nothing about it.
@@ -88,12 +88,12 @@ test('rolls beside changes and deletions lose no ref, bring none back, and do no
     }
   };
   const rolling = (async () => {
-    while (!isOver) await roll();
+    while (!lanes.isOver) await roll();
   })();
   try {
     await Promise.all([0, 1, 2, 3].map((number) => lane(number)));
   } finally {
-    isOver = true;
+    lanes.isOver = true;
     await rolling;
   }
   await roll();
