@@ -18,6 +18,8 @@ const HOT_CLONES = 3;
 const HOT_MS = 3_600_000;
 /** A bundle this old is made anew where the branches have moved: what it lacks is fetched by every clone. */
 const STALE_MS = 3_600_000;
+/** So long no bundle is made of a repository whose last one did not fit: trying drops what is kept of others. */
+const NO_ROOM_MS = 600_000;
 const REPOSITORIES_MAX = 1_024;
 /** Bundles of one repository: readers who see different branches have different ones. */
 const VIEWS_MAX = 4;
@@ -38,6 +40,8 @@ interface Made {
 interface Known {
   clones: number;
   sinceMs: number;
+  /** Until then none is made. */
+  noRoomUntilMs?: number;
   /** The least recently used first. */
   made: Made[];
 }
@@ -88,7 +92,7 @@ export class Bundles {
   /** Whether clients should be told that there is a bundle. Says nothing about what a view shows. */
   isHot(repositoryId: string): boolean {
     const known = this.#known.get(repositoryId);
-    if (known === undefined || known.clones < HOT_CLONES) return false;
+    if (known === undefined || known.clones < HOT_CLONES || this.#hasNoRoom(known)) return false;
     return this.#options.clock.monotonicMs() - known.sinceMs <= 2 * HOT_MS;
   }
 
@@ -100,8 +104,10 @@ export class Bundles {
 
   /** Undefined where the view shows no branches, or too many, and where the cache has no room for all of it. @throws Fault */
   async open(question: BundleQuestion): Promise<OpenBundle | undefined> {
-    const made = await this.#madeFor(question);
+    const known = this.#of(question.repository.id);
+    const made = this.#hasNoRoom(known) ? undefined : await this.#madeFor(known, question);
     const pack = made && (await this.#packOf(made, question));
+    if (made !== undefined && pack === undefined) known.noRoomUntilMs = this.#options.clock.monotonicMs() + NO_ROOM_MS;
     this.#options.onEvent?.(pack === undefined ? 'refused' : 'served');
     if (made === undefined || pack === undefined) return undefined;
     const head = headOf(question.repository, made);
@@ -116,9 +122,8 @@ export class Bundles {
   }
 
   /** One that is there already, where this view leads to all that it has; else a new one. */
-  async #madeFor(question: BundleQuestion): Promise<Made | undefined> {
-    const { repository, view } = question;
-    const known = this.#of(repository.id);
+  async #madeFor(known: Known, question: BundleQuestion): Promise<Made | undefined> {
+    const { view } = question;
     const tips = tipsOf(view);
     // The one with most in it first; of equal ones the last that was used.
     for (const made of known.made.toReversed().toSorted((a, b) => b.tips.length - a.tips.length)) {
@@ -143,6 +148,10 @@ export class Bundles {
     const mayHave = unreachable.size === 0;
     view.memo.set(key, mayHave);
     return mayHave;
+  }
+
+  #hasNoRoom({ noRoomUntilMs = 0 }: Known): boolean {
+    return this.#options.clock.monotonicMs() < noRoomUntilMs;
   }
 
   #isStale(made: Made, tips: readonly Tip[]): boolean {

@@ -106,3 +106,12 @@ test('a token that is revoked gets no more of it', async () => {
   assert.equal((await ask(brief, { range: 'bytes=10-', 'if-range': etag })).status, 401);
   assert.equal((await ask(brief, { 'if-none-match': etag })).status, 401);
 });
+
+test('who may only read gets it, too', async () => {
+  await sshOk(site.admin, site.gate, ['config', 'lab', 'set', 'public', 'yes']);
+  for (const secret of [undefined, strangerToken]) {
+    const response = await ask(secret);
+    assert.equal(response.status, 200);
+    assert.match((await bytesOf(response)).subarray(0, 20).toString('latin1'), /^# v2 git bundle/);
+  }
+});

@@ -92,6 +92,20 @@ test(
     }
     assert.match(await gitOk(admin, ['ls-remote', url(gate, 'git', 'busy')]), /refs\/heads\/other/);
 
+    // Whoever loses the right to read while waiting gets nothing, by a making that others wait for neither.
+    const between = await holdUp(site);
+    t.after(() => between.destroy());
+    const both = [url(gate, 'http', 'busy'), url(gate, 'ssh', 'busy')].map((from, index) =>
+      starts(admin, ['clone', '--progress', from, join(root, `lost-${index}`)], root),
+    );
+    for (const one of both) assert.match(await one.heard, BUSY);
+    await sshOk(admin, gate, ['config', 'busy', 'set', 'public', 'no']);
+    between.destroy();
+    const [refused, served] = await Promise.all(both.map(({ ended }) => ended));
+    assert.match(refused?.stderr ?? '', /remote: rules/);
+    assert.deepEqual([refused?.code, served?.code], [128, 0]);
+    await sshOk(admin, gate, ['config', 'busy', 'set', 'public', 'yes']);
+
     // A gate that stops sends home at once who only waits.
     const slow = await holdUp(site);
     t.after(() => slow.destroy());

@@ -162,6 +162,9 @@ test('there is no bundle of nothing, of what does not fit, nor where they are of
   assert.equal(await fetched({ house: empty, work: '' }), undefined);
   const tight = await lab(t, { ...KEEPING, packCache: { bytesMax: 1_000, keepMs: 60_000 } });
   assert.equal(await fetched(tight), undefined);
+  const { started } = tight.house.processes;
+  assert.equal(await fetched(tight), undefined);
+  assert.equal(tight.house.processes.started, started, 'what does not fit is not made again and again');
   const { packCache } = KEEPING;
   const off = await lab(t, packCache ? { packCache } : {});
   assert.equal(await fetched(off), undefined);
