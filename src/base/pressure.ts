@@ -107,7 +107,7 @@ export async function resourcesOf(directory: string): Promise<Resources> {
   };
 }
 
-/** Undefined: no bound, or no cgroup of version 2. File pages that the kernel can drop do not count as used. */
+/** Undefined: no bound, or no cgroup of version 2. */
 async function groupMemory(): Promise<{ readonly max: number; readonly used: number } | undefined> {
   const path = /^0::(\/.*)$/m.exec(await textOf('/proc/self/cgroup'))?.[1];
   if (path === undefined) return undefined;
@@ -118,8 +118,18 @@ async function groupMemory(): Promise<{ readonly max: number; readonly used: num
   const bound = Number.parseInt(max ?? '', 10);
   const used = Number.parseInt(current ?? '', 10);
   if (!Number.isSafeInteger(bound) || !Number.isSafeInteger(used)) return undefined;
-  const droppable = Number(/^inactive_file (\d+)$/m.exec(stat ?? '')?.[1] ?? 0);
-  return { max: bound, used: used - droppable };
+  return { max: bound, used: Math.max(0, used - droppableBytes(stat ?? '')) };
+}
+
+/**
+ * What the kernel gives up before it runs out (cgroup-v2, "memory.stat"): pages of files, those in use too, and its own
+ * caches. A gate that reads packs fills its cgroup with them to the bound; that is no shortage.
+ */
+export function droppableBytes(stat: string): number {
+  let bytes = 0;
+  for (const [, count] of stat.matchAll(/^(?:active_file|inactive_file|slab_reclaimable) (\d+)$/gm))
+    bytes += Number(count);
+  return bytes;
 }
 
 /** Empty where there is no such file: another system has none. */
