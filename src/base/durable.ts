@@ -3,15 +3,13 @@
  * too; `rename` replaces whole. git's defaults do neither for refs (docs/isolation.md, "Durability").
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsync, fsyncSync, open as openFile, openSync, write } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { closeSync, fsync, fsyncSync, openSync } from 'node:fs';
+import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 // A push syncs many files: what does not wait for the disk (to open what is there, to close it) is done at once, because a
 // turn of another thread costs more. What changes a directory or a file may wait for the file system's own journal.
-const openAsync = promisify(openFile);
-const writeAsync = promisify(write);
 const fsyncAsync = promisify(fsync);
 
 /** Syncs a file's bytes and size. */
@@ -24,9 +22,15 @@ export async function syncFile(path: string): Promise<void> {
   }
 }
 
-/** Makes a file that was not there. @throws EEXIST */
+/** Makes a file that was not there, in one turn of another thread. What could not be written whole is removed. @throws EEXIST */
 export async function createFile(path: string, data: string | Uint8Array): Promise<void> {
-  await withNewFile(path, data, () => Promise.resolve());
+  try {
+    await writeFile(path, data, { flag: 'wx' });
+  } catch (error) {
+    // What could not be opened is not ours: a file that was there before is somebody's.
+    if (error instanceof Error && 'syscall' in error && error.syscall !== 'open') await rm(path, { force: true });
+    throw error;
+  }
 }
 
 /** The same for a file or a directory, and blocks: where a start or a failing disk leaves no time for anything else. */
@@ -72,24 +76,12 @@ export async function writeFileDurably(
  * Bytes and name are synced at the same time, which takes half as long as one after the other.
  */
 export async function createFileDurably(path: string, data: string | Uint8Array): Promise<void> {
-  await withNewFile(path, data, (descriptor) => allSynced([fsyncAsync(descriptor), syncDirectory(dirname(path))]));
-}
-
-async function withNewFile(
-  path: string,
-  data: string | Uint8Array,
-  task: (descriptor: number) => Promise<void>,
-): Promise<void> {
-  const descriptor = await openAsync(path, 'wx');
+  await createFile(path, data);
   try {
-    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-    for (let done = 0; done < bytes.length;) done += (await writeAsync(descriptor, bytes, done)).bytesWritten;
-    await task(descriptor);
+    await allSynced([syncFile(path), syncDirectory(dirname(path))]);
   } catch (error) {
     await rm(path, { force: true });
     throw error;
-  } finally {
-    closeSync(descriptor);
   }
 }
 

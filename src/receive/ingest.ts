@@ -124,7 +124,7 @@ class Indexing {
       config: { 'core.bigFileThreshold': '16m' },
       gitDir: repository.path,
       objectDirectory: quarantine.objectDirectory,
-      writable: [quarantine.path],
+      writable: [quarantine.objectDirectory],
       allocationBytesMax: Math.max(limits.heldBytesMax, this.#objects * OBJECT_RECORD_BYTES),
       deadlineMs: limits.deadlineMs,
       signal: AbortSignal.any([signal, this.#overdue.signal]),

@@ -2,7 +2,7 @@
  * Where a push's objects wait until all is decided: a directory of the repository's own (so that moving them in is a
  * rename), invisible to every reader. Disposing removes it, whatever happened; what a crash left goes later (`leftovers.ts`).
  */
-import { chmod, mkdir, readdir, rm, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { newId, type Clock } from '../base/clock.ts';
 
@@ -11,8 +11,7 @@ export const GATE_DIRECTORY = 'gatehouse';
 const INCOMING = join(GATE_DIRECTORY, 'incoming');
 
 export interface Quarantine extends AsyncDisposable {
-  readonly path: string;
-  /** GIT_OBJECT_DIRECTORY for what runs on the push. */
+  /** GIT_OBJECT_DIRECTORY for what runs on the push; nobody else may look into it. */
   readonly objectDirectory: string;
   /** Runs `task` when the quarantine is no more. */
   onDispose(task: () => void): void;
@@ -24,22 +23,19 @@ const living = new Set<string>();
 export async function openQuarantine(repositoryPath: string, clock: Clock): Promise<Quarantine> {
   const id = newId(clock);
   const path = join(repositoryPath, INCOMING, id);
-  const objectDirectory = join(path, 'objects');
   living.add(id);
-  await mkdir(join(objectDirectory, 'pack'), { recursive: true, mode: 0o700 });
-  await chmod(path, 0o700);
+  await mkdir(join(path, 'pack'), { recursive: true, mode: 0o700 });
   const tasks: (() => void)[] = [];
   let isGone = false;
   return {
-    path,
-    objectDirectory,
+    objectDirectory: path,
     onDispose(task) {
       tasks.push(task);
     },
     async [Symbol.asyncDispose]() {
       for (const task of tasks.splice(0)) task();
-      // What was moved in left empty directories: three calls instead of looking through them.
-      isGone ||= await removeEmpty([join(objectDirectory, 'pack'), objectDirectory, path]);
+      // What was moved in left empty directories: two calls instead of looking through them.
+      isGone ||= await removeEmpty([join(path, 'pack'), path]);
       // One that cannot be removed must not undo what was decided: start-up tries again.
       if (!isGone) await rm(path, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
       living.delete(id);

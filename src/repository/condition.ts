@@ -1,6 +1,8 @@
 /** How much there is to tidy up in a repository, read from the names of its files: no process, no object read. */
-import { readdir, stat } from 'node:fs/promises';
+import { lstatSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Stint } from '../base/stint.ts';
 
 export interface Condition {
   /** Packs that may be rolled into others: those without a `.keep` file. */
@@ -24,11 +26,13 @@ export async function conditionOf(path: string): Promise<Condition> {
   let packs = 0;
   let packBytes = 0;
   let hasBitmap = false;
+  const stint = new Stint();
   for (const name of names) {
+    if (stint.isOver) await stint.rest();
     if (name.endsWith('.bitmap')) hasBitmap = true;
     if (!name.endsWith('.pack') || name.startsWith('tmp_')) continue;
     if (!names.has(name.replace(/\.pack$/, '.keep'))) packs += 1;
-    packBytes += await sizeOf(join(directory, name));
+    packBytes += sizeOf(join(directory, name));
   }
   const sampled = await namesIn(join(path, 'objects', SAMPLED));
   const looseObjects = 256 * sampled.filter((name) => !name.startsWith('tmp_')).length;
@@ -52,9 +56,10 @@ async function namesIn(directory: string): Promise<readonly string[]> {
   return readdir(directory).catch(() => []);
 }
 
-async function sizeOf(path: string): Promise<number> {
-  return stat(path).then(
-    ({ size }) => size,
-    () => 0,
-  );
+function sizeOf(path: string): number {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  } catch {
+    return 0;
+  }
 }

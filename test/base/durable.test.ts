@@ -3,7 +3,14 @@ import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { moveIntoDurably, syncDirectory, syncFile, writeFileDurably } from '../../src/base/durable.ts';
+import {
+  createFile,
+  createFileDurably,
+  moveIntoDurably,
+  syncDirectory,
+  syncFile,
+  writeFileDurably,
+} from '../../src/base/durable.ts';
 import { openGround } from '../git/ground.ts';
 
 test('writeFileDurably replaces a file whole and leaves no temporary one', async () => {
@@ -36,6 +43,17 @@ test('moveIntoDurably moves a file between directories; syncing what is missing 
   await syncFile(join(ground.path, 'b/y'));
   await syncDirectory(ground.path);
   await assert.rejects(syncFile(join(ground.path, 'gone')));
+});
+
+test('createFile makes a file that was not there, and leaves one that was', async () => {
+  await using ground = await openGround();
+  for (const make of [createFile, createFileDurably]) {
+    const path = join(ground.path, make.name);
+    await make(path, 'one');
+    await assert.rejects(make(path, 'two'), { code: 'EEXIST' });
+    assert.equal(await readFile(path, 'utf8'), 'one');
+    await assert.rejects(make(join(ground.path, 'gone', 'file'), 'x'), { code: 'ENOENT' });
+  }
 });
 
 const hasStrace = spawnSync('strace', ['-V']).status === 0;

@@ -188,12 +188,14 @@ async function killAt(t: TestContext, dieAt: string) {
 
 /** Ends the process in the middle of writing a file that begins so: the file is there, and empty. */
 const DIES_WRITING = `
-  import fs from 'node:fs';
+  import { writeFileSync } from 'node:fs';
+  import promises from 'node:fs/promises';
   import { syncBuiltinESMExports } from 'node:module';
-  const { write } = fs;
-  fs.write = (...args) => {
-    if (Buffer.isBuffer(args[1]) && args[1].toString().startsWith('gatehouse ')) process.kill(process.pid, 'SIGKILL');
-    return write(...args);
+  const { writeFile } = promises;
+  promises.writeFile = (path, data, options) => {
+    if (!String(data).startsWith('gatehouse ')) return writeFile(path, data, options);
+    writeFileSync(path, '', options);
+    process.kill(process.pid, 'SIGKILL');
   };
   syncBuiltinESMExports();
 `;
