@@ -56,7 +56,11 @@ export class BlockShelf {
   leave(): void {
     this.#readers -= 1;
     if (this.#readers > 0) return;
-    for (const block of this.#idle) block.owner.delete(block.index);
+    for (const block of this.#idle) {
+      block.owner.delete(block.index);
+      if (!block.isLost) free(block.buffer);
+    }
+    for (const buffer of this.#spare) free(buffer);
     this.#count -= this.#idle.size + this.#spare.length;
     this.#idle.clear();
     this.#spare.length = 0;
@@ -99,6 +103,14 @@ export class BlockShelf {
     if (block.isLost || this.#readers === 0) this.#count -= 1;
     else this.#spare.push(block.buffer);
   }
+}
+
+/**
+ * Gives the memory of a block back at once: so much that waits for the garbage collector makes it look through the whole
+ * heap. Only of what nobody refers to: its bytes are gone.
+ */
+function free({ buffer }: Buffer): void {
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 /** The blocks of one file that only grows. */

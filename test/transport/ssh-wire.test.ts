@@ -95,8 +95,9 @@ test('what a connection that broke did not take is left to the collector', async
   hastenCipher({ _protocol: { _cipher: cipher, _packetRW: { write: { allocStart: 5 } } } });
   const packet = randomBytes(PACKET_BYTES);
   for (let count = 0; count < PACKETS; count += 1) cipher.encrypt(packet);
+  const closed = new Promise((resolve) => wire.once('close', resolve));
   peer.resetAndDestroy();
-  await once(wire, 'close');
+  await closed;
   await turns(20);
   assert.ok(bodies.some(({ length }) => length === PACKET_BYTES - 4));
 });
