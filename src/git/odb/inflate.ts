@@ -12,24 +12,40 @@ export function deflatedBytesMax(size: number): number {
   return size + Math.ceil(size / 256) + 128;
 }
 
+export interface Inflated {
+  readonly bytes: Buffer;
+  /** Bytes of the input that the stream took. */
+  readonly consumed: number;
+}
+
 /**
  * The stream at the beginning of `input`, which has exactly `size` bytes. `undefined`: `input` ends before it does.
- * @param hasMore other things follow it; otherwise it must fill `input`.
  * @throws BeyondReach
  */
-export async function inflateExactly(input: Buffer, size: number, hasMore = true): Promise<Buffer | undefined> {
-  let info: Info;
+export async function inflateBeginning(input: Buffer, size: number): Promise<Inflated | undefined> {
+  let inflated: Inflated;
   try {
-    info = parseInfo(
+    inflated = parseInfo(
       size <= AT_ONCE_BYTES_MAX ? inflateSync(input, optionsOf(size)) : await inflateElsewhere(input, size),
     );
   } catch (cause) {
     if (isCode(cause, 'Z_BUF_ERROR')) return undefined;
     throw new BeyondReach('object cannot be inflated', { cause });
   }
-  if (info.buffer.length !== size) throw new BeyondReach('object has another size than it says');
-  if (!hasMore && info.engine.bytesWritten !== input.length) throw new BeyondReach('garbage follows an object');
-  return info.buffer;
+  if (inflated.bytes.length !== size) throw new BeyondReach('object has another size than it says');
+  return inflated;
+}
+
+/**
+ * The bytes that `inflateBeginning` finds.
+ * @param hasMore other things follow the stream; otherwise it must fill `input`.
+ * @throws BeyondReach
+ */
+export async function inflateExactly(input: Buffer, size: number, hasMore = true): Promise<Buffer | undefined> {
+  const inflated = await inflateBeginning(input, size);
+  if (!hasMore && inflated !== undefined && inflated.consumed !== input.length)
+    throw new BeyondReach('garbage follows an object');
+  return inflated?.bytes;
 }
 
 /** What the first `HEAD_INPUT_BYTES` of a stream say. @throws BeyondReach */
@@ -48,8 +64,8 @@ export function inflateHead(input: Buffer): Buffer {
  */
 export function inflateWhole(input: Buffer, bytesMax: number): Buffer | undefined {
   try {
-    const { buffer, engine } = parseInfo(inflateSync(input, { maxOutputLength: bytesMax, info: true }));
-    if (engine.bytesWritten === input.length) return buffer;
+    const { bytes, consumed } = parseInfo(inflateSync(input, { maxOutputLength: bytesMax, info: true }));
+    if (consumed === input.length) return bytes;
   } catch (cause) {
     if (isCode(cause, 'ERR_BUFFER_TOO_LARGE')) return undefined;
     throw new BeyondReach('object cannot be inflated', { cause });
@@ -57,19 +73,18 @@ export function inflateWhole(input: Buffer, bytesMax: number): Buffer | undefine
   throw new BeyondReach('garbage follows an object');
 }
 
-interface Info {
+/** What zlib answers where `info` is asked for; the types of Node do not say so (zlib, "Class: Options"). */
+interface WithEngine {
   readonly buffer: Buffer;
-  /** `bytesWritten`: bytes of input that were used. */
   readonly engine: { readonly bytesWritten: number };
 }
 
-/** The types of Node do not know what `info` answers (zlib, "Class: Options"). */
-function parseInfo(result: unknown): Info {
-  const { buffer, engine } = result as Partial<Info>;
+function parseInfo(result: unknown): Inflated {
+  const { buffer, engine } = result as Partial<WithEngine>;
   if (!Buffer.isBuffer(buffer) || typeof engine?.bytesWritten !== 'number') {
     throw new BeyondReach('zlib answers strangely');
   }
-  return { buffer, engine };
+  return { bytes: buffer, consumed: engine.bytesWritten };
 }
 
 function inflateElsewhere(input: Buffer, size: number): Promise<unknown> {

@@ -2,7 +2,8 @@
  * The bytes of a pack as they come, kept so that all of them can be given back: entries are cut out one by one, and no byte
  * is looked at more than a few times, however the sender slices them.
  */
-import { createInflate, inflate, inflateSync, type Inflate } from 'node:zlib';
+import { createInflate } from 'node:zlib';
+import { inflateBeginning } from './inflate.ts';
 import { BeyondReach } from './odb.ts';
 
 export interface PackBytes {
@@ -15,8 +16,6 @@ export interface TakeRoom {
   reserve(bytes: number): boolean;
 }
 
-/** Up to this many bytes are inflated at once; more is left to another thread. */
-const AT_ONCE_BYTES_MAX = 64 * 1024;
 /** A sender whose chunks are smaller than this on average is left to git, which waits in a process of its own. */
 const CHUNK_BYTES_MIN = 512;
 const CHUNKS_FREE = 128;
@@ -68,10 +67,10 @@ export class TakeInput {
   async inflate(size: number): Promise<Buffer> {
     if (this.#at === this.#length) await this.#more();
     const input = this.#bytes.subarray(this.#at, this.#length);
-    const whole = size <= AT_ONCE_BYTES_MAX ? inflateNow(input, size) : await inflateElsewhere(input, size);
+    const whole = await inflateBeginning(input, size);
     if (whole === undefined) return this.#inflateSlowly(size);
     this.#at += whole.consumed;
-    return exactly(whole.bytes, size);
+    return whole.bytes;
   }
 
   /** The same of a stream that has not come as a whole yet. */
@@ -83,8 +82,10 @@ export class TakeInput {
         fed = this.#length;
         await this.#more();
       }
+      const { bytes } = stream;
+      if (bytes.length !== size) throw new BeyondReach('entry has another size than it says');
       this.#at += stream.consumed;
-      return exactly(stream.bytes, size);
+      return bytes;
     } finally {
       stream.close();
     }
@@ -116,67 +117,6 @@ export class TakeInput {
     chunk.copy(this.#bytes, this.#length);
     this.#length = length;
   }
-}
-
-interface Inflated {
-  readonly bytes: Buffer;
-  /** Bytes of the input that the stream took. */
-  readonly consumed: number;
-}
-
-/** What zlib answers where `info` is asked for; its types do not say so. */
-interface WithEngine {
-  readonly buffer: Buffer;
-  readonly engine: Inflate;
-}
-
-/** Undefined where `input` ends before the stream does. */
-function inflateNow(input: Buffer, size: number): Inflated | undefined {
-  try {
-    return inflated(inflateSync(input, optionsOf(size)));
-  } catch (error) {
-    return undefinedIfShort(error);
-  }
-}
-
-function inflateElsewhere(input: Buffer, size: number): Promise<Inflated | undefined> {
-  return new Promise((resolve, reject) => {
-    inflate(input, optionsOf(size), (error, result) => {
-      if (error === null) {
-        resolve(inflated(result));
-        return;
-      }
-      try {
-        resolve(undefinedIfShort(error));
-      } catch (cause) {
-        reject(cause instanceof Error ? cause : new BeyondReach('entry cannot be inflated'));
-      }
-    });
-  });
-}
-
-/** One byte more than there should be, so that a longer stream shows. */
-function optionsOf(size: number): {
-  readonly info: true;
-  readonly chunkSize: number;
-  readonly maxOutputLength: number;
-} {
-  return { info: true, chunkSize: Math.max(64, size + 1), maxOutputLength: size + 1 };
-}
-
-function inflated(result: unknown): Inflated {
-  const { buffer, engine } = result as WithEngine; // as `info` asks for
-  return { bytes: buffer, consumed: engine.bytesWritten };
-}
-
-function undefinedIfShort(cause: unknown): undefined {
-  if (cause instanceof Error && 'code' in cause && cause.code === 'Z_BUF_ERROR') return undefined;
-  throw new BeyondReach('entry cannot be inflated', { cause });
-}
-
-function exactly(bytes: Buffer, size: number): Buffer {
-  if (bytes.length !== size) throw new BeyondReach('entry has another size than it says');
-  return bytes;
 }
 
 /** A stream inflated chunk by chunk, on another thread. */
