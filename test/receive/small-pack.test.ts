@@ -184,6 +184,21 @@ test('a tree too large to be taken apart at once is left to git', async (context
   assert.equal(desk.figures.givenBack.get('a tree, commit or tag is large'), 1);
 });
 
+test('many objects that are there already are left to git, few are not', async (context) => {
+  const { drawing, repository, take } = await openGround(context, 'sha1');
+  for (let count = 0; count < 100; count += 1) drawing.add('blob', `sent again ${count}`);
+  const { chance, made } = drawing;
+  const [some, all] = [new Map([...made].slice(-50)), made].map((objects) =>
+    makePack({ format: 'sha1', chance, objects, outside: new Map(), deltas: 0 }),
+  );
+  assert.ok(some !== undefined && all !== undefined);
+  await git(['-C', repository.path, 'index-pack', '--stdin'], all);
+  const desk = new SmallPackDesk();
+  assert.ok((await take(some, { desk })).taken !== undefined);
+  assert.deepEqual((await take(all, { desk })).rest, all);
+  assert.equal(desk.figures.givenBack.get('many objects are there already'), 1);
+});
+
 function distanceOf(value: number): Buffer {
   assert.ok(value < 128 * 128);
   return value < 128 ? Buffer.from([value]) : Buffer.from([(((value >> 7) - 1) & 0x7f) | 0x80, value & 0x7f]);

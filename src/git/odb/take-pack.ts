@@ -65,6 +65,8 @@ function nameAt({ names }: Resolved, index: number): Oid {
 
 /** What names other objects is taken apart without a break: a longer one is git's. */
 const NAMING_BYTES_MAX = 256 * 1024;
+/** Sent again although they are there: reading one may cost far more than it is long. Who sends many is left to git. */
+const RESENT_MAX = 64;
 
 /** What `--strict` asks: each object well-formed, everything that it names there and of the right type, no collision. */
 class Inspection implements FsckDemands {
@@ -140,9 +142,12 @@ class Inspection implements FsckDemands {
 
   /** Where the repository has an object of the same name, it is the same. */
   async #assertNoCollision(stint: Stint): Promise<void> {
+    let resent = 0;
     for (const [oid, { type, bytes }] of this.#resolved.objects) {
       const existing = await this.#options.odb.read(oid);
       if (existing === undefined) continue;
+      resent += 1;
+      if (resent > RESENT_MAX) throw new BeyondReach('many objects are there already');
       this.#allowance.spend(existing.bytes.length);
       if (existing.type !== type || !existing.bytes.equals(bytes)) throw new BeyondReach('two objects have one name');
       if (stint.isOver) await stint.rest();

@@ -26,6 +26,9 @@ export interface ResolveOptions {
   readonly stint: Stint;
 }
 
+/** Bases from the repository: reading one may cost far more than it is long. */
+const BASES_MAX = 256;
+
 /** @throws BeyondReach where anything is missing, twice, or does not fit. */
 export async function resolveEntries(options: ResolveOptions): Promise<Resolved> {
   const resolving = new Resolving(options);
@@ -68,6 +71,7 @@ class Resolving {
       if (form.kind !== 'named' || this.#names.has(entry)) continue;
       const base = await odb.read(form.base);
       if (base === undefined) continue;
+      if (this.#bases.size === BASES_MAX) throw new BeyondReach('pack changes many objects');
       allowance.spend(base.bytes.length);
       const head = Buffer.from(`${base.type} ${base.bytes.length}\0`, 'latin1');
       const digest = trustedDigestOf([head, base.bytes], format);
