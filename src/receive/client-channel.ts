@@ -14,6 +14,7 @@ import { oneLine, plainLines } from './report.ts';
 /** Messages that wait for a slow client; further ones are dropped, for the report says what matters. */
 const WAITING_BYTES_MAX = 1024 * 1024;
 const PIECE_BYTES = 60_000;
+const DATA_BAND = Buffer.of(1);
 
 export interface ChannelOptions {
   readonly output: Writable;
@@ -71,7 +72,13 @@ export class ClientChannel implements Disposable {
     this[Symbol.dispose]();
     await this.#said;
     const sideband = this.#sideband;
-    if (this.#abilities?.report === true) {
+    const hasReport = this.#abilities?.report === true;
+    // As a rule it is short: one write with what ends it.
+    if (hasReport && sideband !== undefined && report.byteLength <= PIECE_BYTES) {
+      await this.write(Buffer.concat([encodePkt(Buffer.concat([DATA_BAND, report])), FLUSH]));
+      return;
+    }
+    if (hasReport) {
       await (sideband === undefined ? this.write(report) : this.#pieces(report, (piece) => sideband.data(piece)));
     }
     if (sideband !== undefined) await this.write(FLUSH);

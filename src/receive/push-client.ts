@@ -33,6 +33,8 @@ const HANG_UP_MS = 5_000;
 /** An HTTP body that goes on behind its pack is read this far, so that the connection can be used again. */
 const TAIL_BYTES_MAX = 64 * 1024;
 const TAIL_MS = 1_000;
+/** Longer advertisements are written in pieces, each within its time. */
+const BRIEF_BYTES_MAX = 64 * 1024;
 
 export class PushClient implements Disposable {
   readonly #parts: PushClientParts;
@@ -101,21 +103,9 @@ export class PushClient implements Disposable {
   }
 
   async advertise(): Promise<void> {
-    const { repository, mayRead } = this.#about;
-    const { protocol, mode } = this.#conversation;
-    await this.#about.freshen?.();
-    const snapshot = await this.#parts.refs.snapshot(repository);
-    const format = repository.objectFormat;
-    await askAhead(snapshot.byName.keys(), { mayRead, clock: this.#parts.clock });
-    const nonce = this.#freshNonce();
+    const { bytes, nonce } = await advertisementFor(this.#parts, this.#conversation, this.#about);
     this.#nonce = nonce;
-    const refs = encodeAdvertisement({ snapshot, format, protocol, mayRead, nonce, agent: this.#parts.agent });
-    await this.#channel.write(mode === 'advertise' ? Buffer.concat([serviceHeader(), refs]) : refs);
-  }
-
-  /** Undefined where no check asks for signed pushes. */
-  #freshNonce(): string | undefined {
-    return this.#parts.certificates?.nonceFor(this.#about.repository, this.#about.principal);
+    await this.#channel.write(bytes);
   }
 
   /** The first line may take as long as a person's pre-push hook; from then on silence is bounded. */
@@ -143,7 +133,7 @@ export class PushClient implements Disposable {
     };
     const onAbilities = this.#channel.agree.bind(this.#channel);
     // Over HTTP the nonce was given out by another request.
-    const nonce = this.#conversation.mode === 'rpc' ? this.#freshNonce() : this.#nonce;
+    const nonce = this.#conversation.mode === 'rpc' ? freshNonce(this.#parts, this.#about) : this.#nonce;
     const format = this.#about.repository.objectFormat;
     return readPushRequest(source, { format, onAbilities, takesCertificates: nonce !== undefined });
   }
@@ -192,4 +182,41 @@ export class PushClient implements Disposable {
   async drainTail(): Promise<void> {
     if (this.#conversation.mode === 'rpc') await this.input.drain({ bytesMax: TAIL_BYTES_MAX, ms: TAIL_MS });
   }
+}
+
+/** What is advertised where the transport takes it in one write; undefined: the conversation takes its usual way. */
+export async function advertiseBriefly(
+  parts: PushClientParts,
+  conversation: Conversation,
+  about: PushAbout,
+): Promise<'told' | undefined> {
+  const { brief, mode } = conversation;
+  // An upstream may fail, or take its time: the usual way has words and signs of life for that.
+  if (brief === undefined || mode !== 'advertise' || about.freshen !== undefined) return undefined;
+  // What fails here fails again on the usual way, which tells the client.
+  const made = await advertisementFor(parts, conversation, about).catch(() => undefined);
+  if (made === undefined || made.bytes.length > BRIEF_BYTES_MAX) return undefined;
+  await brief.answer(made.bytes);
+  return 'told';
+}
+
+/** The refs that may be seen, with the nonce that went out with them. */
+async function advertisementFor(
+  { refs, clock, agent, certificates }: PushClientParts,
+  { protocol, mode }: Conversation,
+  about: PushAbout,
+): Promise<{ readonly bytes: Buffer; readonly nonce: string | undefined }> {
+  const { repository, mayRead } = about;
+  await about.freshen?.();
+  const snapshot = await refs.snapshot(repository);
+  await askAhead(snapshot.byName.keys(), { mayRead, clock });
+  const nonce = freshNonce({ certificates }, about);
+  const { objectFormat: format } = repository;
+  const bytes = encodeAdvertisement({ snapshot, format, protocol, mayRead, nonce, agent });
+  return { bytes: mode === 'advertise' ? Buffer.concat([serviceHeader(), bytes]) : bytes, nonce };
+}
+
+/** Undefined where no check asks for signed pushes. */
+function freshNonce({ certificates }: Pick<PushClientParts, 'certificates'>, about: PushAbout): string | undefined {
+  return certificates?.nonceFor(about.repository, about.principal);
 }

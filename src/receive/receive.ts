@@ -27,6 +27,7 @@ import type { LoggedUpdate } from './log-entry.ts';
 import type { CertificateDesk } from './push-certificate.ts';
 import type { OdbSource } from './connectivity-own.ts';
 import type { PipelineMetrics } from './pipeline.ts';
+import { advertiseBriefly } from './push-client.ts';
 import { PushSession } from './push-session.ts';
 import { recover, type RecoveryReport, type RepositorySource } from './recovery.ts';
 import type { FileWriterParts } from './ref-writer-files.ts';
@@ -161,6 +162,8 @@ export interface Receive {
   close(): Promise<void>;
 }
 
+const ADVERTISED: ReceiveReport = { refs: [], outcome: 'served', bytesIn: 0, journaled: false };
+
 export function createReceive(parts: ReceiveParts): Receive {
   const limits = { ...DEFAULT_RECEIVE_LIMITS, ...parts.limits };
   const commitParts: CommitParts = {
@@ -190,7 +193,8 @@ export function createReceive(parts: ReceiveParts): Receive {
     serve: async (conversation, about) => {
       const config = await parts.configOf?.(about.repository, conversation.requestId);
       const own = { ...sessionParts, limits: limitsFor(limits, about.repository, config), config };
-      return new PushSession(own, conversation, about).run();
+      const told = await advertiseBriefly(own, conversation, about);
+      return told === 'told' ? ADVERTISED : new PushSession(own, conversation, about).run();
     },
     commit: (own) => commitOwn(committer, parts.clock, own),
     async recover() {
