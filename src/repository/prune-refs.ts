@@ -4,16 +4,16 @@
  */
 import {
   closeSync,
+  type Dirent,
   fstatSync,
   lstatSync,
   openSync,
-  readdirSync,
   readFileSync,
   rmdirSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, opendir, type FileHandle } from 'node:fs/promises';
 import { syncDirectory } from '../base/durable.ts';
 import { Stint } from '../base/stint.ts';
 import { isStamped, type Stamp, stampOf } from '../git/file-stamp.ts';
@@ -66,7 +66,7 @@ class Pruner {
     if (!(await this.#load())) return;
     const directories = ['refs'];
     for (let next = directories.pop(); next !== undefined; next = directories.pop()) {
-      for (const entry of entriesOf(`${this.#path}/${next}`)) {
+      for await (const entry of entriesOf(`${this.#path}/${next}`)) {
         const name = `${next}/${entry.name}`;
         if (entry.isDirectory() && !ODD_DIRECTORIES.has(name)) directories.push(name);
         if (!entry.isFile()) continue;
@@ -167,8 +167,13 @@ class Pruner {
   }
 }
 
-function entriesOf(path: string) {
-  return attempt(() => readdirSync(path, { withFileTypes: true })) ?? [];
+/** A few at a time: a directory may have very many. */
+async function* entriesOf(path: string): AsyncGenerator<Dirent> {
+  const directory = await opendir(path).catch((error: unknown) => {
+    if (isOthers(error)) return undefined;
+    throw error;
+  });
+  if (directory !== undefined) yield* directory;
 }
 
 /** Undefined where somebody else was there first: it is there already, or gone, or not empty. */
@@ -176,8 +181,12 @@ function attempt<T>(act: () => T): T | undefined {
   try {
     return act();
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (['EEXIST', 'ENOENT', 'ENOTDIR', 'ENOTEMPTY'].includes(String(code))) return undefined;
+    if (isOthers(error)) return undefined;
     throw error;
   }
+}
+
+function isOthers(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return ['EEXIST', 'ENOENT', 'ENOTDIR', 'ENOTEMPTY'].includes(String(code));
 }
