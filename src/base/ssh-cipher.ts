@@ -74,11 +74,21 @@ function hastenData(kind: object): void {
       // During a key exchange ssh2 keeps packets back; with compression they begin elsewhere.
       this._kexinit === undefined &&
       this._packetRW.write.allocStart === HEAD_BYTES;
-    if (whole && hastened.has(Object.getPrototypeOf(cipher) as object) && isGcmCipher(cipher)) {
+    if (whole && isHastened(cipher)) {
       sealData(cipher, channel, data);
     } else Reflect.apply(plain, this, [channel, data]);
   };
   Reflect.set(kind, 'channelData', sendData);
+}
+
+/** Looked at once for each cipher, not for each packet. */
+const known = new WeakSet<object>();
+
+function isHastened(cipher: object): cipher is GcmCipher {
+  if (known.has(cipher)) return true;
+  if (!hastened.has(Object.getPrototypeOf(cipher) as object) || !isGcmCipher(cipher)) return false;
+  known.add(cipher);
+  return true;
 }
 
 /** A packet that wants its payload from byte 5 on. */
