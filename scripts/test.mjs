@@ -10,39 +10,11 @@ import { runChild } from './child.mjs';
 import { ROOT, setUpOrExit } from './setup.mjs';
 
 const TEST_MS_MAX = 10 * 60_000;
-/** They take longest, so they begin first: none of them is left to run alone at the end. */
-const FIRST = [
-  'house/house',
-  'end-to-end/gitolite-adopt',
-  'receive/crash',
-  'end-to-end/mirror',
-  'receive/attacks',
-  'upload/clone',
-  'end-to-end/gitolite-gate',
-  'end-to-end/hostile-doors',
-  'house/site',
-  'upload/hostile',
-  'gitolite/commands/access',
-  'gitolite/commands/fork',
-  'end-to-end/gitolite-push',
-  'upstream/soak',
-  'upstream/forward-crash',
-  'end-to-end/hostile-push',
-  'receive/hold',
-  'end-to-end/clients',
-  'repository/recovery',
-  'gitolite/commands/perms',
-  'end-to-end/hostile-fetch',
-  'end-to-end/gitolite-openssh',
-  'upstream/forward',
-  'end-to-end/weakness-scan',
-  'scan/hostile',
-].map((name) => join('test', `${name}.test.ts`));
 
+/** In no order: `node --test` sorts what it is given. */
 function testFiles() {
   const found = readdirSync(join(ROOT, 'test'), { recursive: true }).map((path) => join('test', path));
-  const files = found.filter((path) => path.endsWith('.test.ts') && !path.startsWith(join('test', 'soak'))).sort();
-  return [...FIRST.filter((path) => files.includes(path)), ...files.filter((path) => !FIRST.includes(path))];
+  return found.filter((path) => path.endsWith('.test.ts') && !path.startsWith(join('test', 'soak')));
 }
 
 /** A file named in full is taken even from test/soak. */
