@@ -118,7 +118,7 @@ function stream(mib: number): Row {
     name: 'stream',
     shapes: ['stream'],
     peers: ['gatehouse ssh', 'git-shell', 'git-shell tuned'],
-    roundsMax: 3,
+    roundsMax: 1,
     figures: [
       { key: 'default', title: `${title}, the client's cipher`, unit: 'MiB/CPU s', better: 'more', ratios },
       { key: 'aes', title: `${title}, aes128-gcm`, unit: 'MiB/CPU s', better: 'more', ratios },

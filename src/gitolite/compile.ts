@@ -7,7 +7,7 @@ import { isPlainWord } from '../access/gitolite/words.ts';
 import type { Problem } from '../access/problem.ts';
 import { Stint } from '../base/stint.ts';
 import { readSources } from './conf-sources.ts';
-import { allOf, Creation, isIdle } from './create-repository.ts';
+import { Creation, isIdle } from './create-repository.ts';
 import { repositoryPath, SENTINEL_FILE, statOf } from './disk.ts';
 import { glWarn } from './gl-log.ts';
 import { resetHooks } from './hooks.ts';
@@ -75,9 +75,10 @@ async function makeNamed(
   while (missing.length > 0) {
     const some = missing.splice(0, creation.atOnce);
     await creation.createNamed(some.map(({ name }) => name));
-    const named = some.filter(({ isOwnLine }) => isOwnLine);
-    await allOf(named.map(({ name }) => perlFiles.writeNew(rc, conf, name)));
-    if (stint.isOver) await stint.rest();
+    for (const { name, isOwnLine } of some) {
+      if (isOwnLine) perlFiles.writeNew(rc, conf, name);
+      if (stint.isOver) await stint.rest();
+    }
   }
   await creation.settle();
   return creation.made;

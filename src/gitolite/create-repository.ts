@@ -94,11 +94,6 @@ export class Creation implements AsyncDisposable {
   }
 }
 
-/** Waits for all of them, also where one fails. @throws what the first one threw. */
-export async function allOf(acts: readonly Promise<void>[]): Promise<void> {
-  for (const end of await Promise.allSettled(acts)) if (end.status === 'rejected') throw end.reason;
-}
-
 /** Nothing is to run there: with thousands of repositories even looking costs. */
 export function isIdle(rc: Rc, point: TriggerPoint): boolean {
   const lines = rc.values[point];

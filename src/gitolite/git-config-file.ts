@@ -8,12 +8,10 @@ const FILE_BYTES_MAX = 1024 * 1024;
  * Key -> its values, in order. Section and name in lower case, as git has them. Undefined: there is none, or it is not as
  * simple as what git writes; then git must be asked.
  */
-export function readGitConfig(path: string): ReadonlyMap<string, readonly string[]> | undefined {
-  const stat = statOf(path);
-  if (stat?.isFile() !== true || stat.size > FILE_BYTES_MAX) return undefined;
+export function valuesIn(config: string): ReadonlyMap<string, readonly string[]> | undefined {
   const values = new Map<string, string[]>();
   let section = '';
-  for (const line of readFileSync(path, 'utf8').split('\n')) {
+  for (const line of config.split('\n')) {
     const text = line.trim();
     if (text === '' || text.startsWith('#') || text.startsWith(';')) continue;
     const [, header, sub] = /^\[([-.\w]+)(?: "((?:[^"\\]|\\.)*)")?\]$/.exec(text) ?? [];
@@ -30,6 +28,12 @@ export function readGitConfig(path: string): ReadonlyMap<string, readonly string
     else list.push(value);
   }
   return values;
+}
+
+/** Undefined: there is none, or it is too large to be one. */
+export function gitConfigText(path: string): string | undefined {
+  const stat = statOf(path);
+  return stat?.isFile() !== true || stat.size > FILE_BYTES_MAX ? undefined : readFileSync(path, 'utf8');
 }
 
 /** Undefined: a continued line, or a comment behind it. */
@@ -63,11 +67,14 @@ const PLAIN_VALUE = /^[\w/@.:+-](?:[\w/@.:+, -]*[\w/@.:+-])?$/;
 /**
  * Adds settings as git would, sections of the same name together. False: nothing was done, since a section is there
  * already, a value needs quotes, or somebody else is writing the file.
+ * @param text what the file holds, where that is known.
  */
-export function appendSettings(path: string, settings: readonly Setting[]): boolean {
-  const stat = statOf(path);
-  if (stat?.isFile() !== true || stat.size > FILE_BYTES_MAX) return false;
-  const text = readFileSync(path, 'utf8');
+export function appendSettings(
+  path: string,
+  settings: readonly Setting[],
+  text: string | undefined = gitConfigText(path),
+): boolean {
+  if (text === undefined) return false;
   const present = new Set([...text.matchAll(/^\s*\[\s*([-.\w]+)/gm)].map(([, section = '']) => section.toLowerCase()));
   const sections = new Map<string, string[]>();
   const keys = new Set<string>();

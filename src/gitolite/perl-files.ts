@@ -3,7 +3,7 @@
  * repository's `gl-conf`. We never read them. Programs of a site that are written against gitolite's Perl modules do, and
  * so does gitolite itself, should a site go back to it.
  */
-import { chmod, writeFile } from 'node:fs/promises';
+import { chmodSync, writeFileSync } from 'node:fs';
 import type { CompiledConf } from '../access/gitolite/compile-conf.ts';
 import type { Conf, ConfRule, Stanza } from '../access/gitolite/conf.ts';
 import { isPlainWord } from '../access/gitolite/words.ts';
@@ -50,7 +50,7 @@ export class PerlFiles {
   }
 
   /** The file of a repository that has none. It is there for us, too: its repository is set up. */
-  async writeNew(rc: Rc, conf: Conf, name: string): Promise<void> {
+  writeNew(rc: Rc, conf: Conf, name: string): void {
     // Else the writing of an older conf might come in between.
     this.#latest = undefined;
     this.#settle(rc);
@@ -59,8 +59,8 @@ export class PerlFiles {
     const text = repositoryText(conf, name);
     const mode = 0o666 & ~rc.umask;
     try {
-      await writeFile(path, text, { flag: 'wx', mode });
-      if ((mode & process.umask()) !== 0) await chmod(path, mode);
+      writeFileSync(path, text, { flag: 'wx', mode });
+      if ((mode & process.umask()) !== 0) chmodSync(path, mode);
     } catch {
       // Something lies there that is no file, or the disk is full: then this says so.
       writeText(path, text, rc);

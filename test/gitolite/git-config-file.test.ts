@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, suite } from 'node:test';
-import { appendSettings, readGitConfig } from '../../src/gitolite/git-config-file.ts';
+import { appendSettings, gitConfigText, valuesIn } from '../../src/gitolite/git-config-file.ts';
 
 const BARE = '[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n';
 
@@ -14,7 +14,7 @@ suite('the git configuration of a repository', () => {
     using file = newFile(
       `${BARE}; comment\n[a "Sub \\"Q\\\\"]\n\tKey = " lead and trail "\n  Flag\n\tTab = a\\tb\n[A]\nx=1\n[a]\nX = 2\n`,
     );
-    const found = readGitConfig(file.path) ?? assert.fail();
+    const found = valuesIn(gitConfigText(file.path) ?? assert.fail()) ?? assert.fail();
     const lines = [...found].flatMap(([key, values]) => values.map((value) => `${key}=${value}`));
     const listed = git(['config', '--file', file.path, '-l', '-z'])
       .split('\0')
@@ -28,7 +28,7 @@ suite('the git configuration of a repository', () => {
   test('is left to git where it is not simple', () => {
     for (const text of ['[a]\nx = 1 # why\n', '[a]\nx = one \\\ntwo\n', '[a]\nx = "open\n', 'x = 1\n', '[a.b\nx = 1\n'])
       assert.equal(readGitConfigOf(text), undefined, text);
-    assert.equal(readGitConfig('/nonexistent/config'), undefined);
+    assert.equal(gitConfigText('/nonexistent/config'), undefined);
   });
 
   test('gets new sections in the bytes that git would write', () => {
@@ -61,9 +61,9 @@ suite('the git configuration of a repository', () => {
   });
 });
 
-function readGitConfigOf(text: string): ReturnType<typeof readGitConfig> {
+function readGitConfigOf(text: string): ReturnType<typeof valuesIn> {
   using file = newFile(text);
-  return readGitConfig(file.path);
+  return valuesIn(gitConfigText(file.path) ?? assert.fail());
 }
 
 function newFile(text: string): Disposable & { readonly path: string } {

@@ -3,7 +3,7 @@ import { Stint } from '../../base/stint.ts';
 import { configOf } from '../options.ts';
 import { changedOf } from '../changed.ts';
 import { isDiskName, repositoryPath, statOf } from '../disk.ts';
-import { appendSettings, readGitConfig } from '../git-config-file.ts';
+import { appendSettings, gitConfigText, valuesIn } from '../git-config-file.ts';
 import { runProgram } from '../programs.ts';
 import { isTrue } from '../rc-value.ts';
 import type { Run } from '../run.ts';
@@ -37,16 +37,20 @@ async function update(run: Run, name: string): Promise<void> {
   if (wanted.length === 0) return;
   const path = `${repositoryPath(run.rc, name)}/config`;
   const groups = isTrue(run.rc.values['EXPAND_GROUPS_IN_CONFIG']) ? await groupsOf(run) : undefined;
-  const present = readGitConfig(path);
+  let text = gitConfigText(path);
+  const present = text === undefined ? undefined : valuesIn(text);
   const settings: { readonly key: string; readonly value: string }[] = [];
   for (const [key, written] of wanted) {
     const value = groups === undefined ? written : written.replaceAll(/@\w+/g, (group) => groups(group));
     const found = present?.get(key.toLowerCase());
     if (found?.includes(value) === true) continue;
     if (value !== '') settings.push({ key, value });
-    else if (found !== undefined) await git(run, path, '--unset-all', key);
+    else if (found !== undefined) {
+      await git(run, path, '--unset-all', key);
+      text = undefined;
+    }
   }
-  if (settings.length === 0 || appendSettings(path, settings)) return;
+  if (settings.length === 0 || appendSettings(path, settings, text)) return;
   for (const { key, value } of settings) await git(run, path, key, value);
 }
 
