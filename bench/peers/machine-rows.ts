@@ -110,7 +110,7 @@ async function endAll(children: readonly ChildProcess[]): Promise<void> {
 }
 
 function stream(mib: number): Row {
-  // No aim: behind sshd most of it is git making the pack, which our cache spares, so it does not compare the doors alone.
+  // No aim: most of it is git making the pack, behind sshd, and here too unless it fits the cache: the doors alone differ more.
   const ratios: readonly Ratio[] = [{ ours: 'gatehouse ssh', theirs: 'git-shell' }];
   const ciphers = { default: undefined, aes: 'aes128-gcm@openssh.com' };
   const title = `${mib} MiB over SSH down`;
