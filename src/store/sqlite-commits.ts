@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { Fault } from '../base/fault.ts';
+import { postTo } from '../base/threads.ts';
 import { isFatal, sqliteFault } from './sqlite-fault.ts';
 import type { RowResult, RowTransaction } from './sqlite-writer.ts';
 import type { WriterAnswer, WriterOptions, WriterRequest } from './sqlite-writer-thread.ts';
@@ -135,7 +136,5 @@ export class SqliteCommits {
 }
 
 function post(thread: Worker, request: WriterRequest): void {
-  // The rule is about windows of a browser; a thread has no origin.
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin
-  thread.postMessage(request);
+  postTo(thread, request);
 }
