@@ -15,7 +15,7 @@ import { busyShare, currentLoad, noiseOf, noiseText } from './peers/noise.ts';
 import { PEERS, type BenchGround, type Peer, type PeerName } from './peers/peer.ts';
 import { openFiles, startGitDaemon, startNginxPeer } from './peers/plain-peers.ts';
 import { readRows } from './peers/read-rows.ts';
-import type { Row, Sample } from './peers/row.ts';
+import { minutes, type Row, type Sample } from './peers/row.ts';
 import { scaleRows } from './peers/scale-rows.ts';
 import { makeShapes, type ShapeName } from './peers/shapes.ts';
 import { startGitolite, startGitShell } from './peers/sshd-peer.ts';
@@ -37,6 +37,8 @@ interface Measured {
   readonly busy: readonly number[];
   /** Rows of which there are no figures, with the reason. */
   readonly broken: readonly string[];
+  /** Milliseconds of each row, with what was prepared for it. */
+  readonly took: ReadonlyMap<string, number>;
 }
 
 const ROUNDS = 7;
@@ -56,6 +58,7 @@ export async function benchPeers(args: readonly string[]): Promise<number> {
       json: { type: 'boolean', default: false },
     },
   });
+  const begunMs = performance.now();
   const scope = suiteScope();
   const stop = onSignals(() => scope.close());
   try {
@@ -82,7 +85,10 @@ export async function benchPeers(args: readonly string[]): Promise<number> {
     const peers = await startPeers({ ...ground, wanted, profile: values.profile }, (ours) => {
       site = ours;
     });
+    const readyMs = performance.now();
     const measured = await measure(plan, peers);
+    const took = new Map([['before the rows', readyMs - begunMs], ...measured.took]);
+    tell(`minutes: ${[...took].map(([name, ms]) => `${name} ${minutes(ms)}`).join(', ')}`);
     show(measured, { plan, peers, loadBefore, form: values.json ? 'json' : values.markdown ? 'markdown' : 'plain' });
     return measured.broken.length > 0 || measured.lines.some(leftUnserved) ? 1 : 0;
   } finally {
@@ -174,7 +180,9 @@ async function measure(plan: Plan, peers: ReadonlyMap<PeerName, Peer>): Promise<
   const lines: Line[] = [];
   const busy: number[] = [];
   const broken: string[] = [];
+  const took = new Map<string, number>();
   for (const row of plan.rows) {
+    const start = performance.now();
     const taking = row.peers.flatMap((name) => peers.get(name) ?? []);
     busy.push(await busyShare());
     try {
@@ -184,8 +192,9 @@ async function measure(plan: Plan, peers: ReadonlyMap<PeerName, Peer>): Promise<
       tell(`${row.name} went wrong: ${error.message}`);
       broken.push(`${row.name}: ${error.message}`);
     }
+    took.set(row.name, performance.now() - start);
   }
-  return { lines, busy, broken };
+  return { lines, busy, broken, took };
 }
 
 async function samplesOf(

@@ -1,5 +1,7 @@
 /** `npm run bench` runs all benchmarks, `npm run bench -- NAME [ARGUMENTS]` one. They print ratios against a named peer; none of them fails on a time. */
 
+import { minutes } from './peers/row.ts';
+
 type Bench = (args: readonly string[]) => Promise<number>;
 
 /** Loaded when it is asked for: each needs other programs. */
@@ -41,10 +43,14 @@ async function runAll(args: readonly string[]): Promise<number> {
   }
   const isQuick = args.length > 0;
   let code = 0;
+  const took: string[] = [];
   for (const [name, load] of Object.entries(BENCHES)) {
     process.stdout.write(`\n== ${name}\n`);
+    const start = performance.now();
     const bench = await load();
     code = Math.max(code, await bench(isQuick ? (QUICK[name] ?? []) : (ALL[name] ?? [])));
+    took.push(`${name} ${minutes(performance.now() - start)}`);
   }
+  process.stdout.write(`\nMinutes: ${took.join(', ')}; ${minutes(performance.now())} in all\n`);
   return code;
 }

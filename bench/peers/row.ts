@@ -48,3 +48,8 @@ export async function elapsed(act: () => Promise<unknown>): Promise<number> {
   await act();
   return performance.now() - start;
 }
+
+/** As runs say how long they took. */
+export function minutes(ms: number): string {
+  return (ms / 60_000).toFixed(1);
+}
