@@ -3,7 +3,7 @@
  * six bytes, one write for a small packet instead of three, and a large one encrypted from where its bytes lie.
  * The cryptography is node:crypto's, as in ssh2. Where ssh2 has changed inside, it goes on by itself; a test sees it.
  */
-/* oxlint-disable eslint/no-underscore-dangle -- the names of ssh2's fields */
+/* oxlint-disable eslint/no-underscore-dangle -- every such name here is a field of ssh2's, which calls them so; none is ours */
 import { createCipheriv, randomFillSync, type CipherGCMTypes } from 'node:crypto';
 
 /** ssh2's cipher of one direction, the parts that are used here. */

@@ -3,7 +3,7 @@
  * client's, so that it can name the cipher that costs least among those that the client takes, and so that the client's next
  * packet is not held back by its kernel; and X25519 without a detour over DER. docs/decisions/106 says why.
  */
-/* oxlint-disable eslint/no-underscore-dangle -- the names of ssh2's fields */
+/* oxlint-disable eslint/no-underscore-dangle -- every such name here is a field of ssh2's, which calls them so; none is ours */
 import { createPublicKey, diffieHellman, randomFillSync, type KeyObject } from 'node:crypto';
 
 const MESSAGE_KEXINIT = 20;

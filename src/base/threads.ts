@@ -2,7 +2,6 @@
 import type { Transferable, Worker } from 'node:worker_threads';
 
 export function postTo(thread: Worker, message: unknown, transfer: readonly Transferable[] = []): void {
-  // The rule is about windows of a browser; a thread has no origin that could be the wrong one.
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- about windows of a browser: a thread has no origin that could be the wrong one
   thread.postMessage(message, transfer);
 }

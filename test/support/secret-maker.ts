@@ -129,7 +129,7 @@ export const HARMLESS_LINES: readonly string[] = [
   'api_key = "<your-api-key>"',
   'DB_PASSWORD=********',
   'git clone https://user:password@git.example.org/x.git',
-  // oxlint-disable-next-line no-template-curly-in-string
+  // oxlint-disable-next-line no-template-curly-in-string -- a line of somebody's code, as text
   'url = `https://${USER}:${PASS}@git.example.org/`;',
   'client_secret: {{ .Values.secret }}',
   'secret = getSecretFromVault("billing")',

@@ -1,5 +1,5 @@
 /** What the wire of an SSH connection does with the memory of packets: given back when the kernel has them, and not before. */
-/* oxlint-disable eslint/no-underscore-dangle -- the names of ssh2's fields */
+/* oxlint-disable eslint/no-underscore-dangle -- every such name here is a field of ssh2's, which calls them so; none is ours */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
