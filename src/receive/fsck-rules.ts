@@ -31,7 +31,7 @@ const FIXED_ERRORS = [
 ] as const;
 
 /** Made by old tools in many real histories; git reads them all. */
-const OLD_DEFECTS = [
+export const OLD_DEFECTS = [
   'zeroPaddedFilemode',
   'badTimezone',
   'missingSpaceBeforeDate',

@@ -3,6 +3,7 @@ import { execFile, type ExecFileOptions } from 'node:child_process';
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after, before } from 'node:test';
 import { promisify } from 'node:util';
 import type { ObjectFormat } from '../../src/git/oid.ts';
 import { type ConfinedGitProcesses, startGitProcesses } from '../../src/git/spawner.ts';
@@ -50,6 +51,21 @@ export async function openProcesses(
 ): Promise<ProcessGround> {
   const processes = await startGitProcesses({ isolation: 'auto', ...options });
   return { processes, [Symbol.asyncDispose]: () => processes.close() };
+}
+
+/** One for all tests of a file: there from its first test to its last. */
+export function shareProcesses(): Pick<ProcessGround, 'processes'> {
+  let open: ProcessGround | undefined;
+  before(async () => {
+    open = await openProcesses();
+  });
+  after(() => open?.[Symbol.asyncDispose]());
+  return {
+    get processes() {
+      if (open === undefined) throw new Error('no test runs');
+      return open.processes;
+    },
+  };
 }
 
 /** An empty bare repository at `path`. */

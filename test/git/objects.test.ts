@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Fault } from '../../src/base/fault.ts';
 import {
   bringsMerge,
@@ -15,13 +15,9 @@ import {
   typeOf,
 } from '../../src/git/objects.ts';
 import type { Oid } from '../../src/git/oid.ts';
-import { addCommits, git, initBare, openGround, openProcesses, type ProcessGround } from './ground.ts';
+import { addCommits, git, initBare, openGround, shareProcesses } from './ground.ts';
 
-let open: ProcessGround;
-before(async () => {
-  open = await openProcesses();
-});
-after(() => open[Symbol.asyncDispose]());
+const open = shareProcesses();
 
 async function openPlace(format: 'sha1' | 'sha256' = 'sha1'): Promise<ObjectPlace & AsyncDisposable> {
   const ground = await openGround();

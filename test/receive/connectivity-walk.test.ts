@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { execFile } from 'node:child_process';
 import type { RawObject } from '../../src/git/odb/odb.ts';
@@ -16,15 +16,11 @@ import { PushObjects } from '../../src/receive/connectivity-walk.ts';
 import { newObjects, oidsBrought, type NewObjectsOptions } from '../../src/receive/new-objects.ts';
 import type { RefUpdate } from '../../src/receive/step.ts';
 import type { Repository } from '../../src/repository/repository.ts';
-import { ENV, git, initBare, openGround, openProcesses, type ProcessGround } from '../git/ground.ts';
+import { ENV, git, initBare, openGround, shareProcesses } from '../git/ground.ts';
 import { diceOf, grow, type Dice } from '../git/odb/histories.ts';
 
 const run = promisify(execFile);
-let open: ProcessGround;
-before(async () => {
-  open = await openProcesses();
-});
-after(() => open[Symbol.asyncDispose]());
+const open = shareProcesses();
 
 interface Case {
   readonly server: string;

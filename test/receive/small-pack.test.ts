@@ -81,6 +81,11 @@ async function openGround(context: TestContext, format: ObjectFormat, seed = 1):
   };
 }
 
+/** A pack of whole objects, no deltas. */
+function wholeOf({ format, chance, made }: Drawing, objects = made): Buffer {
+  return makePack({ format, chance, objects, outside: new Map(), deltas: 0 });
+}
+
 for (const format of OBJECT_FORMATS) {
   test(`a small pack is written as index-pack writes it, byte for byte (${format})`, async (context) => {
     for (let seed = 1; seed <= 8; seed += 1) {
@@ -115,13 +120,7 @@ for (const format of OBJECT_FORMATS) {
 
 test('what is not plain goes back whole, however it came', async (context) => {
   const { drawing, take } = await openGround(context, 'sha1');
-  const good = makePack({
-    format: 'sha1',
-    chance: drawing.chance,
-    objects: drawing.made,
-    outside: new Map(),
-    deltas: 0,
-  });
+  const good = wholeOf(drawing);
   const wrong = Buffer.from(good);
   wrong[wrong.length - 1] = (wrong[wrong.length - 1] ?? 0) ^ 1;
   const spoilt = [wrong, good.subarray(0, -1), Buffer.concat([good, Buffer.from('x')]), good.subarray(0, 20)];
@@ -138,13 +137,7 @@ test('what is not plain goes back whole, however it came', async (context) => {
 test('a sender that dribbles is left to git, with all that it sent', async (context) => {
   const { drawing, take } = await openGround(context, 'sha1');
   drawing.add('blob', drawing.chance.bytes(5_000));
-  const pack = makePack({
-    format: 'sha1',
-    chance: drawing.chance,
-    objects: drawing.made,
-    outside: new Map(),
-    deltas: 0,
-  });
+  const pack = wholeOf(drawing);
   const desk = new SmallPackDesk();
   assert.deepEqual((await take(pack, { chunk: 1, desk })).rest, pack);
   assert.equal(desk.figures.givenBack.get('pack comes in crumbs'), 1);
@@ -177,8 +170,7 @@ test('a tree too large to be taken apart at once is left to git', async (context
     Buffer.concat([Buffer.from(`100644 ${name(index)}\0`), Buffer.from(blob, 'hex')]),
   );
   drawing.add('tree', Buffer.concat(entries));
-  const { chance, made } = drawing;
-  const pack = makePack({ format: 'sha1', chance, objects: made, outside: new Map(), deltas: 0 });
+  const pack = wholeOf(drawing);
   const desk = new SmallPackDesk();
   assert.deepEqual((await take(pack, { desk })).rest, pack);
   assert.equal(desk.figures.givenBack.get('a tree, commit or tag is large'), 1);
@@ -187,11 +179,7 @@ test('a tree too large to be taken apart at once is left to git', async (context
 test('many objects that are there already are left to git, few are not', async (context) => {
   const { drawing, repository, take } = await openGround(context, 'sha1');
   for (let count = 0; count < 100; count += 1) drawing.add('blob', `sent again ${count}`);
-  const { chance, made } = drawing;
-  const [some, all] = [new Map([...made].slice(-50)), made].map((objects) =>
-    makePack({ format: 'sha1', chance, objects, outside: new Map(), deltas: 0 }),
-  );
-  assert.ok(some !== undefined && all !== undefined);
+  const [some, all] = [wholeOf(drawing, new Map([...drawing.made].slice(-50))), wholeOf(drawing)];
   await git(['-C', repository.path, 'index-pack', '--stdin'], all);
   const desk = new SmallPackDesk();
   assert.ok((await take(some, { desk })).taken !== undefined);
@@ -206,13 +194,7 @@ function distanceOf(value: number): Buffer {
 
 test('small packs share one bound of memory: beyond it git takes the push, and all of it is given back', async (context) => {
   const { drawing, take } = await openGround(context, 'sha1');
-  const pack = makePack({
-    format: 'sha1',
-    chance: drawing.chance,
-    objects: drawing.made,
-    outside: new Map(),
-    deltas: 0,
-  });
+  const pack = wholeOf(drawing);
   const tight = new SmallPackDesk({ ...SMALL_PACK_LIMITS, heldBytes: pack.length + 10 });
   assert.deepEqual((await take(pack, { desk: tight })).rest, pack);
   assert.equal(tight.figures.givenBack.get('small packs take too much memory now'), 1);
@@ -224,26 +206,14 @@ test('small packs share one bound of memory: beyond it git takes the push, and a
 
 test('a repository whose files belong to a group is left to git, which gives them the modes', async (context) => {
   const { drawing, take, repository } = await openGround(context, 'sha1');
-  const pack = makePack({
-    format: 'sha1',
-    chance: drawing.chance,
-    objects: drawing.made,
-    outside: new Map(),
-    deltas: 0,
-  });
+  const pack = wholeOf(drawing);
   await git(['-C', repository.path, 'config', 'core.sharedRepository', 'group']);
   assert.equal((await take(pack)).taken, undefined);
 });
 
 test('an object in the place of a repository object of that name is not taken', async (context) => {
   const { drawing, take, repository } = await openGround(context, 'sha1');
-  const pack = makePack({
-    format: 'sha1',
-    chance: drawing.chance,
-    objects: drawing.made,
-    outside: new Map(),
-    deltas: 0,
-  });
+  const pack = wholeOf(drawing);
   // As if two contents had one name: another object lies where the pushed one would.
   const [oid] = drawing.made.keys();
   assert.ok(oid !== undefined);

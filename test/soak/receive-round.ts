@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { RawObject } from '../../src/git/odb/odb.ts';
 import { PktReader } from '../../src/git/pkt-line.ts';
 import type { ObjectFormat, Oid } from '../../src/git/oid.ts';
-import { fsckOption } from '../../src/receive/fsck-rules.ts';
+import { fsckOption, OLD_DEFECTS } from '../../src/receive/fsck-rules.ts';
 import { SmallPackDesk } from '../../src/receive/small-pack-desk.ts';
 import { pkt, readLines } from '../receive/raw-client.ts';
 import { dial, startSite, type Site } from '../receive/site.ts';
@@ -181,15 +181,6 @@ class Round {
 const EMPTY_TREES = [
   '4b825dc642cb6eb9a060e54bf8d69288fbee4904',
   '6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321',
-];
-
-const OLD_DEFECTS = [
-  'zeroPaddedFilemode',
-  'badTimezone',
-  'missingSpaceBeforeDate',
-  'missingSpaceBeforeEmail',
-  'badDateOverflow',
-  'zeroPaddedDate',
 ];
 
 function commandsOf({ updates }: Push, format: ObjectFormat): readonly Buffer[] {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   bringsMerge,
   changedPaths,
@@ -14,14 +14,10 @@ import {
 import { OdbPool } from '../../../src/git/odb/pool.ts';
 import type { Oid } from '../../../src/git/oid.ts';
 import { changedFiles, type CommitChanges } from '../../../src/receive/checks/changed-files.ts';
-import { git, initBare, openGround, openProcesses, type ProcessGround } from '../ground.ts';
+import { git, initBare, openGround, shareProcesses } from '../ground.ts';
 import { diceOf, grow } from './histories.ts';
 
-let open: ProcessGround;
-before(async () => {
-  open = await openProcesses();
-});
-after(() => open[Symbol.asyncDispose]());
+const open = shareProcesses();
 
 const SEEDS = [1];
 
