@@ -8,7 +8,8 @@ import type { ObjectFormat, Oid } from '../../src/git/oid.ts';
 import { Drawing, treeOf } from './receive-objects.ts';
 import { makePack } from './receive-packs.ts';
 import type { Chance } from './receive-random.ts';
-import { spoil, SPOILT_BYTES, SPOILT_PACKS } from './receive-spoil.ts';
+import { spoil } from './receive-spoil.ts';
+import { SPOILT_BYTES, SPOILT_PACKS } from './receive-spoil-packs.ts';
 
 /** What the repository is known to have. */
 export interface World {
