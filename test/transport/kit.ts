@@ -174,3 +174,15 @@ export async function pourUntilGone({ output, signal }: GitRequest, done: (bytes
   done(bytes);
   return { kind: 'faulted', code: 'aborted', inBand: true, reason: 'the connection was lost' };
 }
+
+/** As SSH has numbers on the wire (RFC 4251, 5). */
+export function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+/** As SSH has text on the wire: its length before it. */
+export function wireText(value: string): Buffer {
+  return Buffer.concat([uint32(value.length), Buffer.from(value)]);
+}

@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import ssh2, { type Client, type ClientChannel } from 'ssh2';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
-import { person, makeDirectory, makeKey, SILENT } from './kit.ts';
+import { person, makeDirectory, makeKey, SILENT, uint32, wireText } from './kit.ts';
 import type { CommandRun } from '../../src/request/request.ts';
 import { startSsh, type SshDoor, type SshOptions } from '../../src/transport/ssh.ts';
 
@@ -152,16 +152,6 @@ function send(client: Client, payload: Uint8Array): void {
   const packet = packets.alloc(payload.length);
   packet.set(payload, packets.allocStart);
   cipher.encrypt(packets.finalize(packet));
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
-
-function wireText(value: string): Buffer {
-  return Buffer.concat([uint32(value.length), Buffer.from(value)]);
 }
 
 const HEADS: readonly (readonly [string, string | Buffer])[] = [

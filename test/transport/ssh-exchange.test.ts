@@ -13,7 +13,7 @@ import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { hastenCipher } from '../../src/base/ssh-cipher.ts';
 import { hastenX25519, holdOffer } from '../../src/base/ssh-exchange.ts';
 import { startSsh, type SshDoor } from '../../src/transport/ssh.ts';
-import { makeDirectory, makeKey, person, run, SILENT } from './kit.ts';
+import { makeDirectory, makeKey, person, run, SILENT, uint32, wireText } from './kit.ts';
 
 const GCM = 'aes128-gcm@openssh.com';
 const CHACHA = 'chacha20-poly1305@openssh.com';
@@ -289,14 +289,4 @@ function listsOf(payload: Buffer): readonly string[] {
     at = end;
   }
   return lists;
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
-
-function wireText(value: string): Buffer {
-  return Buffer.concat([uint32(value.length), Buffer.from(value)]);
 }
