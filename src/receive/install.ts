@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { allSynced, createFile } from '../base/durable.ts';
 import type { Durable } from './durable.ts';
+import { isSynced } from './quarantine.ts';
 
 // Looking at a directory does not wait for the disk; changing one may.
 const linkAsync = promisify(link);
@@ -32,14 +33,18 @@ export interface InstallOptions {
 /** Files synced at the same time: more would keep others from the threads that do it. */
 const SYNCS_MAX = 3;
 
-/** Syncs every file of the quarantine; needs no lock, so it is done before the repository's turn. */
+/** Syncs every file of the quarantine that was not synced as it was written; needs no lock, so it is done before the repository's turn. */
 export async function syncQuarantine(objectDirectory: string, durable: Durable): Promise<void> {
   const entries = readdirSync(objectDirectory, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile() && !isTemporary(entry.name)).values();
+  const files = entries
+    .filter((entry) => entry.isFile() && !isTemporary(entry.name))
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .filter((path) => !isSynced(path));
+  const left = files.values();
   const worker = async (): Promise<void> => {
-    for (const { parentPath, name } of files) await durable.syncFile(join(parentPath, name));
+    for (const path of left) await durable.syncFile(path);
   };
-  await allSynced(Array.from({ length: SYNCS_MAX }, worker));
+  await allSynced(Array.from({ length: Math.min(SYNCS_MAX, files.length) }, worker));
 }
 
 /** Resolves with the directories that are to be synced before anything relies on the objects. */
@@ -107,13 +112,13 @@ async function installLoose(
 
 /** Lets repacking have the packs again. */
 export async function releasePacks(repositoryPath: string, packs: readonly string[]): Promise<void> {
-  for (const pack of packs) {
-    if (!/^pack-[0-9a-f]+$/.test(pack)) continue;
+  const release = async (pack: string): Promise<void> => {
     const path = join(repositoryPath, 'objects', 'pack', `${pack}.keep`);
     await unlinkAsync(path).catch((error: unknown) => {
       if (existsSync(path)) throw error;
     });
-  }
+  };
+  await allSynced(packs.filter((pack) => /^pack-[0-9a-f]+$/.test(pack)).map(release));
 }
 
 /** The same for whatever a crash left kept; only while nothing is pushed. What others keep stays. */

@@ -2,7 +2,8 @@
  * Where a push's objects wait until all is decided: a directory of the repository's own (so that moving them in is a
  * rename), invisible to every reader. Disposing removes it, whatever happened; what a crash left goes later (`leftovers.ts`).
  */
-import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { newId, type Clock } from '../base/clock.ts';
 
@@ -19,6 +20,26 @@ export interface Quarantine extends AsyncDisposable {
 
 /** Ids of those that this process uses: what has another id was left by one that ended. */
 const living = new Set<string>();
+/** Files in them that were synced as they were written. */
+const synced = new Set<string>();
+
+const WRITE_SYNCED = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_SYNC;
+
+/**
+ * Makes a file whose bytes and size are on disk once this resolves: made, written and synced in one turn of another thread
+ * (open(2), O_SYNC: as if fsync followed each write).
+ */
+export async function writeSynced(quarantine: Quarantine, name: string, bytes: Uint8Array): Promise<void> {
+  const path = join(quarantine.objectDirectory, name);
+  await writeFile(path, bytes, { mode: 0o444, flag: WRITE_SYNCED });
+  synced.add(path);
+  quarantine.onDispose(() => synced.delete(path));
+}
+
+/** It was written by `writeSynced`, which nobody does again to a file that is there. */
+export function isSynced(path: string): boolean {
+  return synced.has(path);
+}
 
 export async function openQuarantine(repositoryPath: string, clock: Clock): Promise<Quarantine> {
   const id = newId(clock);

@@ -3,8 +3,8 @@
  * have taken in silence; of everything else each byte goes back to where it came from, for git to judge.
  */
 import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { allSynced } from '../base/durable.ts';
 import { Fault } from '../base/fault.ts';
 import { BeyondReach, type Odb } from '../git/odb/odb.ts';
 import { Recent } from '../git/odb/recent.ts';
@@ -14,7 +14,7 @@ import { takePack, type TakeOptions, type Taken } from '../git/odb/take-pack.ts'
 import type { Repository } from '../repository/repository.ts';
 import type { ReceiveLimits } from './limits.ts';
 import type { PackInput } from './pack-input.ts';
-import type { Quarantine } from './quarantine.ts';
+import { writeSynced, type Quarantine } from './quarantine.ts';
 import type { SmallPack } from './small-pack.ts';
 
 const KIB = 1024;
@@ -92,7 +92,7 @@ export class SmallPackDesk {
     const bytes = new TakeInput({ next: () => input.next(signal) }, share, bounds.packBytes);
     try {
       const taken = await this.#takeBytes({ input: bytes, bounds, room: share }, options);
-      await write(taken, quarantine.objectDirectory);
+      await write(taken, quarantine);
       this.#taken += 1;
       // Held as long as the push is judged: its steps read the objects.
       quarantine.onDispose(share.release);
@@ -149,11 +149,10 @@ interface Share {
   readonly release: () => void;
 }
 
-/** As git leaves them: read-only, the index last. Nothing is synced here: the commit protocol does that. */
-async function write({ name, pack, index }: Taken, objectDirectory: string): Promise<void> {
-  const path = join(objectDirectory, 'pack', `pack-${name}`);
-  await writeFile(`${path}.pack`, pack, { mode: 0o444, flag: 'wx' });
-  await writeFile(`${path}.idx`, index, { mode: 0o444, flag: 'wx' });
+/** As git leaves them: read-only. Synced at once, side by side: it takes fewer turns than to sync them before the commit. */
+async function write({ name, pack, index }: Taken, quarantine: Quarantine): Promise<void> {
+  const path = join('pack', `pack-${name}`);
+  await allSynced([writeSynced(quarantine, `${path}.pack`, pack), writeSynced(quarantine, `${path}.idx`, index)]);
 }
 
 function readConfig(path: string): string {
