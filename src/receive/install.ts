@@ -3,12 +3,14 @@
  * bytes are synced first, then the pack, then what goes with it, and last the index that makes git see it.
  */
 import { existsSync, link, readdirSync, rename, unlink } from 'node:fs';
-import { mkdir, readdir, readFile, rm, utimes } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { allSynced, createFile } from '../base/durable.ts';
+import { allSynced } from '../base/durable.ts';
+import { Fault } from '../base/fault.ts';
 import type { Durable } from './durable.ts';
-import { isSynced } from './quarantine.ts';
+import { hasCode } from './loose-place.ts';
+import { GATE_DIRECTORY, isSynced, WRITE_SYNCED } from './quarantine.ts';
 
 // Looking at a directory does not wait for the disk; changing one may.
 const linkAsync = promisify(link);
@@ -17,8 +19,9 @@ const unlinkAsync = promisify(unlink);
 
 /** What a `.keep` file of ours starts with. */
 const KEPT_BY_US = 'gatehouse ';
-/** The text of a `.keep` file before it has that name. */
-const NOTE = 'tmp_keep';
+/** Each `.keep` file of ours is a link to this one, whose text is whole and on disk before it has its name. */
+const NOTE = join(GATE_DIRECTORY, 'keep');
+const NOTE_TEXT = `${KEPT_BY_US}push\n`;
 /** In this order; `.idx` last. */
 const PACK_PARTS = ['.pack', '.rev', '.bitmap', '.idx'];
 
@@ -60,19 +63,16 @@ export async function installObjects(options: InstallOptions): Promise<readonly 
 }
 
 async function installPacks(options: InstallOptions): Promise<readonly string[]> {
-  const { objectDirectory, repositoryPath, txid, onKept } = options;
+  const { objectDirectory, repositoryPath, onKept } = options;
   const from = join(objectDirectory, 'pack');
   const to = join(repositoryPath, 'objects', 'pack');
   const files: readonly string[] = existsSync(from) ? readdirSync(from) : [];
   const packs = files.filter((name) => /^pack-[0-9a-f]+\.idx$/.test(name)).map((name) => name.slice(0, -'.idx'.length));
   if (packs.length === 0) return [];
   if (!existsSync(to)) await mkdir(to, { recursive: true });
-  // Written elsewhere first: who is killed in the middle leaves no `.keep` that does not say whose it is.
-  const note = join(from, NOTE);
-  await createFile(note, `${KEPT_BY_US}${txid}\n`);
   for (const pack of packs) {
     // From here until the refs are in place no repack may take the pack for garbage.
-    if (await keep(note, join(to, `${pack}.keep`))) onKept(pack);
+    if (await keep(options, join(to, `${pack}.keep`))) onKept(pack);
     for (const part of PACK_PARTS) {
       if (!files.includes(`${pack}${part}`)) continue;
       if (!existsSync(join(to, `${pack}${part}`)))
@@ -81,17 +81,30 @@ async function installPacks(options: InstallOptions): Promise<readonly string[]>
       else await utimes(join(to, `${pack}${part}`), new Date(), new Date());
     }
   }
-  await unlinkAsync(note);
   return [to];
 }
 
 /** False where somebody else keeps it already: then it is not ours to release. */
-async function keep(note: string, path: string): Promise<boolean> {
+async function keep({ objectDirectory, repositoryPath }: InstallOptions, path: string): Promise<boolean> {
+  const note = join(repositoryPath, NOTE);
+  const linked = await tryLink(note, path);
+  if (linked !== 'unusable') return linked === 'linked';
+  // The first pack here, or another user made the text. Who is killed in the middle leaves no `.keep` that does not say whose it is.
+  const made = join(objectDirectory, 'tmp_keep');
+  await writeFile(made, NOTE_TEXT, { flag: WRITE_SYNCED });
+  await renameAsync(made, note);
+  const again = await tryLink(note, path);
+  if (again === 'unusable') throw new Fault('internal', 'pack cannot be kept', { context: { path } });
+  return again === 'linked';
+}
+
+async function tryLink(from: string, to: string): Promise<'linked' | 'taken' | 'unusable'> {
   try {
-    await linkAsync(note, path);
-    return true;
+    await linkAsync(from, to);
+    return 'linked';
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    if (hasCode(error, ['EEXIST'])) return 'taken';
+    if (hasCode(error, ['ENOENT', 'EPERM', 'EMLINK'])) return 'unusable';
     throw error;
   }
 }

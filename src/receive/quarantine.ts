@@ -23,11 +23,12 @@ const living = new Set<string>();
 /** Files in them that were synced as they were written. */
 const synced = new Set<string>();
 
-const WRITE_SYNCED = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_SYNC;
+/** The bytes of a file that is made are on disk when they are written (open(2), O_SYNC: as if fsync followed each write). */
+export const WRITE_SYNCED = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_SYNC;
 
 /**
- * Makes a file whose bytes and size are on disk once this resolves: made, written and synced in one turn of another thread
- * (open(2), O_SYNC: as if fsync followed each write).
+ * Makes a file whose bytes and size are on disk once this resolves: made, written and synced in one turn of another
+ * thread.
  */
 export async function writeSynced(quarantine: Quarantine, name: string, bytes: Uint8Array): Promise<void> {
   const path = join(quarantine.objectDirectory, name);
@@ -45,7 +46,7 @@ export async function openQuarantine(repositoryPath: string, clock: Clock): Prom
   const id = newId(clock);
   const path = join(repositoryPath, INCOMING, id);
   living.add(id);
-  await mkdir(join(path, 'pack'), { recursive: true, mode: 0o700 });
+  await makeDirectories(path);
   const tasks: (() => void)[] = [];
   let isGone = false;
   return {
@@ -62,6 +63,16 @@ export async function openQuarantine(repositoryPath: string, clock: Clock): Prom
       living.delete(id);
     },
   };
+}
+
+/** From above, which takes a turn of another thread less than from below: all but the first of a repository. */
+async function makeDirectories(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  }
+  await mkdir(join(path, 'pack'), { mode: 0o700 });
 }
 
 /** False where there was something in one of them. */

@@ -1,7 +1,7 @@
 /** Starts that do not look through the repositories: what a crash left is gone before it matters, and nothing else goes. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
@@ -207,6 +207,7 @@ test('killed while it says whose a kept pack is, a gate leaves no pack kept for 
   await commitFile(tree, 'a');
   await gitOk(tree, 'push', '-q', site.gitUrl, 'main');
   await site.close();
+  await rm(join(repository.path, 'gatehouse/keep'));
   await commitFile(tree, 'b');
   const server = await pipelineTarget(t, root, DIES_WRITING).start();
   assert.notEqual((await git(tree, 'push', '-q', server.url, 'main')).code, 0);
@@ -216,6 +217,8 @@ test('killed while it says whose a kept pack is, a gate leaves no pack kept for 
   assert.equal(again.recovery.quarantines, 1);
   const kept = readdirSync(join(repository.path, 'objects/pack')).filter((name) => name.endsWith('.keep'));
   assert.deepEqual(kept, []);
+  await gitOk(tree, 'push', '-q', again.gitUrl, 'main');
+  assert.match(readFileSync(join(repository.path, 'gatehouse/keep'), 'utf8'), /^gatehouse /);
 });
 
 test('a sweep leaves the objects of a push that is just being held, and of one whose record seemed to fail', async (t) => {
