@@ -37,8 +37,9 @@ const AGED_LOCKS = ['packed-refs.lock', 'packed-refs.new'];
 const AGED_MS = 5 * 60_000;
 
 /**
- * Looks at packs, then at refs, then at packs again: what a push brings in between, git finds missing from the bitmap that
- * it makes, and gives up (git's builtin/repack.c). Nothing is harmed, and the next attempt sees it.
+ * So often `git repack` is tried. It lists the packs twice: a pack whose `.keep` went in between, because its push had just
+ * ended, is in neither list, and where a newer pack rests on it the bitmap lacks its objects ("Packfile doesn't have full
+ * closure"): git ends with 1 (seen with 2.39, held up between the two). Nothing is harmed, and the next attempt sees the pack.
  */
 const REPACKS_MAX = 3;
 
