@@ -33,6 +33,8 @@ export interface Conversation {
 export interface BriefExchange {
   /** The request; `input` gives it again. @throws Fault as reading `input` does. */
   read(): Promise<Buffer>;
+  /** What was read came later than the turn of the event loop that began with its head: an older look is no answer to it. */
+  readonly cameLate: boolean;
   /**
    * Nothing else is written then. Resolves when the client has taken it.
    * @throws Fault `aborted` where it has not; nothing was written where that is known before.

@@ -1,7 +1,6 @@
 /** Git over HTTP: one exchange from its head to its last byte. What is asked is decided by the walk. */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { finished } from 'node:stream/promises';
-import { setImmediate } from 'node:timers/promises';
 import { newId, type Clock } from '../base/clock.ts';
 import { GIT_SERVICES, type GitService } from '../git/service.ts';
 import { ANONYMOUS, type Principal } from '../identity/principal.ts';
@@ -13,6 +12,7 @@ import type { GitUrl } from './git-url.ts';
 import { turnedAway, type TurnedAway, type TurnedAwayAbout } from './turned-away.ts';
 import { decoderFor, discard, type BodyLimits } from './http-body.ts';
 import { HttpGitRequest } from './http-request.ts';
+import { turnParsed } from './http-turn.ts';
 
 export interface HttpGitParts {
   readonly walk: DoorWalk;
@@ -188,7 +188,7 @@ async function answer(
 ): Promise<void> {
   const { request, response, walk, clock, limits, expectsContinue } = exchange;
   // A short body came with its head, and is here once the parser has gone through what was read.
-  if (!request.complete && hasBody(request) && !expectsContinue) await setImmediate();
+  if (!request.complete && hasBody(request) && !expectsContinue) await turnParsed();
   if (response.destroyed || response.headersSent) return;
   const body = Buffer.from(spoken(reason));
   const unread = !request.complete && hasBody(request);

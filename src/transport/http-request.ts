@@ -4,7 +4,6 @@
  */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { Readable, type Transform } from 'node:stream';
-import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { BriefExchange, GitService } from '../git/service.ts';
@@ -12,6 +11,7 @@ import { readChunk } from '../git/stream.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { GitRequest } from '../request/request.ts';
 import { emptyBody, LazyAnswer, RequestBody, type BodyLimits } from './http-body.ts';
+import { turnParsed } from './http-turn.ts';
 
 /** A declared body of no more is read whole before it is answered. */
 const BRIEF_BYTES_MAX = 4_096;
@@ -53,6 +53,7 @@ export class HttpGitRequest implements GitRequest, BriefExchange {
   #abort: AbortController | undefined;
   #whole: Buffer | undefined;
   #hasAnswered = false;
+  #cameLate = false;
 
   constructor(options: HttpGitOptions) {
     this.#options = options;
@@ -102,6 +103,10 @@ export class HttpGitRequest implements GitRequest, BriefExchange {
     return decoder === undefined && !expectsContinue && length <= BRIEF_BYTES_MAX ? this : undefined;
   }
 
+  get cameLate(): boolean {
+    return this.#cameLate;
+  }
+
   /** The answer went out whole. */
   get hasAnswered(): boolean {
     return this.#hasAnswered;
@@ -110,9 +115,13 @@ export class HttpGitRequest implements GitRequest, BriefExchange {
   async read(): Promise<Buffer> {
     const { request } = this.#options;
     // As a rule it comes with its head, and is here once the parser has gone through what was read.
-    if (!request.complete) await setImmediate();
-    if (request.complete && this.#body === undefined) this.#whole = bytesOf(request.read());
-    else this.#whole = await this.#collect();
+    if (!request.complete) await turnParsed();
+    if (request.complete && this.#body === undefined) {
+      this.#whole = bytesOf(request.read());
+      return this.#whole;
+    }
+    this.#cameLate = true;
+    this.#whole = await this.#collect();
     return this.#whole;
   }
 

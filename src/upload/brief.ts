@@ -34,8 +34,10 @@ export interface BriefQuestion {
   readonly objectFormat: ObjectFormat;
   /** `bundle-uri` is offered. */
   readonly hasBundle: boolean;
-  /** What the principal sees, of a mirror once it is as its upstream. */
-  readonly freshView: () => Promise<View>;
+  /** Now, for `freshView`; whatever decides about the request was asked before. */
+  readonly moment: () => number;
+  /** What the principal sees, of a mirror once it is as its upstream. @param since as for `RefCache.snapshot` */
+  readonly freshView: (since: number | undefined) => Promise<View>;
 }
 
 export class BriefAnswers {
@@ -56,10 +58,12 @@ export class BriefAnswers {
       await brief.answer(bytes);
       return { event: 'ls-refs', bytesIn: 0, bytesOut: bytes.length };
     }
+    // Requests that came in one turn of the event loop all ask before the first of them looks: one look is for all.
+    const asked = question.moment();
     const body = await brief.read();
     const listing = this.#listingOf(body);
     if (listing?.objectFormat !== question.objectFormat) return undefined;
-    const view = await question.freshView();
+    const view = await question.freshView(brief.cameLate ? undefined : asked);
     using lent = await this.#encoded.lend(view, listing.listOf(view));
     if (lent === undefined) return undefined;
     await brief.answer(lent.bytes);

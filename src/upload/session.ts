@@ -19,7 +19,7 @@ export interface Sight {
   readonly mayRead: MayRead;
   /** Makes the refs of a mirror those of its upstream. */
   readonly freshen: (() => Promise<void>) | undefined;
-  readonly refs: Pick<RefCache, 'snapshot'>;
+  readonly refs: Pick<RefCache, 'snapshot' | 'moment'>;
   readonly recentTips: RecentTips;
   /** Told of each look at the refs whether the view was at hand. */
   readonly onView: (isKnown: boolean) => void;

@@ -161,7 +161,13 @@ async function briefly({ answers, conversation, service, sight, hasBundle }: Bri
   if (brief === undefined || service !== 'upload-pack' || protocol !== 2 || mode === 'stateful') return OPEN;
   const { objectFormat } = sight.repository;
   try {
-    const report = await answers.answer(brief, { mode, objectFormat, hasBundle, freshView: () => freshViewOf(sight) });
+    const report = await answers.answer(brief, {
+      mode,
+      objectFormat,
+      hasBundle,
+      moment: () => sight.refs.moment(),
+      freshView: (since) => freshViewOf(sight, since),
+    });
     return report === undefined ? OPEN : { kind: 'done', report };
   } catch (cause) {
     return { kind: 'failed', cause };

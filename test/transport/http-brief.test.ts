@@ -81,6 +81,26 @@ test('a short body is read whole wherever the network cuts it, and the connectio
   socket.destroy();
 });
 
+test('a body that came with its head is told from one that came later', async () => {
+  await using own = await open(async ({ brief }) => {
+    if (brief === undefined) return { kind: 'refused', reason: 'not brief' };
+    await brief.read();
+    await brief.answer(Buffer.from(brief.cameLate ? 'later' : 'at once'));
+    return SERVED;
+  });
+  const whole = own.dial();
+  whole.write(`${HEAD}Connection: close\r\nContent-Length: 4\r\n\r\nbody`);
+  assert.match(await text(whole), /at once$/);
+  const parted = own.dial();
+  parted.write(`${HEAD}Connection: close\r\nContent-Length: 4\r\n\r\nbo`);
+  // Another connection is served in between: the head was read, and the turn that read it is over.
+  const other = own.dial();
+  other.write(`${HEAD}Connection: close\r\nContent-Length: 4\r\n\r\nbody`);
+  await text(other);
+  parted.write('dy');
+  assert.match(await text(parted), /later$/);
+});
+
 test('what was read whole is there again as a stream', async () => {
   await using own = await open(async (request) => {
     assert.equal((await request.brief?.read())?.toString(), 'body');

@@ -1,0 +1,65 @@
+/** Whose look at the refs answers a short question: one that began after it was asked, shared by all that were asked before. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { BriefExchange } from '../../src/git/service.ts';
+import { BriefAnswers, type BriefQuestion } from '../../src/upload/brief.ts';
+import { EncodedLists } from '../../src/upload/encoded.ts';
+import type { View } from '../../src/upload/view.ts';
+
+const LS_REFS = Buffer.from('0014command=ls-refs\n0016object-format=sha100010009peel\n0000');
+
+const VIEW: View = {
+  snapshot: { head: {}, refs: [], byName: new Map(), fingerprint: 'f', memo: new Map() },
+  key: 'all',
+  filtered: false,
+  hidesTags: false,
+  refs: [],
+  head: undefined,
+  memo: new Map(),
+};
+
+/** A clock of looks and questions, and the `since` that each look was asked with. */
+function sight(): { readonly question: BriefQuestion; readonly looks: (number | undefined)[] } {
+  let now = 0;
+  const looks: (number | undefined)[] = [];
+  const question: BriefQuestion = {
+    mode: 'rpc',
+    objectFormat: 'sha1',
+    hasBundle: false,
+    moment: () => (now += 1),
+    freshView: async (since) => {
+      looks.push(since);
+      return VIEW;
+    },
+  };
+  return { question, looks };
+}
+
+function exchange(arrives: Promise<void>, cameLate: boolean): BriefExchange {
+  return {
+    cameLate,
+    async read() {
+      await arrives;
+      return LS_REFS;
+    },
+    answer: async () => {},
+  };
+}
+
+test('questions that wait for one turn were all asked before the first of them looks', async () => {
+  const { question, looks } = sight();
+  const answers = new BriefAnswers(new EncodedLists());
+  const turn = Promise.withResolvers<void>();
+  const all = [1, 2, 3].map(() => answers.answer(exchange(turn.promise, false), question));
+  const looking = question.moment();
+  turn.resolve();
+  await Promise.all(all);
+  assert.equal(looks.length, 3);
+  for (const since of looks) assert.ok(since !== undefined && since < looking, String(since));
+});
+
+test('a question whose body came later than its head gets a look of its own', async () => {
+  const { question, looks } = sight();
+  await new BriefAnswers(new EncodedLists()).answer(exchange(Promise.resolve(), true), question);
+  assert.deepEqual(looks, [undefined]);
+});
