@@ -30,6 +30,7 @@ export function createLfsStep(parts: LfsStepParts): Step {
       // The push itself goes with the next step.
       return undefined;
     },
+    sharesTurn: ({ id }) => !parts.upstreams.isMirror(id),
   };
 }
 

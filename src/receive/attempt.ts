@@ -27,10 +27,20 @@ export class Attempt implements AsyncDisposable {
     return installObjects({ objectDirectory, repositoryPath: this.#repositoryPath, txid, onKept });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Its locks and its entry go; packs stay kept until it is disposed. Only where it is surely not committed. */
+  async withdraw(): Promise<void> {
     await this.refs?.[Symbol.asyncDispose]();
-    if (this.mayBeCommitted) return;
+    this.refs = undefined;
     if (this.entry !== undefined) await rm(entryPath(this.#repositoryPath, this.entry), { force: true });
+    this.entry = undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.mayBeCommitted) {
+      await this.refs?.[Symbol.asyncDispose]();
+      return;
+    }
+    await this.withdraw();
     await releasePacks(this.#repositoryPath, this.packs);
   }
 }

@@ -7,16 +7,27 @@
 import type { JournalEntry } from '../audit/entry.ts';
 import { newId, type Clock } from '../base/clock.ts';
 import { allSynced } from '../base/durable.ts';
-import { Fault } from '../base/fault.ts';
 import type { RefSnapshot } from '../git/ref-cache.ts';
 import type { Repository } from '../repository/repository.ts';
 import { Turns } from '../repository/turns.ts';
-import type { Check, Kind, Store, Stored, TransactResult, Write } from '../store/store.ts';
+import type { Store, Stored } from '../store/store.ts';
 import { Applied } from './applied.ts';
 import { Attempt } from './attempt.ts';
+import {
+  alongsideOf,
+  entryOf,
+  livingUpdates,
+  type Commit,
+  type Moved,
+  type Part,
+  type Prepared,
+} from './commit-parts.ts';
+import type { Committed, CommitRequest } from './commit-request.ts';
+import { CommitQueue, mayShare, type Seat } from './commit-queue.ts';
+import { writeCommitPoint } from './commit-point.ts';
+import { confirmEach, moveEach, tellEach } from './commit-together.ts';
 import type { Durable } from './durable.ts';
 import { Leftovers, NOTHING_LEFT, type Leftover } from './leftovers.ts';
-import type { ReceiveConfig } from './limits.ts';
 import { releasePacks, syncQuarantine } from './install.ts';
 import { pruneLog, writeLogEntry, type LogEntry, type LoggedUpdate } from './log-entry.ts';
 import { judgeAgainst } from './old-values.ts';
@@ -25,7 +36,7 @@ import { NamedDirectories, syncRefs } from './ref-sync.ts';
 import { settle } from './recovery.ts';
 import { replay } from './replay.ts';
 import { parseState, type State } from './state.ts';
-import { failTogether, type Update } from './update.ts';
+import { failTogether } from './update.ts';
 
 export interface CommitParts {
   readonly store: Store;
@@ -57,37 +68,6 @@ export interface ReceiveLog {
 export const COMMIT_STEPS = ['installed', 'logged', 'prepared', 'committed', 'applied', 'synced', 'journaled'] as const;
 export type CommitStep = (typeof COMMIT_STEPS)[number];
 
-export interface CommitRequest {
-  readonly repository: Repository;
-  /** Refused ones are passed over; those that no longer fit are refused here. */
-  readonly updates: readonly Update[];
-  readonly atomic: boolean;
-  readonly config?: ReceiveConfig | undefined;
-  readonly objectDirectory: string | undefined;
-  readonly requestId: string;
-  readonly principal: string;
-  /** The journal line, asked for when every fate is known. */
-  readonly entry: () => JournalEntry;
-  /** Runs in the repository's turn before anything is prepared: refuses what may not be committed any more. */
-  readonly confirm?: () => Promise<void>;
-  /**
-   * Runs right after that, with what still fits: takes the push elsewhere before it is committed here. What it returns is
-   * disposed at the end of the turn, however that comes.
-   */
-  readonly forward?: () => Promise<AsyncDisposable | undefined>;
-  /** Is true, and becomes so, with the commit point and not without it. Asked for when the updates are known. */
-  readonly alongside?: () => { readonly checks: readonly Check[]; readonly writes: readonly Write[] };
-  /** Runs when the refs are in place, within the repository's turn. */
-  readonly onApplied?: (updates: readonly LoggedUpdate[]) => Promise<void>;
-}
-
-/** The transaction, or undefined where no update was left to commit: then the journal has no line yet. */
-export type Committed = {
-  readonly generation: number;
-  readonly txid: string;
-  readonly updates: readonly LoggedUpdate[];
-};
-
 /** Searching for the ref that git refuses costs a process for each. */
 const SUSPECTS_MAX = 32;
 const ATTEMPTS_MAX = 3;
@@ -98,6 +78,7 @@ export class Committer {
   readonly #applied: Applied;
   readonly #leftovers: Leftovers;
   readonly #named = new NamedDirectories();
+  readonly #queue = new CommitQueue(this.#turns, (seats) => this.#carryOut(seats));
 
   constructor(parts: CommitParts) {
     this.#parts = parts;
@@ -108,7 +89,7 @@ export class Committer {
   /** @throws Fault where nothing was committed, or (code `internal`) where it is not known or not yet applied. */
   async commit(request: CommitRequest): Promise<Committed | undefined> {
     if (request.objectDirectory !== undefined) await syncQuarantine(request.objectDirectory, this.#parts.durable);
-    return this.#turns.run(request.repository.id, () => this.#inTurn(request));
+    return this.#queue.run(request);
   }
 
   /** Runs `task` while no push of this repository commits. */
@@ -135,45 +116,134 @@ export class Committer {
     await this.#applied.flush();
   }
 
-  async #inTurn(request: CommitRequest): Promise<Committed | undefined> {
-    const { repository } = request;
-    const { store, durable, journal, onStep } = this.#parts;
-    const stored = await store.get('repository-state', repository.id);
+  /** Settles every seat; never rejects. */
+  async #carryOut(seats: readonly Seat[]): Promise<void> {
+    try {
+      const [first] = seats;
+      if (first !== undefined && seats.length === 1) first.resolve(await this.#alone(first.request));
+      else await this.#together(seats);
+    } catch (error) {
+      for (const { reject } of seats) reject(error);
+    }
+  }
+
+  /** What an earlier process or push left is made good; resolves with the state to be followed by this turn's. */
+  async #begin(repository: Repository): Promise<Stored | undefined> {
+    const stored = await this.#parts.store.get('repository-state', repository.id);
     await this.#settlePending(repository);
     await this.#leftovers.clear(repository);
+    return stored;
+  }
+
+  /** @param moved what was moved into the repository for it before, and is kept there by the caller. */
+  async #alone(request: CommitRequest, moved?: Moved): Promise<Committed | undefined> {
+    const { repository } = request;
+    const stored = await this.#begin(repository);
     await request.confirm?.();
     await using _ = await this.#forward(request);
     if (!request.updates.some((update) => update.isAlive)) return undefined;
     await using attempt = new Attempt(repository.path, newId(this.#parts.clock));
-    const prepared = await this.#prepare(request, attempt, parseState(stored));
+    const prepared = await this.#prepare(request, { attempt, state: parseState(stored), moved });
     if (prepared === undefined) return undefined;
-    const { entry, refs } = prepared;
+    const pushes = [{ request, updates: prepared.entry.updates }];
+    try {
+      const [end] = await this.#commitPrepared(pushes, { ...prepared, repository, stored, attempt });
+      if (end?.status === 'rejected') throw end.reason;
+      return end?.value;
+    } catch (error) {
+      // As long as that is not known its objects are not given up, whoever keeps them.
+      if (moved !== undefined && attempt.mayBeCommitted) moved.keeper.mayBeCommitted = true;
+      throw error;
+    }
+  }
+
+  /**
+   * One transaction for all that still may and fit; each keeps a verdict, a journal line and an answer of its own. Where it
+   * cannot be had, surely before its commit point, each goes its own way, which finds out whose fault it is.
+   */
+  async #together(seats: readonly Seat[]): Promise<void> {
+    const [first] = seats;
+    if (first === undefined) return;
+    const { repository } = first.request;
+    const stored = await this.#begin(repository);
+    const confirmed = await confirmEach(seats, this.#parts.refs);
+    await using attempt = new Attempt(repository.path, newId(this.#parts.clock));
+    const { ready, moved } = await moveEach(confirmed, attempt);
+    if (ready.length === 0) return;
+    await this.#parts.onStep?.('installed');
+    try {
+      const prepared = await this.#prepareTogether(ready, { attempt, moved, state: parseState(stored) });
+      if (prepared !== undefined) {
+        const ends = await this.#commitPrepared(prepared.pushes, { ...prepared, repository, stored, attempt });
+        tellEach(ready, ends);
+        return;
+      }
+    } catch (error) {
+      if (attempt.mayBeCommitted) throw error;
+      this.#parts.log.warn({ repository: repository.name, error }, 'fail to commit pushes together');
+    }
+    // Its packs stay kept until each had its turn.
+    await attempt.withdraw();
+    for (const { request, resolve, reject } of ready) await this.#alone(request, moved).then(resolve, reject);
+  }
+
+  /** Undefined where they are to go one by one. */
+  async #prepareTogether(
+    seats: readonly Seat[],
+    { attempt, moved, state }: { readonly attempt: Attempt; readonly moved: Moved; readonly state: State },
+  ): Promise<(Prepared & { readonly pushes: readonly Part[] }) | undefined> {
+    const [first] = seats;
+    // Asked once more: a mirror may have been made of it meanwhile.
+    if (first === undefined || !seats.every(({ request }) => mayShare(request))) return undefined;
+    const { repository } = first.request;
+    const { refs, refWriter, log } = this.#parts;
+    const pushes = seats.map(({ request }) => ({ request, updates: livingUpdates(request.updates) }));
+    const entry = entryOf(pushes, { state, txid: attempt.txid, packs: moved.packs });
+    attempt.entry = entry;
+    await this.#writeEntry(repository, entry, moved.directories);
+    const prepared = await refWriter.prepare(repository, entry.updates);
+    if (prepared.kind === 'prepared') {
+      attempt.refs = prepared;
+      return { entry, refs: prepared, pushes };
+    }
+    refs.forget(repository.id);
+    log.warn({ repository: repository.name, reason: prepared.reason }, 'fail to lock refs of several pushes');
+    return undefined;
+  }
+
+  /** From the locks to the last fsync. How each push ended; @throws Fault where none of them is known to be done. */
+  async #commitPrepared(pushes: readonly Part[], commit: Commit): Promise<readonly PromiseSettledResult<Committed>[]> {
+    const { repository, entry, refs, stored, attempt } = commit;
+    const { store, durable, journal, onStep } = this.#parts;
+    const { generation, txid } = entry;
     await onStep?.('prepared');
     // The entry has every value: that of a ref is to be on disk before it gets its name, not before the commit point.
     const written = refs.sync().then(
       () => true,
       (error: unknown) => this.#tellUnwritten(repository, error),
     );
-    const point = { repository, stored, entry, attempt, alongside: request.alongside?.() };
-    const [version, isWritten] = await Promise.all([this.#commitPoint(point), written]);
+    const point = { repository, stored, state: { generation, txid }, attempt, alongside: alongsideOf(pushes) };
+    const [version, isWritten] = await Promise.all([writeCommitPoint(store, point), written]);
     await onStep?.('committed');
     if (!isWritten) await refs[Symbol.asyncDispose]();
     await this.#apply(repository, entry, refs);
     await onStep?.('applied');
     // Neither has to wait for the other: until both are on disk the entry stands for them.
-    const journaled = journal.append(request.entry());
-    journaled.catch(() => {});
+    const journaled = Promise.allSettled(pushes.map(async ({ request }) => journal.append(request.entry())));
     await syncRefs(durable, repository.path, entry.updates, { isSynced: refs.isSynced, named: this.#named });
     await onStep?.('synced');
-    await releasePacks(repository.path, entry.packs);
-    await this.#tellApplied(request, entry);
-    await journaled;
+    await releasePacks(repository.path, attempt.packs);
+    for (const { request, updates } of pushes) await this.#tellApplied(request, updates);
+    const lines = await journaled;
     await onStep?.('journaled');
-    const { generation, txid, updates } = entry;
-    this.#applied.add({ id: repository.id, txid, version });
+    if (lines.every(({ status }) => status === 'fulfilled')) this.#applied.add({ id: repository.id, txid, version });
     await this.#prune(repository, generation);
     this.#parts.onChanged?.(repository.id);
-    return { generation, txid, updates };
+    return lines.map((line, index) =>
+      line.status === 'rejected'
+        ? line
+        : { status: 'fulfilled', value: { generation, txid, updates: pushes[index]?.updates ?? [] } },
+    );
   }
 
   /** Only what would be committed now goes elsewhere. */
@@ -204,23 +274,25 @@ export class Committer {
    * Everything up to the commit point: objects in the repository, entry on disk, refs locked and verified by git.
    * Undefined where no update is left.
    */
-  async #prepare(request: CommitRequest, attempt: Attempt, state: State): Promise<Prepared | undefined> {
+  async #prepare(
+    request: CommitRequest,
+    { attempt, state, moved }: { readonly attempt: Attempt; readonly state: State; readonly moved: Moved | undefined },
+  ): Promise<Prepared | undefined> {
     const { repository, updates, objectDirectory } = request;
-    const { durable, refs, refWriter, onStep } = this.#parts;
+    const { refs, refWriter, onStep } = this.#parts;
     for (let tries = 0; tries < ATTEMPTS_MAX; tries += 1) {
       judgeAgainst(await refs.snapshot(repository), updates, request.config);
       if (request.atomic) failTogether(updates);
       const wanted = livingUpdates(updates);
       if (wanted.length === 0) return undefined;
       const isFirst = tries === 0;
-      const changed = isFirst && objectDirectory !== undefined ? await attempt.install(objectDirectory) : [];
+      const isMoving = isFirst && objectDirectory !== undefined && moved === undefined;
+      const changed = isMoving ? await attempt.install(objectDirectory) : isFirst ? (moved?.directories ?? []) : [];
       await onStep?.('installed');
-      const entry = entryOf(request, { state, attempt, updates: wanted });
+      const packs = [...(moved?.packs ?? []), ...attempt.packs];
+      const entry = entryOf([{ request, updates: wanted }], { state, txid: attempt.txid, packs });
       attempt.entry = entry;
-      // No commit point names it yet, so that it and the objects get to the disk at the same time.
-      const directories = changed.map((path) => durable.syncDirectory(path));
-      await allSynced([writeLogEntry(durable, repository.path, entry, !isFirst), ...directories]);
-      await onStep?.('logged');
+      await this.#writeEntry(repository, entry, changed, !isFirst);
       const prepared = await refWriter.prepare(repository, wanted);
       if (prepared.kind === 'prepared') {
         attempt.refs = prepared;
@@ -231,6 +303,19 @@ export class Committer {
     }
     for (const update of updates) update.refuse('git could not lock the refs: try again');
     return undefined;
+  }
+
+  /** No commit point names it yet, so that it and the objects get to the disk at the same time. */
+  async #writeEntry(
+    repository: Repository,
+    entry: LogEntry,
+    changed: readonly string[],
+    isAgain = false,
+  ): Promise<void> {
+    const { durable, onStep } = this.#parts;
+    const directories = changed.map((path) => durable.syncDirectory(path));
+    await allSynced([writeLogEntry(durable, repository.path, entry, isAgain), ...directories]);
+    await onStep?.('logged');
   }
 
   /** git refused the whole transaction: refuses the updates that it refuses one by one too. */
@@ -244,44 +329,6 @@ export class Committer {
       if (alone.kind === 'prepared') await alone[Symbol.asyncDispose]();
       else update.refuse(`git refuses it: ${alone.reason}`);
     }
-  }
-
-  /** THE commit point. Returns the version of the `pending` object. */
-  async #commitPoint({ repository, stored, entry, attempt, alongside }: CommitPoint): Promise<number> {
-    const { id } = repository;
-    const value = { generation: entry.generation, txid: entry.txid };
-    attempt.mayBeCommitted = true;
-    let result: TransactResult;
-    try {
-      result = await this.#parts.store.transact({
-        checks: [
-          { kind: recordKind(repository), key: id, version: 'any' },
-          { kind: 'repository-state', key: id, version: stored?.version ?? 0 },
-          ...(alongside?.checks ?? []),
-        ],
-        writes: [
-          { kind: 'repository-state', key: id, put: value },
-          { kind: 'pending', key: id, put: value },
-          ...(alongside?.writes ?? []),
-        ],
-      });
-    } catch (cause) {
-      // The answer was lost: what is there tells. Where nothing can be read either, start-up will find out.
-      const now = await this.#parts.store.get('pending', id);
-      if (now !== undefined && parseState(now).txid === entry.txid) return now.version;
-      attempt.mayBeCommitted = false;
-      throw new Fault('internal', 'push was not committed', { cause, context: { id } });
-    }
-    if (result.kind === 'committed') return result.version;
-    attempt.mayBeCommitted = false;
-    if (result.check.kind === recordKind(repository)) {
-      throw new Fault('missing', 'repository is gone', { publicMessage: 'the repository is gone' });
-    }
-    if (result.check.kind !== 'repository-state') {
-      const publicMessage = 'what this depends on changed meanwhile: look again';
-      throw new Fault('conflict', 'condition of a commit changed', { context: { ...result.check }, publicMessage });
-    }
-    throw new Fault('conflict', 'another gate commits to this repository', { context: { id } });
   }
 
   async #apply(repository: Repository, entry: LogEntry, refs: PreparedRefs): Promise<void> {
@@ -299,7 +346,7 @@ export class Committer {
     return false;
   }
 
-  async #tellApplied({ onApplied, requestId }: CommitRequest, { updates }: LogEntry): Promise<void> {
+  async #tellApplied({ onApplied, requestId }: CommitRequest, updates: readonly LoggedUpdate[]): Promise<void> {
     try {
       await onApplied?.(updates);
     } catch (error) {
@@ -316,38 +363,4 @@ export class Committer {
       this.#parts.log.warn({ repository: repository.name, error }, 'fail to prune the log');
     }
   }
-}
-
-/** What is in the store as long as the repository is there. */
-function recordKind({ conf }: Repository): Kind {
-  return conf === undefined ? 'repository' : 'site-repository';
-}
-
-interface Prepared {
-  readonly entry: LogEntry;
-  readonly refs: PreparedRefs;
-}
-
-interface CommitPoint {
-  readonly repository: Repository;
-  readonly stored: Stored | undefined;
-  readonly entry: LogEntry;
-  readonly attempt: Attempt;
-  readonly alongside: ReturnType<NonNullable<CommitRequest['alongside']>> | undefined;
-}
-
-function entryOf(
-  { requestId, principal }: CommitRequest,
-  { state, attempt, updates }: { state: State; attempt: Attempt; updates: readonly LoggedUpdate[] },
-): LogEntry {
-  const { txid, packs } = attempt;
-  return { generation: state.generation + 1, txid, prevTxid: state.txid, requestId, principal, updates, packs };
-}
-
-function livingUpdates(updates: readonly Update[]): readonly LoggedUpdate[] {
-  const living: LoggedUpdate[] = [];
-  for (const { isAlive, refname, oldOid, newOid } of updates) {
-    if (isAlive && refname !== undefined) living.push({ refname, oldOid, newOid });
-  }
-  return living;
 }

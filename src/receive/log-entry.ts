@@ -19,14 +19,22 @@ export interface LoggedUpdate {
   readonly newOid: Oid;
 }
 
+/** Whose push it was. */
+export interface LoggedPusher {
+  readonly requestId: string;
+  readonly principal: string;
+  /** How many of the updates are its own. */
+  readonly refs: number;
+}
+
 export interface LogEntry {
   /** 1, 2, 3 ... without a gap among those that were committed. */
   readonly generation: number;
   readonly txid: string;
   /** The transaction before; '' for the first. */
   readonly prevTxid: string;
-  readonly requestId: string;
-  readonly principal: string;
+  /** The pushes that committed together, in the order of their updates; one as a rule. */
+  readonly pushers: readonly LoggedPusher[];
   readonly updates: readonly LoggedUpdate[];
   /** Packs kept from a concurrent repack (`.keep`) until the refs are in place. */
   readonly packs: readonly string[];
@@ -88,9 +96,8 @@ async function readEntryFile(path: string, format: ObjectFormat): Promise<LogEnt
 
 function parseEntry(json: Json, format: ObjectFormat): LogEntry | undefined {
   if (!isJsonObject(json)) return undefined;
-  const { generation, txid, prevTxid, requestId, principal, updates, packs } = json;
+  const { generation, txid, prevTxid, updates, packs } = json;
   if (typeof generation !== 'number' || typeof txid !== 'string' || typeof prevTxid !== 'string') return undefined;
-  if (typeof requestId !== 'string' || typeof principal !== 'string') return undefined;
   if (!Array.isArray(updates) || !Array.isArray(packs)) return undefined;
   const parsed: LoggedUpdate[] = [];
   for (const update of updates as readonly Json[]) {
@@ -99,7 +106,23 @@ function parseEntry(json: Json, format: ObjectFormat): LogEntry | undefined {
     parsed.push(one);
   }
   const names = (packs as readonly Json[]).filter((name) => typeof name === 'string');
-  return { generation, txid, prevTxid, requestId, principal, updates: parsed, packs: names };
+  const pushers = parsePushers(json, parsed.length);
+  return pushers && { generation, txid, prevTxid, pushers, updates: parsed, packs: names };
+}
+
+/** Undefined where it is not known of each update whose it is. */
+function parsePushers(json: { readonly [name: string]: Json }, updates: number): readonly LoggedPusher[] | undefined {
+  const { pushers = [{ ...json, refs: updates }] } = json;
+  if (!Array.isArray(pushers)) return undefined;
+  const parsed: LoggedPusher[] = [];
+  for (const pusher of pushers as readonly Json[]) {
+    if (!isJsonObject(pusher)) return undefined;
+    const { requestId, principal, refs } = pusher;
+    if (typeof requestId !== 'string' || typeof principal !== 'string' || typeof refs !== 'number') return undefined;
+    if (!Number.isSafeInteger(refs) || refs < 0) return undefined;
+    parsed.push({ requestId, principal, refs });
+  }
+  return parsed.reduce((sum, { refs }) => sum + refs, 0) === updates ? parsed : undefined;
 }
 
 function parseUpdate(json: Json, format: ObjectFormat): LoggedUpdate | undefined {

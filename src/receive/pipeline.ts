@@ -302,6 +302,14 @@ export class Pipeline {
     return undefined;
   }
 
+  /** Whether no step needs the repository's turn for this push alone. Of a site each has hooks and a umask of its own. */
+  get sharesTurn(): boolean {
+    const { repository } = this.#candidate;
+    const mayShare = (step: Step): boolean =>
+      (step.forward === undefined && step.committed === undefined) || step.sharesTurn?.(repository) === true;
+    return repository.conf === undefined && this.#parts.steps.every(mayShare);
+  }
+
   /** Where the push was taken, or should have been, before its commit; undefined: nowhere else. */
   get forwardedTo(): string | undefined {
     return this.#forwardedTo;

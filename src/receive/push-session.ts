@@ -6,7 +6,8 @@ import type { JournalEntry } from '../audit/entry.ts';
 import type { Conversation } from '../git/service.ts';
 import type { PushTicket, PushTickets } from '../identity/pass-pushes.ts';
 import { principalLabel } from '../identity/principal.ts';
-import type { CommitRequest, Committed, Committer } from './commit.ts';
+import type { Committer } from './commit.ts';
+import type { CommitRequest, Committed } from './commit-request.ts';
 import { journalLine, journalRefs, outcomeOf, type PushLine } from './journal-line.ts';
 import type { Signed } from '../identity/signatures.ts';
 import { askAhead } from './decide.ts';
@@ -162,6 +163,8 @@ export class PushSession {
       principal: principalLabel(principal),
       confirm: () => this.#confirm(pipeline, updates),
       forward: () => pipeline.forward(),
+      // A pass is counted with the commit point, and within a turn of its own.
+      sharesTurn: () => ticket === undefined && pipeline.sharesTurn,
       entry: () => {
         const { forwardedTo } = pipeline;
         const traffic = { bytesIn: this.#client.bytesIn, ms: this.#client.elapsedMs };

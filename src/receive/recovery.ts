@@ -4,10 +4,11 @@
  * where an earlier one failed after its commit point. What pushes before their commit point left: `leftovers.ts`.
  */
 import type { JournalEntry } from '../audit/entry.ts';
+import { allSynced } from '../base/durable.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listAll, type Stored } from '../store/store.ts';
 import type { CommitParts } from './commit.ts';
-import { readLogEntry, type LogEntry } from './log-entry.ts';
+import { readLogEntry, type LogEntry, type LoggedPusher, type LoggedUpdate } from './log-entry.ts';
 import { replay, type Replayed, type ReplayOptions } from './replay.ts';
 import { parseState, type State } from './state.ts';
 
@@ -35,21 +36,38 @@ export async function settle(
 ): Promise<Replayed> {
   const entry = await readLogEntry(repository, state);
   const replayed = await replay(parts, repository, entry, options);
-  await parts.journal.append(recoverLine(repository, entry, replayed));
+  const lines = recoverLines(repository, entry, replayed);
+  await allSynced(lines.map((line) => parts.journal.append(line)));
   return replayed;
 }
 
-function recoverLine(repository: Repository, entry: LogEntry, { strange }: Replayed): JournalEntry {
+/** A line for each of the pushes that committed together. */
+function recoverLines(repository: Repository, { pushers, updates }: LogEntry, { strange }: Replayed): JournalEntry[] {
   const odd = new Set(strange);
+  let at = 0;
+  return pushers.map((pusher) => {
+    const own = updates.slice(at, at + pusher.refs);
+    at += pusher.refs;
+    return recoverLine(repository, { pusher, own, odd });
+  });
+}
+
+interface Recovered {
+  readonly pusher: LoggedPusher;
+  readonly own: readonly LoggedUpdate[];
+  readonly odd: ReadonlySet<LoggedUpdate>;
+}
+
+function recoverLine(repository: Repository, { pusher, own, odd }: Recovered): JournalEntry {
   return {
     event: 'recover',
-    outcome: strange.length === 0 ? 'served' : 'faulted',
-    request: entry.requestId,
+    outcome: own.some((update) => odd.has(update)) ? 'faulted' : 'served',
+    request: pusher.requestId,
     transport: 'local',
     address: 'local',
-    principal: entry.principal,
+    principal: pusher.principal,
     repository: repository.name,
-    refs: entry.updates.map((update) => ({
+    refs: own.map((update) => ({
       name: update.refname,
       old: update.oldOid,
       new: update.newOid,

@@ -107,6 +107,11 @@ export interface Step {
    */
   committed?(push: Push, updates: readonly RefUpdate[]): Promise<void>;
   /**
+   * Whether a push there may commit together with others: `forward` would take it nowhere, and `committed` changes nothing
+   * that others are judged by. Absent, of a step that has one of them: never.
+   */
+  sharesTurn?(repository: Repository): boolean;
+  /**
    * Called when the push is over but for the client's report, which waits for it; other pushes do not. What it throws is
    * logged.
    */

@@ -63,6 +63,7 @@ export function createForwardStep(parts: ForwardParts): Step {
       await flights.get(repository.id)?.committed(updates);
       await parts.onStep?.('cleared');
     },
+    sharesTurn: ({ id }) => !parts.mirrors.isMirror(id),
   };
 }
 

@@ -38,7 +38,8 @@ test('thirty-two pushes to different refs at once all succeed', async (t) => {
   assert.deepEqual((await site.refs()).split('\n').sort(), expected);
   assert.equal((await site.journalLines()).length, 32);
   const state = await site.store.get('repository-state', site.repository.id);
-  assert.equal(parseState(state).generation, 32);
+  // Those that waited for the same turn committed together.
+  assert.ok(parseState(state).generation <= 32);
   assert.deepEqual(site.leftovers(), []);
   await gitOk(site.repository.path, 'fsck', '--strict');
 });
@@ -278,7 +279,8 @@ test('start-up replays what was committed, leaves refs changed beside the gate a
   const { root, repository } = before;
   const update = (name: string, oldOid: Oid, newOid: Oid) => ({ refname: refname(name), oldOid, newOid });
   const zero = zeroOid('sha1');
-  const pending = { generation: 2, txid: 'ab', prevTxid: 'cd', requestId: 'lost', principal: 'alice', packs: [] };
+  const pushers = [{ requestId: 'lost', principal: 'alice', refs: 5 }];
+  const pending = { generation: 2, txid: 'ab', prevTxid: 'cd', pushers, packs: [] };
   await writeLogEntry(realDurable, repository.path, {
     ...pending,
     updates: [
@@ -294,6 +296,7 @@ test('start-up replays what was committed, leaves refs changed beside the gate a
     ...pending,
     generation: 3,
     txid: 'ef',
+    pushers: [{ requestId: 'lost', principal: 'alice', refs: 1 }],
     updates: [update('refs/heads/never', zero, first)],
     packs: ['pack-12'],
   });

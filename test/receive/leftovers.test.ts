@@ -43,8 +43,7 @@ async function litter({ repository }: Pick<Site, 'repository'>, tip: Oid): Promi
     generation: 2,
     txid: 'ef',
     prevTxid: 'ab',
-    requestId: 'lost',
-    principal: 'alice',
+    pushers: [{ requestId: 'lost', principal: 'alice', refs: 2 }],
     updates: [
       { refname: refname('refs/heads/main'), oldOid: tip, newOid: zeroOid('sha1') },
       { refname: refname('refs/heads/next'), oldOid: zeroOid('sha1'), newOid: tip },

@@ -50,6 +50,7 @@ export function createAdminPushStep({ runs, processes, brokenConf }: AdminPushOp
       await putInForce(hookRun(run, installed, { voice, signal: run.signal }), push.repository.path);
       voice.end();
     },
+    sharesTurn: (repository) => !isAdminRepository(repository),
   };
 }
 

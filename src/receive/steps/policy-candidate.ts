@@ -59,6 +59,7 @@ export function createPolicyStep<Candidate>(options: PolicyStepOptions<Candidate
       if (held === undefined || updateOf(updates, held.refname) === undefined) return;
       await guard.adopt(held.candidate);
     },
+    sharesTurn: (repository) => !isPolicyRepository(repository),
   };
 }
 
