@@ -35,6 +35,8 @@ export class ObjectDirectory {
   readonly #ground: Ground;
   readonly #format: ObjectFormat;
   #packs: readonly Pack[] = [];
+  /** The same by name, without `.pack`. */
+  #byStem: ReadonlyMap<string, Pack> = new Map();
   /** Where the last object was found; asked first. */
   #lucky: Pack | undefined;
   #seen: Seen = NOTHING;
@@ -89,6 +91,7 @@ export class ObjectDirectory {
   forget(): void {
     for (const pack of this.#packs) pack.close();
     this.#packs = [];
+    this.#byStem = new Map();
     this.#unread.clear();
     this.#lucky = undefined;
     this.#seen = NOTHING;
@@ -151,29 +154,28 @@ export class ObjectDirectory {
     return this.#alternates;
   }
 
+  /** Most of a long list is known: a push adds one pack to it. */
   #list(directory: string, seen: Seen): boolean {
     directoryStamp(this.path);
     const names = seen.stamp === undefined ? [] : listingOf(directory);
-    const files = new Set(names);
-    const before = new Map(this.#packs.map((pack) => [pack.path, pack]));
-    const packs: Pack[] = [];
-    let isChanged = false;
-    for (const name of names) {
-      if (!name.endsWith('.idx') || !files.has(`${name.slice(0, -4)}.pack`)) continue;
-      const path = `${directory}/${name.slice(0, -4)}`;
-      const known = before.get(path);
+    const { stems, isPromisor } = packsAmong(names);
+    if (stems.length > PACKS_MAX) throw new BeyondReach('there are too many packs');
+    const gone = new Map(this.#byStem);
+    const byStem = new Map<string, Pack>();
+    let isChanged = stems.length !== this.#packs.length;
+    for (const stem of stems) {
+      const known = gone.get(stem);
       const isKept = known?.isGone === false && !this.#unread.has(known);
-      packs.push(isKept ? known : new Pack(this.#ground, path, this.#format));
-      if (isKept) before.delete(path);
+      byStem.set(stem, isKept ? known : new Pack(this.#ground, `${directory}/${stem}`, this.#format));
+      if (isKept) gone.delete(stem);
       if (known === undefined) isChanged = true;
     }
-    if (packs.length > PACKS_MAX) throw new BeyondReach('there are too many packs');
-    isChanged ||= packs.length !== this.#packs.length;
-    for (const gone of before.values()) gone.close();
-    this.#packs = packs;
+    for (const pack of gone.values()) pack.close();
+    this.#byStem = byStem;
+    this.#packs = [...byStem.values()];
     this.#unread.clear();
-    if (this.#lucky !== undefined && !packs.includes(this.#lucky)) this.#lucky = undefined;
-    this.#isPromisor = names.some((name) => name.endsWith('.promisor'));
+    if (this.#lucky !== undefined && !this.#packs.includes(this.#lucky)) this.#lucky = undefined;
+    this.#isPromisor = isPromisor;
     this.#seen = seen;
     return isChanged;
   }
@@ -192,6 +194,19 @@ function stampWithin(path: string): Stamp | undefined {
   } catch (cause) {
     throw new BeyondReach('object directory cannot be read', { cause });
   }
+}
+
+/** Names without `.idx` of those that have a `.pack` too, in one pass: the list may be long, and is read after each push. */
+function packsAmong(names: readonly string[]): { readonly stems: readonly string[]; readonly isPromisor: boolean } {
+  const indexed: string[] = [];
+  const packed = new Set<string>();
+  let isPromisor = false;
+  for (const name of names) {
+    if (name.endsWith('.idx')) indexed.push(name.slice(0, -4));
+    else if (name.endsWith('.pack')) packed.add(name.slice(0, -5));
+    else if (name.endsWith('.promisor')) isPromisor = true;
+  }
+  return { stems: indexed.filter((stem) => packed.has(stem)), isPromisor };
 }
 
 function listingOf(path: string): readonly string[] {

@@ -1,8 +1,9 @@
 /**
  * Packs and their indexes as files: few descriptors open at once, and their blocks kept while they are used. Opening is
- * synchronous as for refs (docs/decisions/037); what may have to come from the disk is read without blocking.
+ * synchronous as for refs (docs/decisions/037); what may have to come from the disk is read without blocking. A small file
+ * that was written a moment ago lies in the kernel's memory: to have it read by another thread would cost far more.
  */
-import { close, closeSync, constants, fstatSync, lstatSync, openSync, read, type Stats } from 'node:fs';
+import { close, closeSync, constants, fstatSync, lstatSync, openSync, read, readSync, type Stats } from 'node:fs';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { BeyondReach } from './odb.ts';
 import { Recent } from './recent.ts';
@@ -13,11 +14,13 @@ const BLOCK_BYTES = 16 * 1024;
 const BLOCKS_AT_ONCE_MAX = 8;
 /** Blocks of one file; above it the numbers of blocks would run into those of the next file. */
 const BLOCKS_PER_FILE_MAX = 2 ** 22;
+/** A file of one block is read at once so long after it was written. */
+const WARM_MS = 60_000;
 /** A descriptor that was not used this long is closed: an unlinked pack must give its disk space back. */
 const IDLE_MS = 10_000;
 
 export interface FilesOptions {
-  readonly clock?: Pick<Clock, 'monotonicMs' | 'after'>;
+  readonly clock?: Pick<Clock, 'now' | 'monotonicMs' | 'after'>;
   /** File descriptors open at once, those that are being read from beyond it not counted. */
   readonly openMax: number;
   /** Bytes of blocks kept. */
@@ -30,7 +33,7 @@ export class Vanished extends Error {
 }
 
 export class Files {
-  readonly #clock: Pick<Clock, 'monotonicMs' | 'after'>;
+  readonly #clock: Pick<Clock, 'now' | 'monotonicMs' | 'after'>;
   readonly #openMax: number;
   readonly blocks: Recent<number, Buffer>;
   /** Least recently used first. */
@@ -47,6 +50,11 @@ export class Files {
   /** File descriptors open now. */
   get openCount(): number {
     return this.#open.size;
+  }
+
+  /** It is, by the clock, hardly any time ago. */
+  isNear(ms: number): boolean {
+    return Math.abs(this.#clock.now() - ms) < WARM_MS;
   }
 
   file(path: string): OpenFile {
@@ -102,6 +110,7 @@ export class OpenFile {
   #reads = 0;
   #isClosing = false;
   #isGone = false;
+  #isWarm = false;
   #identity: Pick<Stats, 'ino' | 'dev' | 'size'> | undefined;
 
   constructor(files: Files, path: string, id: number) {
@@ -206,12 +215,25 @@ export class OpenFile {
   async #load(number: number): Promise<Buffer> {
     try {
       const offset = number * BLOCK_BYTES;
-      const block = await this.#read(offset, Math.min(BLOCK_BYTES, this.size() - offset));
+      const length = Math.min(BLOCK_BYTES, this.size() - offset);
+      const block = this.#isWarm ? this.#readNow(offset, length) : await this.#read(offset, length);
       this.#files.blocks.set(this.#key(number), block, block.length);
       return block;
     } finally {
       this.#loading.delete(number);
     }
+  }
+
+  #readNow(offset: number, length: number): Buffer {
+    const bytes = Buffer.allocUnsafeSlow(length);
+    let count: number;
+    try {
+      count = readSync(this.#descriptor(), bytes, 0, length, offset);
+    } catch (cause) {
+      throw cause instanceof Vanished ? cause : new BeyondReach('file cannot be read', { cause });
+    }
+    if (count !== length) throw new BeyondReach('file is too short');
+    return bytes;
   }
 
   async #read(offset: number, length: number): Promise<Buffer> {
@@ -239,13 +261,14 @@ export class OpenFile {
 
   #openAgain(): void {
     const fd = this.#openPath();
-    const { ino, dev, size } = fstatSync(fd);
+    const { ino, dev, size, mtimeMs } = fstatSync(fd);
     if (this.#identity !== undefined && !this.#isSame({ ino, dev, size })) {
       closeSync(fd);
       this.#isGone = true;
       throw new Vanished('another file is there now');
     }
     this.#identity = { ino, dev, size };
+    this.#isWarm = size <= BLOCK_BYTES && this.#files.isNear(mtimeMs);
     this.#fd = fd;
   }
 
