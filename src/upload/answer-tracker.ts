@@ -9,7 +9,11 @@ const LENGTH_DIGITS = 4;
 const SAMPLE_BYTES = 9;
 const NOTHING = Buffer.alloc(0);
 const TEXT_CHARACTERS_MAX = 900;
-const HEX = new Map(Array.from({ length: 16 }, (_, value) => [value.toString(16).charCodeAt(0), value]));
+/** By character code; 255: no digit. */
+const HEX = Uint8Array.from({ length: 256 }, (_, code) => {
+  const digit = '0123456789abcdef'.indexOf(String.fromCodePoint(code));
+  return digit < 0 ? 255 : digit;
+});
 
 export class AnswerTracker {
   /** The length digits and the first bytes of the pkt that is passing. */
@@ -72,8 +76,8 @@ function lengthAt(chunk: Buffer, offset: number): number {
   if (offset + LENGTH_DIGITS > chunk.length) return 0;
   let length = 0;
   for (let at = offset; at < offset + LENGTH_DIGITS; at += 1) {
-    const digit = HEX.get(chunk[at] ?? 0);
-    if (digit === undefined) return 0;
+    const digit = HEX[chunk[at] ?? 0] ?? 255;
+    if (digit > 15) return 0;
     length = length * 16 + digit;
   }
   return length;

@@ -4,8 +4,12 @@
  * no more than `BLOCKS_MAX` blocks, however many read.
  */
 
+import { type Clock, systemClock } from '../base/clock.ts';
+
 export const BLOCK_BYTES = 1024 * 1024;
 const BLOCKS_MAX = 24;
+/** For as long the memory is kept for the next reader when the last one has left, in milliseconds. */
+const REST_MS = 10_000;
 
 /** Reads into `buffer` at `offset` what the file has at `position`; resolves with how many bytes that were. */
 export type ReadAt = (
@@ -31,16 +35,24 @@ export interface Slice {
   giveBack(isFree: boolean): void;
 }
 
+export interface BlockShelfOptions {
+  readonly blocksMax?: number;
+  readonly clock?: Pick<Clock, 'after'>;
+}
+
 export class BlockShelf {
   readonly #spare: Buffer[] = [];
   /** Blocks that nobody uses, the longest unused first. */
   readonly #idle = new Set<Block>();
   readonly #blocksMax: number;
+  readonly #clock: Pick<Clock, 'after'>;
   #count = 0;
   #readers = 0;
+  #cancelRest: () => void = () => {};
 
-  constructor(blocksMax = BLOCKS_MAX) {
+  constructor({ blocksMax = BLOCKS_MAX, clock = systemClock }: BlockShelfOptions = {}) {
     this.#blocksMax = blocksMax;
+    this.#clock = clock;
   }
 
   /** Blocks in memory. */
@@ -48,14 +60,24 @@ export class BlockShelf {
     return this.#count;
   }
 
-  /** Somebody begins to read: until `leave`, memory is kept for the next one. */
+  /** Somebody begins to read: until a while after `leave`, memory is kept for the next one. */
   enter(): void {
     this.#readers += 1;
+    this.#cancelRest();
   }
 
+  /**
+   * Not given back at once: taking 24 MiB again for each crowd makes the garbage collector look through the whole heap,
+   * since V8 counts what was taken, not what there is.
+   */
   leave(): void {
     this.#readers -= 1;
-    if (this.#readers > 0) return;
+    if (this.#readers === 0) this.#cancelRest = this.#clock.after(REST_MS, () => this.clear());
+  }
+
+  /** Gives the memory back that nobody uses. */
+  clear(): void {
+    this.#cancelRest();
     for (const block of this.#idle) {
       block.owner.delete(block.index);
       if (!block.isLost) free(block.buffer);
@@ -100,17 +122,17 @@ export class BlockShelf {
   }
 
   #reuse(block: Block): void {
-    if (block.isLost || this.#readers === 0) this.#count -= 1;
+    if (block.isLost) this.#count -= 1;
     else this.#spare.push(block.buffer);
   }
 }
 
 /**
- * Gives the memory of a block back at once: so much that waits for the garbage collector makes it look through the whole
- * heap. Only of what nobody refers to: its bytes are gone.
+ * Gives memory back at once: so much that waits for the garbage collector makes it look through the whole heap. Only of
+ * what nobody refers to: its bytes are gone. What shares its memory with others is left to the collector.
  */
-function free({ buffer }: Buffer): void {
-  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+export function free({ buffer, byteLength }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 /** The blocks of one file that only grows. */
@@ -122,6 +144,11 @@ export class Blocks {
   constructor(shelf: BlockShelf, readAt: ReadAt) {
     this.#shelf = shelf;
     this.#readAt = readAt;
+  }
+
+  /** Whether what is at `position` is in memory, or is being read. */
+  has(position: number): boolean {
+    return this.#byIndex.has(Math.floor(position / BLOCK_BYTES));
   }
 
   /**

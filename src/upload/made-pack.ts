@@ -5,8 +5,10 @@
  */
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { Blocks, type BlockShelf, type Slice } from './blocks.ts';
+import { Convoy, type Member } from './convoy.ts';
 
 /** An answer up to this size stays in memory: most fetches of CI and people. */
 export const MEMORY_BYTES_MAX = 256 * 1024;
@@ -27,6 +29,7 @@ export interface MadePackOptions {
   readonly name: string;
   /** Memory for what is read from files. */
   readonly shelf: BlockShelf;
+  readonly clock: Pick<Clock, 'after' | 'monotonicMs'>;
 }
 
 export interface ReadOptions {
@@ -48,6 +51,7 @@ export class MadePack {
   /** Counted, so that no change is missed between a look and a wait. */
   #changes = 0;
   readonly #readers = new Set<{ at: number }>();
+  readonly #convoy: Convoy;
   #state: State = { kind: 'making' };
   #memory: Buffer[] = [];
   #file: FileHandle | undefined;
@@ -64,6 +68,7 @@ export class MadePack {
 
   constructor(options: MadePackOptions) {
     this.#options = options;
+    this.#convoy = new Convoy(options.clock);
   }
 
   /** Whether who comes now can still read it from its beginning. */
@@ -98,11 +103,14 @@ export class MadePack {
     return this.#kept;
   }
 
-  /** The maker's next bytes; resolves when it may go on. @throws Fault `aborted` where nobody reads any more. */
-  async add(...chunks: readonly Buffer[]): Promise<void> {
+  /**
+   * The maker's next bytes; resolves when it may go on. True: they are in the file, and nobody here refers to `chunks` any
+   * more. @throws Fault `aborted` where nobody reads any more.
+   */
+  async add(...chunks: readonly Buffer[]): Promise<boolean> {
     if (this.#isKept && (await this.#keep(chunks))) {
       this.#wake();
-      return;
+      return this.#file !== undefined;
     }
     this.#isKept = false;
     const passing = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
@@ -113,6 +121,7 @@ export class MadePack {
     if (this.#readers.size === 0) throw new Fault('aborted', 'nobody reads the pack any more');
     this.#passing = undefined;
     this.#end = end;
+    return false;
   }
 
   /** The maker is done: `fault` says why not with the whole of it. */
@@ -134,12 +143,15 @@ export class MadePack {
   }
 
   async *#readAs(reader: { at: number }, { signal, isExact = false }: ReadOptions): AsyncGenerator<Buffer> {
+    const member = this.#convoy.join(reader.at);
     const onAbort = (): void => {
       this.#wake();
+      this.#convoy.release(member);
     };
     signal.addEventListener('abort', onAbort);
     try {
       for (;;) {
+        await this.#abreast(reader.at, member);
         if (signal.aborted) throw new Fault('aborted', 'read was aborted', { cause: signal.reason });
         const seen = this.#changes;
         const slice = await this.#at(reader.at);
@@ -153,6 +165,7 @@ export class MadePack {
             slice.giveBack(isFree);
           }
           reader.at += length;
+          this.#convoy.move(member, reader.at);
           if (!this.#isKept) this.#wake();
         } else if (this.#state.kind === 'done') return;
         else if (this.#state.kind === 'failed') throw this.#state.fault;
@@ -161,10 +174,16 @@ export class MadePack {
     } finally {
       signal.removeEventListener('abort', onAbort);
       this.#readers.delete(reader);
+      this.#convoy.leave(member);
       this.#options.shelf.leave();
       this.#wake();
       await this.#closeIfOver();
     }
+  }
+
+  /** Who would have to read from the file waits a little for those close behind. */
+  async #abreast(at: number, member: Member): Promise<void> {
+    if (this.#blocks !== undefined && at < this.#kept && !this.#blocks.has(at)) await this.#convoy.abreast(member);
   }
 
   /** As a reader that reads later: what is kept stays, and its maker goes on. */

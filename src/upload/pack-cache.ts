@@ -12,7 +12,7 @@ import type { GitProcesses, GitSpec } from '../git/processes.ts';
 import { readChunk } from '../git/stream.ts';
 import { AnswerTracker } from './answer-tracker.ts';
 import { assertStill, failureOf, goneOf, handOver, wordsOf, type ToGit } from './exchange.ts';
-import { BlockShelf } from './blocks.ts';
+import { BlockShelf, free } from './blocks.ts';
 import { MEMORY_BYTES_MAX, MadePack, type ReadOptions, type Room } from './made-pack.ts';
 import { PatientPlace } from './patient-place.ts';
 import { PlaceRace, type Racer } from './place-race.ts';
@@ -80,12 +80,13 @@ export class PackCache implements Room {
   /** By key, least recently asked for first. */
   readonly #entries = new Map<string, Entry>();
   readonly #makings = new Set<Promise<void>>();
-  readonly #shelf = new BlockShelf();
+  readonly #shelf: BlockShelf;
   #bytes = 0;
   #part = 1;
 
   constructor(options: PackCacheOptions) {
     this.#options = options;
+    this.#shelf = new BlockShelf({ clock: options.clock });
   }
 
   /** Bytes held. */
@@ -143,6 +144,7 @@ export class PackCache implements Room {
   shrink(part: number): void {
     this.#part = part;
     this.take(0);
+    if (part < 1) this.#shelf.clear();
   }
 
   take(bytes: number): boolean {
@@ -167,6 +169,7 @@ export class PackCache implements Room {
       this.#drop(key);
     }
     await Promise.all(this.#makings);
+    this.#shelf.clear();
   }
 
   #find(making: Making, racer: Racer): Entry {
@@ -190,7 +193,8 @@ export class PackCache implements Room {
 
   #begin(key: string, making: Making): Entry {
     const name = this.#options.clock.randomBytes(16).toString('hex');
-    const pack = new MadePack({ directory: this.#options.directory, room: this, name, shelf: this.#shelf });
+    const { directory, clock } = this.#options;
+    const pack = new MadePack({ directory, room: this, name, shelf: this.#shelf, clock });
     const ending = new AbortController();
     const entry: Entry = { pack, ending, race: new PlaceRace(ending.signal), cancelExpiry: () => {} };
     this.#entries.set(key, entry);
@@ -239,7 +243,7 @@ export class PackCache implements Room {
       // Waits for readers where not all is kept.
       place.beginTurn();
       try {
-        if (chunks.length > 0) await pack.add(...chunks);
+        if (chunks.length > 0 && (await pack.add(...chunks))) for (const chunk of chunks) free(chunk);
       } finally {
         place.endTurn();
       }

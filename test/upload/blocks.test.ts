@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { BLOCK_BYTES, Blocks, BlockShelf, type Slice } from '../../src/upload/blocks.ts';
+import { HandClock } from '../support/hand-clock.ts';
 
 /** A file in memory, and how often it was read. */
 function fileOf(bytes: Buffer, shelf: BlockShelf): { readonly blocks: Blocks; readonly reads: () => number } {
@@ -46,7 +47,7 @@ test('who joins a reading of a file that was shorter gets what came since', asyn
 });
 
 test('memory that a writer may still refer to is not used again', async () => {
-  const shelf = new BlockShelf(1);
+  const shelf = new BlockShelf({ blocksMax: 1 });
   shelf.enter();
   const bytes = randomBytes(3 * BLOCK_BYTES);
   const { blocks } = fileOf(bytes, shelf);
@@ -61,7 +62,7 @@ test('memory that a writer may still refer to is not used again', async () => {
 });
 
 test('a block in use is not taken from its reader: others are told that there is none', async () => {
-  const shelf = new BlockShelf(2);
+  const shelf = new BlockShelf({ blocksMax: 2 });
   shelf.enter();
   const bytes = randomBytes(4 * BLOCK_BYTES);
   const { blocks } = fileOf(bytes, shelf);
@@ -75,19 +76,40 @@ test('a block in use is not taken from its reader: others are told that there is
   assert.equal(shelf.size, 2);
 });
 
-test('nothing stays in memory when the last reader has left, nor what belongs to a closed file', async () => {
-  const shelf = new BlockShelf();
+test('memory stays a while for the next reader when the last has left, and then goes, as at once what is asked for', async () => {
+  const clock = new HandClock();
+  const shelf = new BlockShelf({ clock });
   shelf.enter();
-  const { blocks } = fileOf(randomBytes(2 * BLOCK_BYTES), shelf);
-  for (const at of [0, BLOCK_BYTES]) (await taken(blocks.at(at, 2 * BLOCK_BYTES))).giveBack(true);
-  assert.equal(shelf.size, 2);
+  const bytes = randomBytes(2 * BLOCK_BYTES);
+  const { blocks, reads } = fileOf(bytes, shelf);
+  for (const at of [0, BLOCK_BYTES]) (await taken(blocks.at(at, bytes.length))).giveBack(true);
   shelf.leave();
+  clock.advance(9_999);
+  assert.equal(shelf.size, 2);
+  shelf.enter();
+  clock.advance(60_000);
+  const again = await taken(blocks.at(0, bytes.length));
+  assert.ok(again.bytes.equals(bytes.subarray(0, BLOCK_BYTES)));
+  assert.equal(reads(), 2, 'it is still there');
+  shelf.clear();
+  assert.equal(shelf.size, 1, 'what is in use is not taken away');
+  assert.ok(again.bytes.equals(bytes.subarray(0, BLOCK_BYTES)));
+  again.giveBack(true);
+  shelf.leave();
+  clock.advance(10_000);
   assert.equal(shelf.size, 0);
+});
+
+test('what belongs to a closed file goes too, when its last reader is done and the rest is over', async () => {
+  const clock = new HandClock();
+  const shelf = new BlockShelf({ clock });
+  const { blocks } = fileOf(randomBytes(2 * BLOCK_BYTES), shelf);
   shelf.enter();
   const late = await taken(blocks.at(0, 2 * BLOCK_BYTES));
   blocks.close();
-  shelf.leave();
   late.giveBack(true);
+  shelf.leave();
+  clock.advance(10_000);
   assert.equal(shelf.size, 0);
 });
 

@@ -7,6 +7,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as later } from 'node:timers/promises';
+import { systemClock } from '../../src/base/clock.ts';
 import { Fault } from '../../src/base/fault.ts';
 import { BlockShelf } from '../../src/upload/blocks.ts';
 import { MadePack } from '../../src/upload/made-pack.ts';
@@ -132,12 +133,15 @@ test('a making that fails is told to its client and not kept', async (t) => {
 });
 
 test('a kept pack that the disk lost a part of is not served to its end, and made anew for the next', async (t) => {
-  const { house, url } = await opened(t, KEEPING, 400_000);
+  const clock = new HandClock();
+  const { house, url } = await opened(t, { ...KEEPING, clock }, 400_000);
   const whole = await clone(house, url, 'one');
   for (const fd of readdirSync('/proc/self/fd')) {
     const target = await readlink(`/proc/self/fd/${fd}`).catch(() => '');
     if (target.startsWith(join(house.directory, 'packs'))) truncateSync(`/proc/self/fd/${fd}`, 500_000);
   }
+  // Until then it is still in memory.
+  clock.advance(10_000);
   const failed = await house.tryGit(['clone', '-q', '--bare', url, join(house.directory, 'torn')]);
   assert.notEqual(failed.code, 0);
   assert.equal(await clone(house, url, 'mended'), whole);
@@ -222,7 +226,13 @@ async function collect(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
 
 test('a reader that rests keeps neither the maker nor another reader waiting', async (t) => {
   const held = room(10_000_000);
-  const pack = new MadePack({ directory: workspace(t), room: held, name: 'a', shelf: new BlockShelf() });
+  const pack = new MadePack({
+    directory: workspace(t),
+    room: held,
+    name: 'a',
+    shelf: new BlockShelf(),
+    clock: systemClock,
+  });
   const resting = pack.read({ signal: endless });
   const quick = collect(pack.read({ signal: endless }));
   const bytes = randomBytes(1_000_000);
@@ -237,7 +247,13 @@ test('a reader that rests keeps neither the maker nor another reader waiting', a
 
 test('where nothing more can be kept, all readers get the rest in step', async (t) => {
   const held = room(300_000);
-  const pack = new MadePack({ directory: workspace(t), room: held, name: 'a', shelf: new BlockShelf() });
+  const pack = new MadePack({
+    directory: workspace(t),
+    room: held,
+    name: 'a',
+    shelf: new BlockShelf(),
+    clock: systemClock,
+  });
   const readers = [collect(pack.read({ signal: endless })), collect(pack.read({ signal: endless }))];
   const bytes = randomBytes(1_000_000);
   for (let at = 0; at < bytes.length; at += 70_000) await pack.add(bytes.subarray(at, at + 70_000));
@@ -247,10 +263,31 @@ test('where nothing more can be kept, all readers get the rest in step', async (
   assert.equal(held.held, 0);
 });
 
+test('memory of the maker is given back only for what is in the file: neither what is kept in memory, nor what is passed on', async (t) => {
+  const directory = workspace(t);
+  const options = { directory, room: room(600_000), name: 'a', shelf: new BlockShelf(), clock: systemClock };
+  const pack = new MadePack(options);
+  const bytes = randomBytes(700_000);
+  const reading = collect(pack.read({ signal: endless }));
+  const taken: boolean[] = [];
+  for (const [from, to] of [
+    [0, 200_000],
+    [200_000, 500_000],
+    [500_000, 700_000],
+  ] as const) {
+    const own = Buffer.from(bytes.subarray(from, to));
+    taken.push(await pack.add(own));
+    if (taken.at(-1) === true) own.fill(0);
+  }
+  pack.finish();
+  assert.ok((await reading).equals(bytes));
+  assert.deepEqual(taken, [false, true, false]);
+});
+
 test('a disk that fills up in the middle ends the keeping, and every reader gets every byte', async (t) => {
   const held = room(10_000_000);
   const directory = workspace(t);
-  const pack = new MadePack({ directory, room: held, name: 'a', shelf: new BlockShelf() });
+  const pack = new MadePack({ directory, room: held, name: 'a', shelf: new BlockShelf(), clock: systemClock });
   const full = await fullAfter(t, directory, 3);
   const readers = Array.from({ length: 3 }, () => collect(pack.read({ signal: endless, isExact: true })));
   const bytes = randomBytes(1_000_000);
@@ -286,7 +323,13 @@ async function fullAfter(t: TestContext, directory: string, count: number): Prom
 }
 
 test('a maker whose readers have all gone is told so, and a failed one tells its readers', async (t) => {
-  const pack = new MadePack({ directory: workspace(t), room: room(10), name: 'a', shelf: new BlockShelf() });
+  const pack = new MadePack({
+    directory: workspace(t),
+    room: room(10),
+    name: 'a',
+    shelf: new BlockShelf(),
+    clock: systemClock,
+  });
   const gone = new AbortController();
   const reading = collect(pack.read({ signal: gone.signal }));
   const adding = pack.add(Buffer.alloc(100));
@@ -294,7 +337,13 @@ test('a maker whose readers have all gone is told so, and a failed one tells its
   await assert.rejects(reading, { code: 'aborted' });
   await adding.catch((error: unknown) => assert.ok(error instanceof Fault));
   await assert.rejects(pack.add(Buffer.alloc(100)), { code: 'aborted' });
-  const failing = new MadePack({ directory: workspace(t), room: room(1_000), name: 'b', shelf: new BlockShelf() });
+  const failing = new MadePack({
+    directory: workspace(t),
+    room: room(1_000),
+    name: 'b',
+    shelf: new BlockShelf(),
+    clock: systemClock,
+  });
   const told = collect(failing.read({ signal: endless }));
   await failing.add(Buffer.alloc(10));
   failing.finish(new Fault('process', 'git failed'));
