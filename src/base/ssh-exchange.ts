@@ -4,9 +4,11 @@
  * packet is not held back by its kernel; and X25519 without a detour over DER. docs/decisions/106 says why.
  */
 /* oxlint-disable eslint/no-underscore-dangle -- every such name here is a field of ssh2's, which calls them so; none is ours */
-import { createPublicKey, diffieHellman, randomFillSync, type KeyObject } from 'node:crypto';
+import { createPublicKey, diffieHellman, type KeyObject } from 'node:crypto';
 
 const MESSAGE_KEXINIT = 20;
+/** In a packet, behind its length and the length of its padding (RFC 4253, 6). */
+const PAYLOAD_AT = 4 + 1;
 /** Message, cookie (RFC 4253, 7.1); then ten lists of names, a boolean and a reserved number. */
 const COOKIE_END = 1 + 16;
 const TAIL_BYTES = 1 + 4;
@@ -62,7 +64,7 @@ export function holdOffer(client: object, rules: OfferRules): () => void {
     // What is left is the method of ssh2's class.
     Reflect.deleteProperty(cipher, 'encrypt');
     // Anything else is a goodbye.
-    if (packet[5] === MESSAGE_KEXINIT) held = packet;
+    if (packet[PAYLOAD_AT] === MESSAGE_KEXINIT) held = packet;
     else cipher.encrypt(packet);
   });
   decipher._onPayload = (payload) => {
@@ -70,7 +72,7 @@ export function holdOffer(client: object, rules: OfferRules): () => void {
     decipher._onPayload = onPayload;
     if (held !== undefined) {
       const choice = choiceFor(payload, rules);
-      if (choice !== 'full') held = offerAnew(exchange, offerBy(full, rules, choice));
+      if (choice !== 'full') held = offerAnew(exchange, offerBy(full, rules, choice), held);
     }
     release();
     const result = onPayload(payload);
@@ -80,16 +82,16 @@ export function holdOffer(client: object, rules: OfferRules): () => void {
   return release;
 }
 
-/** Our offer in other words, of which the client has seen none yet. */
-function offerAnew(exchange: Exchange, offer: Offer): Buffer {
+/** Our offer in other words, of which the client has seen none yet: its cookie is as good as a new one. */
+function offerAnew(exchange: Exchange, offer: Offer, unseen: Buffer): Buffer {
   const payload = Buffer.alloc(COOKIE_END + offer.totalSize + TAIL_BYTES);
   payload[0] = MESSAGE_KEXINIT;
-  randomFillSync(payload, 1, COOKIE_END - 1);
+  unseen.copy(payload, 1, PAYLOAD_AT + 1, PAYLOAD_AT + COOKIE_END);
   offer.copyAllTo(payload, COOKIE_END);
   exchange._offer = offer;
   exchange._kexinit = payload;
   const packet = exchange._cipher.allocPacket(payload.length);
-  packet.set(payload, 5);
+  packet.set(payload, PAYLOAD_AT);
   return packet;
 }
 

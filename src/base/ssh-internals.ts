@@ -3,6 +3,7 @@
  * surface cannot do (docs/decisions/060). All in one file, read defensively: where ssh2 has changed inside, the
  * answer is the cautious one, and tests of both sides fail: server (`transport/`) and client (`upstream/wire/`).
  */
+import type { Writable } from 'node:stream';
 import type { ClientChannel } from 'ssh2';
 
 /**
@@ -106,6 +107,31 @@ export function watchUnread(channel: object, bytes: number, onOver: () => void):
     return result;
   };
   Reflect.set(channel, 'push', watched);
+}
+
+const quiet = new WeakSet<object>();
+
+/**
+ * Channels of this kind end once from here on. ssh2 ends one again each time that node destroys a half of it, and node makes
+ * an error of it with a stack, which nobody gets to see. False: ssh2 has changed inside; nothing is changed.
+ */
+export function endOnce(channel: object): boolean {
+  const kind: unknown = Object.getPrototypeOf(channel);
+  if (!isObject(kind)) return false;
+  if (quiet.has(kind)) return true;
+  const plain = read(kind, 'destroy');
+  if (!Object.hasOwn(kind, 'destroy') || !isFunction(plain) || !isFunction(read(kind, 'close'))) return false;
+  quiet.add(kind);
+  Reflect.set(kind, 'destroy', function destroy(this: Writable & { close(): void }): unknown {
+    if (!this.writableEnded) return Reflect.apply(plain, this, []);
+    this.close();
+    return this;
+  });
+  return true;
+}
+
+function isFunction(value: unknown): value is (...words: readonly unknown[]) => unknown {
+  return typeof value === 'function';
 }
 
 function isObject(value: unknown): value is object {

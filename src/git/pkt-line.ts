@@ -121,6 +121,20 @@ export class PktReader {
     }
   }
 
+  /** The next pkt where all of it has come already; undefined: `next` waits for it, or says what is wrong with it. */
+  ready(): Pkt | undefined {
+    const start = this.#offset + LENGTH_DIGITS;
+    if (this.#busy || start > this.#chunk.length) return undefined;
+    const length = lengthAt(this.#chunk, this.#offset);
+    const special = SPECIAL[length];
+    if (special === undefined && (length < LENGTH_DIGITS || length > BOUNDS.pktBytesMax)) return undefined;
+    const payloadBytes = special === undefined ? length - LENGTH_DIGITS : 0;
+    if (start + payloadBytes > this.#chunk.length) return undefined;
+    this.#offset = start;
+    this.#consumed += LENGTH_DIGITS;
+    return special ?? { kind: 'data', payload: this.#cut(payloadBytes) };
+  }
+
   /** What follows the last pkt read: the buffered leftover, then the stream. Leaving the loop early keeps the stream. */
   async *rest(): AsyncGenerator<Buffer, void, undefined> {
     if (this.#offset < this.#chunk.length) {
@@ -172,6 +186,22 @@ export class PktReader {
 function truncated(): Error {
   return badInput('protocol error: the connection ended inside a pkt-line');
 }
+
+/** Four hexadecimal digits; -1 where they are none. */
+function lengthAt(bytes: Buffer, at: number): number {
+  let length = 0;
+  for (let index = at; index < at + LENGTH_DIGITS; index += 1) {
+    const digit = HEX_DIGITS[bytes[index] ?? 0] ?? -1;
+    if (digit < 0) return -1;
+    length = length * 16 + digit;
+  }
+  return length;
+}
+
+/** What each byte is worth as a hexadecimal digit; -1: it is none. */
+const HEX_DIGITS = Int8Array.from({ length: 256 }, (_, byte) =>
+  /^[0-9a-fA-F]$/.test(String.fromCharCode(byte)) ? Number.parseInt(String.fromCharCode(byte), 16) : -1,
+);
 
 function parseLength(header: Buffer): number {
   const digits = header.toString('latin1');

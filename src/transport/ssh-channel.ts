@@ -4,11 +4,10 @@
  */
 import { once } from 'node:events';
 import { Writable, type Readable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 import type { Connection, ServerChannel } from 'ssh2';
 import { Fault } from '../base/fault.ts';
 import { declareExact } from '../git/stream.ts';
-import { boundUnread, forgetSent, isRekeying } from '../base/ssh-internals.ts';
+import { boundUnread, endOnce, forgetSent, isRekeying } from '../base/ssh-internals.ts';
 import { PeerInput } from './peer-input.ts';
 import type { SshWire } from './ssh-wire.ts';
 
@@ -39,6 +38,7 @@ export function openChannel(parts: ChannelParts): ChannelStreams {
   channel.on('error', () => {});
   channel.stderr.on('error', () => {});
   boundUnread(channel, UNREAD_BYTES);
+  endOnce(channel);
   const lane = new Lane(parts);
   const stdin = new PeerInput(channel, parts.signal);
   const stdout = new ChannelOutput(lane, channel);
@@ -61,13 +61,16 @@ export function openChannel(parts: ChannelParts): ChannelStreams {
   };
 }
 
-async function flushed(output: Writable): Promise<void> {
-  try {
-    output.end();
-    await finished(output);
-  } catch {
-    // Broken or already destroyed: what could be sent is sent.
-  }
+/** Resolves when all is sent that could be. */
+async function flushed(output: ChannelOutput): Promise<void> {
+  // Ending a stream costs several turns of the queue.
+  if (output.isIdle) return;
+  await new Promise<void>((resolve) => {
+    // An error is why no more could be sent.
+    output.end(() => {
+      resolve();
+    });
+  });
 }
 
 /** Both outputs of a channel in one order. ssh2 confuses them when both wait for the client's window. */
@@ -151,6 +154,11 @@ class ChannelOutput extends Writable {
     declareExact(this);
     // Who writes gets the error from the write; without a listener it would end the process as well.
     this.on('error', () => {});
+  }
+
+  /** Nothing waits to be sent, and nobody for its end. */
+  get isIdle(): boolean {
+    return this.writableLength === 0 && !this.writableEnded;
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {

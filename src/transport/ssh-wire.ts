@@ -40,7 +40,12 @@ export class SshWire extends Duplex {
   #cancelLinger: () => void = () => {};
 
   constructor(options: { readonly socket: Socket; readonly id: string; readonly clock: Clock }) {
-    super({ allowHalfOpen: false, readableHighWaterMark: 64 * 1024, writableHighWaterMark: BACKLOG_BYTES });
+    super({
+      allowHalfOpen: false,
+      emitClose: false,
+      readableHighWaterMark: 64 * 1024,
+      writableHighWaterMark: BACKLOG_BYTES,
+    });
     const { socket, id, clock } = options;
     this.remoteAddress = id;
     this.remotePort = socket.remotePort ?? 0;
@@ -138,7 +143,19 @@ export class SshWire extends Duplex {
     this.#cancelLinger();
     this.#socket.destroy();
     done(error);
+    process.nextTick(this.#emitClose);
   }
+
+  /** ssh2 makes an error of each end, in case a channel is still open: its stack would cost more than the rest of the end. */
+  readonly #emitClose = (): void => {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    try {
+      this.emit('close');
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
+  };
 
   #send(chunks: readonly Buffer[], done: () => void): void {
     const socket = this.#socket;

@@ -8,7 +8,7 @@ import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { type Pkt, PktReader, encodePkt } from '../git/pkt-line.ts';
 import type { Conversation } from '../git/service.ts';
-import { isExact, writeAll, writeThrough } from '../git/stream.ts';
+import { assertWritable, drained, isExact, writeThrough } from '../git/stream.ts';
 import { PatientPlace } from './patient-place.ts';
 
 /** A write is split so that a slow client holds no more than this beyond what the transport buffers. */
@@ -53,7 +53,10 @@ export class Wire implements Disposable {
 
   /** The next pkt; undefined where the client closed its side between two. @throws Fault */
   async next(): Promise<Pkt | undefined> {
-    const pkt = await this.#clientsTurn(this.#reader.next());
+    // What has come already is not the client's turn.
+    const ready = this.signal.aborted ? undefined : this.#reader.ready();
+    const pkt = ready ?? (await this.#clientsTurn(this.#reader.next()));
+    if (ready !== undefined) this.#progress += 1;
     trace('pkt', () => `${this.conversation.requestId} < ${traced(pkt)}`);
     return pkt;
   }
@@ -63,7 +66,10 @@ export class Wire implements Disposable {
     for (let offset = 0; offset < bytes.byteLength; offset += WRITE_BYTES_MAX) {
       const part = bytes.subarray(offset, offset + WRITE_BYTES_MAX);
       trace('pkt', () => `${this.conversation.requestId} > ${preview(part)}`);
-      await this.#clientsTurn(writeAll(this.conversation.output, part, this.signal));
+      const { output } = this.conversation;
+      assertWritable(output, this.signal);
+      if (output.write(part)) this.#progress += 1;
+      else await this.#clientsTurn(drained(output, this.signal));
       this.#bytesOut += part.byteLength;
     }
   }

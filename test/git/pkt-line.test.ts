@@ -66,6 +66,37 @@ test('PktReader reads back what was written, wherever the stream is cut', async 
   await fc.assert(property, { numRuns: 200 });
 });
 
+test('ready gives what next would, as soon as all of it has come, and nothing of what is broken', async () => {
+  const pkts = fc.array(pktArbitrary, { minLength: 1, maxLength: 8 });
+  const property = fc.asyncProperty(
+    pkts,
+    fc.nat(),
+    fc.constantFrom('', '0003', 'fffF', '00g4', '00'),
+    async (written, cut, end) => {
+      const bytes = Buffer.concat([...written.map(encode), Buffer.from(end)]);
+      const at = 1 + (cut % bytes.length);
+      const reader = readerOf(...[bytes.subarray(0, at), bytes.subarray(at)].filter((chunk) => chunk.length > 0));
+      assert.equal(reader.ready(), undefined);
+      const got: Pkt[] = [];
+      for (let count = 0; count < written.length; count += 1) {
+        const ready = reader.ready();
+        const pkt = ready ?? (await reader.next());
+        assert.ok(pkt);
+        // A pkt that begins and ends in the first chunk is never waited for, but for the first.
+        const isHere = Buffer.concat(written.slice(0, count + 1).map(encode)).length <= at;
+        if (count > 0 && isHere) assert.notEqual(ready, undefined);
+        got.push(pkt.kind === 'data' ? { kind: 'data', payload: Buffer.from(pkt.payload) } : pkt);
+      }
+      assert.deepEqual(got, written);
+      assert.equal(reader.bytesRead, bytes.length - end.length);
+      assert.equal(reader.ready(), undefined);
+      if (end === '') assert.equal(await reader.next(), undefined);
+      else await assert.rejects(reader.next(), isBadInput(/protocol error/));
+    },
+  );
+  await fc.assert(property, { numRuns: 200 });
+});
+
 test('PktReader reads a recorded request the same at every split point', async () => {
   const bytes = Buffer.from(
     '0014command=ls-refs\n0015agent=git/2.39.500010009peel\n0000'.replace(

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
@@ -12,6 +12,7 @@ import { BOUNDS } from '../../src/base/bounds.ts';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { hastenCipher } from '../../src/base/ssh-cipher.ts';
 import { hastenX25519, holdOffer } from '../../src/base/ssh-exchange.ts';
+import { endOnce } from '../../src/base/ssh-internals.ts';
 import { startSsh, type SshDoor } from '../../src/transport/ssh.ts';
 import { makeDirectory, makeKey, person, run, SILENT, uint32, wireText } from './kit.ts';
 
@@ -200,6 +201,45 @@ test('what is sent at every size comes back as it was, over the hastened cipher'
   channel.end();
   assert.ok((await got).equals(sent));
   client.end();
+});
+
+test('a channel ends once, and node makes no error of a second end', async () => {
+  const ended = new Promise<readonly unknown[]>((resolve) => {
+    const server = new ssh2.Server({ hostKeys: [door.hostKeys[0]?.privateKey ?? ''] }, (connection) => {
+      connection.on('error', () => {});
+      connection.on('authentication', (context) => context.accept());
+      connection.on('session', (accept) => {
+        accept().on('exec', (start) => {
+          const channel = start();
+          const isQuiet = endOnce(channel);
+          const calls: string[] = [];
+          const plain = channel.end.bind(channel);
+          Reflect.set(channel, 'end', (...words: readonly []) => {
+            calls.push('end');
+            return plain(...words);
+          });
+          channel.once('close', () => {
+            server.close();
+            resolve([isQuiet, ...calls]);
+          });
+          channel.resume();
+          channel.exit(0);
+          channel.end('done');
+        });
+      });
+    });
+    server.listen(0, '127.0.0.1', () => {
+      const client = new ssh2.Client();
+      const { port } = server.address() as AddressInfo;
+      client.on('ready', () => {
+        client.exec('x', (_error, channel) => {
+          channel.resume().on('close', () => client.end());
+        });
+      });
+      client.connect({ host: '127.0.0.1', port, username: 'git', privateKey });
+    });
+  });
+  assert.deepEqual(await ended, [true, 'end']);
 });
 
 test('ssh2 has the shape inside that the haste is made for', async () => {

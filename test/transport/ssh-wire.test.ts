@@ -107,3 +107,20 @@ test('what was not sealed here is never given back', () => {
   releaseSealed(plain);
   assert.equal(plain.length, 4_096);
 });
+
+test('a wire says once that it is closed, after its error, and leaves stacks as they were to everybody else', async (t) => {
+  const { wire } = await startPair(t);
+  const limit = Error.stackTraceLimit;
+  const said: string[] = [];
+  wire.on('error', () => said.push('error'));
+  wire.on('close', () => {
+    said.push('close');
+    assert.equal(new Error('nobody reads it').stack, 'Error: nobody reads it');
+  });
+  wire.destroy(new Error('broken'));
+  wire.destroy();
+  await turns(5);
+  assert.deepEqual(said, ['error', 'close']);
+  assert.equal(Error.stackTraceLimit, limit);
+  assert.match(new Error('read by somebody').stack ?? '', /ssh-wire\.test/);
+});
