@@ -56,7 +56,7 @@ export async function fsck(repositoryPath: string): Promise<readonly string[]> {
 }
 
 /** A gate removes them behind its doors: it has a while for that. */
-async function lastingLeftovers(repositoryPath: string): Promise<readonly string[]> {
+export async function lastingLeftovers(repositoryPath: string): Promise<readonly string[]> {
   const deadline = AbortSignal.timeout(10_000);
   for (;;) {
     const left = leftoversUnlessMoving(repositoryPath);
@@ -88,10 +88,20 @@ async function checkJournal(
   { journalDirectory, before, after }: Expectation,
   fate: Finding['fate'],
 ): Promise<readonly string[]> {
+  if (fate !== 'new' || isSame(before, after)) return journalProblems(journalDirectory, []);
+  return journalProblems(
+    journalDirectory,
+    [...after].filter(([name, oid]) => before.get(name) !== oid),
+  );
+}
+
+/** @param wanted refs with the values that some push gave them. */
+export async function journalProblems(
+  journalDirectory: string,
+  wanted: readonly (readonly [string, string])[],
+): Promise<readonly string[]> {
   const report = await verifyJournal(journalDirectory);
   const problems = report.ok ? [] : [`journal: ${JSON.stringify(report.problems)}`];
-  if (fate !== 'new' || isSame(before, after)) return problems;
-  const wanted = [...after].filter(([name, oid]) => before.get(name) !== oid);
   const written = new Set<string>();
   for await (const line of readLines(journalDirectory, { filter: {} })) {
     for (const ref of line.refs ?? []) if (ref.result === 'ok') written.add(`${ref.name} ${ref.new}`);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { COMMIT_STEPS } from '../../src/receive/commit.ts';
 import { workspace, type Scope } from '../support/workspace.ts';
+import { runCrowd, type CrowdTally } from './crash-crowd.ts';
 import { runRounds, type Tally } from './crash-rounds.ts';
 import { gateTarget, pipelineTarget } from './crash-target.ts';
 import {
@@ -49,7 +50,7 @@ function verdict(isGood: boolean): string {
   return isGood ? 'ok' : 'FAILED';
 }
 
-function tallyRow(what: string, tally: Tally, isGood: boolean): void {
+function tallyRow(what: string, tally: Tally | CrowdTally, isGood: boolean): void {
   const { rounds, absent, whole, acknowledged, problems } = tally;
   row([what, rounds, absent, whole, acknowledged, problems.length, verdict(isGood)]);
   for (const problem of isGood ? [] : problems.slice(0, 20)) say(`  ${problem}`);
@@ -77,6 +78,7 @@ async function kills(): Promise<void> {
   };
   const atBorders = await runRounds(borders);
   tallyRow(`${pipeline.name}, every border of the protocol`, atBorders, atBorders.problems.length === 0);
+  await crowds(root);
   const broken = pipelineTarget(scope, join(root, 'broken'));
   const early = () => ({ broken: 'apply-early' }) as const;
   const caught = await runRounds({ target: broken, rounds: 2, refs, tree: join(root, 'tree-3'), serverOf: early });
@@ -85,6 +87,21 @@ async function kills(): Promise<void> {
     caught,
     caught.problems.length > 0,
   );
+}
+
+/** Pushes that share a turn: their columns count pushes. */
+async function crowds(root: string): Promise<void> {
+  const clients = 8;
+  const gate = gateTarget(scope, join(root, 'gate-crowd'));
+  const random = await runCrowd({ target: gate, rounds: Math.ceil(rounds / 2), clients, tree: join(root, 'tree-4') });
+  tallyRow(`${gate.name}, ${clients} pushes at once, random moments`, random, random.problems.length === 0);
+  const pipeline = pipelineTarget(scope, join(root, 'pipeline-crowd'));
+  // The first turn has one push as a rule, the second those that came meanwhile.
+  const serverOf = (round: number) => ({ dieAt: COMMIT_STEPS[round % COMMIT_STEPS.length] ?? 'logged', dieOn: 2 });
+  const borders = { target: pipeline, rounds: COMMIT_STEPS.length * 2, clients, tree: join(root, 'tree-5'), serverOf };
+  const atBorders = await runCrowd(borders);
+  const what = `${pipeline.name}, ${clients} pushes at once, every border of the second turn`;
+  tallyRow(what, atBorders, atBorders.problems.length === 0);
 }
 
 async function power(): Promise<void> {

@@ -10,6 +10,8 @@ import { startSite } from '../receive/site.ts';
 export interface PushServerOptions {
   /** Ends itself with SIGKILL when a push passes this border of the commit protocol. */
   readonly dieAt?: string;
+  /** At which passing of that border; default the first. */
+  readonly dieOn?: number;
   /** `apply-early`: sets refs one by one before the commit point, and ends itself after half of them. */
   readonly broken?: 'apply-early';
 }
@@ -38,11 +40,12 @@ const applyEarly: RefWriter = {
 
 const [root = '', json = '{}'] = process.argv.slice(2);
 const options = JSON.parse(json) as PushServerOptions;
+let passings = 0;
 const site = await startSite({
   root,
   parts: {
     onCommitStep(step) {
-      if (step === options.dieAt) die();
+      if (step === options.dieAt && (passings += 1) === (options.dieOn ?? 1)) die();
     },
     ...(options.broken === 'apply-early' ? { refWriter: applyEarly } : {}),
   },
