@@ -218,7 +218,7 @@ test('a channel ends once, and node makes no error of a second end', async () =>
             calls.push('end');
             return plain(...words);
           });
-          channel.once('close', () => {
+          connection.once('close', () => {
             server.close();
             resolve([isQuiet, ...calls]);
           });
