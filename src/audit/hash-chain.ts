@@ -34,6 +34,8 @@ export class HashChainJournal implements OpenJournal {
   #chain: ChainEnd;
   /** The last line that was handed to the file. */
   #written: ChainEnd;
+  #lastMs = Number.NaN;
+  #lastTime = '';
   #writeScheduled = false;
   #cancelTimer: (() => void) | undefined;
   #flushing: Promise<void> | undefined;
@@ -155,7 +157,7 @@ export class HashChainJournal implements OpenJournal {
 
   /** Gives the entry its number. @throws Fault 'bad-input' where the line would be longer than a line may be. */
   #add(entry: JournalEntry, settle?: PendingLine['settle']): void {
-    const time = new Date(this.#options.clock.now()).toISOString();
+    const time = this.#timeText(this.#options.clock.now());
     const line = encodeLine(entry, this.#chain, time);
     if (line.text.length > LINE_BYTES_MAX / 4 && Buffer.byteLength(line.text) > LINE_BYTES_MAX) {
       throw new Fault('bad-input', 'journal entry is too long', { context: { event: entry.event } });
@@ -170,6 +172,15 @@ export class HashChainJournal implements OpenJournal {
       this.#chain = line;
       this.#pending.add({ entry, time, line, ...(settle === undefined ? {} : { settle }) });
     }
+  }
+
+  /** ISO 8601, written once for all lines of a millisecond. */
+  #timeText(ms: number): string {
+    if (ms !== this.#lastMs) {
+      this.#lastMs = ms;
+      this.#lastTime = new Date(ms).toISOString();
+    }
+    return this.#lastTime;
   }
 
   #writeSoon(): void {

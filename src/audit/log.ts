@@ -11,6 +11,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export type LogFields = Readonly<Record<string, unknown>>;
 
 export interface Log {
+  /** Whether lines of `info` are written: who would make many fields for one asks first. */
+  readonly hasInfo: boolean;
   /** @param message a verb phrase without data: data are fields. An `error` field is written with its causes. */
   debug(fields: LogFields, message: string): void;
   info(fields: LogFields, message: string): void;
@@ -56,6 +58,7 @@ function standardError(): DestinationStream {
 
 /** For tests and tools that keep quiet. */
 export const SILENT_LOG: Log = {
+  hasInfo: false,
   debug() {},
   info() {},
   warn() {},
@@ -68,6 +71,10 @@ class PinoLog implements Log {
 
   constructor(logger: Logger) {
     this.#logger = logger;
+  }
+
+  get hasInfo(): boolean {
+    return this.#logger.isLevelEnabled('info');
   }
 
   debug(fields: LogFields, message: string): void {

@@ -4,6 +4,7 @@
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { watchEventLoop } from './event-loop-delay.ts';
+import { Tally } from './tally.ts';
 
 export interface Metrics {
   /** A request ended. `service`: `upload-pack`, `command`, ... */
@@ -68,7 +69,7 @@ class PromMetrics implements Metrics {
   readonly #refCache: Counter<'result'>;
   readonly #packCache: Counter<'result'>;
   readonly #bundles: Counter<'event'>;
-  readonly #bytes: Counter<'direction' | 'transport'>;
+  readonly #bytes = new Tally('direction', 'transport');
   readonly #pushes: Histogram<'outcome'>;
   readonly #pushesInProcess: Counter<'answer' | 'why'>;
   readonly #refreshes: Counter<'outcome'>;
@@ -79,15 +80,28 @@ class PromMetrics implements Metrics {
   readonly #journalSyncs: Histogram;
   readonly #journalLines: Counter;
   readonly #connections: Gauge<'transport'>;
-  readonly #logins: Counter<'transport' | 'outcome'>;
+  readonly #logins = new Tally('transport', 'outcome');
   readonly #held: Counter<'outcome'>;
   readonly #heldWaiting: Gauge;
   readonly #workWaits: Histogram;
 
   constructor(registry: Registry) {
     this.#registry = registry;
-    const counter = <T extends string>(name: string, help: string, labelNames: readonly T[]): Counter<T> =>
-      new Counter({ name: PREFIX + name, help, labelNames: [...labelNames], registers: [registry] });
+    const counter = <T extends string>(
+      name: string,
+      help: string,
+      labelNames: readonly T[],
+      tally?: { pour(into: Counter<T>): void },
+    ): Counter<T> => {
+      const made: Counter<T> = new Counter({
+        name: PREFIX + name,
+        help,
+        labelNames: [...labelNames],
+        registers: [registry],
+        ...(tally === undefined ? {} : { collect: () => tally.pour(made) }),
+      });
+      return made;
+    };
     const seconds = <T extends string>(
       name: string,
       help: string,
@@ -137,9 +151,9 @@ class PromMetrics implements Metrics {
     this.#packCache = counter('pack_cache_total', 'Packs asked for: at hand, read along while made, or made.', [
       'result',
     ]);
-    this.#bytes = counter('bytes_total', 'Bytes on the wire, seen from the gate.', ['direction', 'transport']);
+    counter('bytes_total', 'Bytes on the wire, seen from the gate.', ['direction', 'transport'], this.#bytes);
     this.#journalLines = counter('journal_lines_total', 'Lines of the audit journal on disk.', []);
-    this.#logins = counter('logins_total', 'Credentials shown.', ['transport', 'outcome']);
+    counter('logins_total', 'Credentials shown.', ['transport', 'outcome'], this.#logins);
     this.#held = counter('held_pushes_total', 'Pushes held for approval (waiting), and what became of them.', [
       'outcome',
     ]);
@@ -207,7 +221,7 @@ class PromMetrics implements Metrics {
   }
 
   bytes(direction: 'in' | 'out', transport: string, count: number): void {
-    this.#bytes.inc({ direction, transport }, count);
+    this.#bytes.add(direction, transport, count);
   }
 
   heldWaiting(count: number): void {
@@ -253,7 +267,7 @@ class PromMetrics implements Metrics {
   }
 
   login(transport: string, outcome: 'served' | 'refused'): void {
-    this.#logins.inc({ transport, outcome });
+    this.#logins.add(transport, outcome, 1);
   }
 
   async text(): Promise<string> {

@@ -29,6 +29,8 @@ interface Known {
   readonly user: User;
   readonly groups: ReadonlySet<GroupName>;
   readonly principal: UserPrincipal;
+  /** Of the store, all the time while that was read; undefined: it did not stand still. */
+  readonly standing: number | undefined;
 }
 
 export interface DirectoryOptions {
@@ -54,6 +56,8 @@ export class Directory {
   readonly #roster: Roster;
   readonly #handOvers: HandOvers;
   readonly #byToken = new WeakMap<Token, Known>();
+  /** Whose principal was made of which token, and when that was looked at last. */
+  readonly #proved = new WeakMap<Principal, { readonly token: Token; readonly standing: number | undefined }>();
 
   constructor(options: DirectoryOptions) {
     this.#roster = new Roster(options);
@@ -110,7 +114,7 @@ export class Directory {
   async byToken(secret: string, address?: string): Promise<UserPrincipal | undefined> {
     if (isPassSecret(secret)) return this.#byPass(await this.passes.use(secret), address);
     const used = await this.tokens.use(secret);
-    return used && this.#ofToken(used.token, used.user);
+    return used && this.#ofToken(used.token, used.user, used.standing);
   }
 
   /**
@@ -131,7 +135,7 @@ export class Directory {
    * long asks this before it does what cannot be undone.
    */
   async current(principal: Principal): Promise<Principal | undefined> {
-    if (principal.kind === 'anonymous') return principal;
+    if (principal.kind === 'anonymous' || this.#stands(principal)) return principal;
     const { credential, asking } = principal;
     const name = asking?.name ?? principal.name;
     if (credential.kind === 'pass') return this.#currentPass(credential.id, { name, address: credential.address });
@@ -198,20 +202,44 @@ export class Directory {
 
   /** A token that is somebody else's by now does not make the request theirs. */
   async #currentToken(id: string, name: UserName): Promise<UserPrincipal | undefined> {
+    const { standing } = this.#roster.store;
     const token = await this.tokens.find(id);
-    return token?.user === name ? this.#ofToken(token, await this.#roster.user(name)) : undefined;
+    return token?.user === name ? this.#ofToken(token, await this.#roster.user(name), standing) : undefined;
   }
 
-  /** The same object while token, user and groups are as they were: what is decided about it may hang on it. */
-  async #ofToken(token: Token, user: User | undefined): Promise<UserPrincipal | undefined> {
+  /**
+   * The same object while token, user and groups are as they were: what is decided about it may hang on it.
+   * @param standing of the store, from before token and user were read.
+   */
+  async #ofToken(
+    token: Token,
+    user: User | undefined,
+    standing: number | undefined,
+  ): Promise<UserPrincipal | undefined> {
     if (user === undefined || user.suspended) return undefined;
-    const groups = await this.groupsOf(user.name);
+    const { store } = this.#roster;
     const known = this.#byToken.get(token);
-    if (known?.user === user && known.groups === groups) return known.principal;
+    if (known?.user === user && known.standing !== undefined && known.standing === store.standing)
+      return known.principal;
+    const groups = await this.groupsOf(user.name);
+    const isSame = known?.user === user && known.groups === groups;
     const { id, name, scopes } = token;
-    const principal = await this.#principal(user, { kind: 'token', id, name, scopes });
-    if (principal !== undefined) this.#byToken.set(token, { user, groups: principal.groups, principal });
+    const principal = isSame ? known.principal : await this.#principal(user, { kind: 'token', id, name, scopes });
+    if (principal === undefined) return undefined;
+    // Something was written while this was read: it may be older than that.
+    const since = standing === store.standing ? standing : undefined;
+    this.#byToken.set(token, { user, groups: principal.groups, principal, standing: since });
+    this.#proved.set(principal, { token, standing: since });
     return principal;
+  }
+
+  /** Nothing that could say otherwise was written since this principal was made, and its token has not expired. */
+  #stands(principal: Principal): boolean {
+    const { standing } = this.#roster.store;
+    const proved = this.#proved.get(principal);
+    if (standing === undefined || proved?.standing !== standing) return false;
+    const { expiresAt } = proved.token;
+    return expiresAt === undefined || this.#roster.clock.now() < expiresAt;
   }
 
   async #principal(user: User | undefined, credential: Credential): Promise<UserPrincipal | undefined> {

@@ -4,12 +4,16 @@ import { isJsonObject } from '../base/json.ts';
 import type { Stored } from '../store/store.ts';
 import type { Roster } from './roster.ts';
 
-/** Writes the time of use where the one on record is older than `BOUNDS.lastUseStepMs`. Never throws. */
+/** Whether the time of use on record is older than `BOUNDS.lastUseStepMs`. */
+export function isUseDue({ value }: Stored, now: number): boolean {
+  const last = isJsonObject(value) ? value['lastUsedAt'] : now;
+  return !(typeof last === 'number' && now >= last && now - last < BOUNDS.lastUseStepMs);
+}
+
+/** Writes the time of use where that is due. Never throws. */
 export async function recordUse(roster: Roster, stored: Stored): Promise<void> {
-  if (!isJsonObject(stored.value)) return;
-  const last = stored.value['lastUsedAt'];
   const now = roster.clock.now();
-  if (typeof last === 'number' && now >= last && now - last < BOUNDS.lastUseStepMs) return;
+  if (!isJsonObject(stored.value) || !isUseDue(stored, now)) return;
   const { kind, key, version, value } = stored;
   try {
     // On conflict somebody else noted the use, or deleted the object.

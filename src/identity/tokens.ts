@@ -7,7 +7,7 @@ import { ok, refuse, type Parsed } from '../base/fault.ts';
 import type { Json } from '../base/json.ts';
 import { parseDuration } from '../base/units.ts';
 import type { Stored } from '../store/store.ts';
-import { recordUse } from './last-use.ts';
+import { isUseDue, recordUse } from './last-use.ts';
 import { TOKEN_SCOPES, type TokenScope, type UserName } from './principal.ts';
 import { shown, type Roster } from './roster.ts';
 import { DEFAULT_SCOPES } from './scope.ts';
@@ -44,12 +44,21 @@ export interface IssuedToken {
   readonly token: Token;
 }
 
+export interface UsedToken {
+  readonly token: Token;
+  readonly user: User;
+  /** Of the store, from before both were read. */
+  readonly standing: number | undefined;
+}
+
 /** Compared with where there is no such token, so that every look-up does the same work. */
 export const NO_HASH = '0'.repeat(64);
 const NO_HASH_BYTES = Buffer.from(NO_HASH, 'hex');
 
 export class Tokens {
   readonly #roster: Roster;
+  /** By identifier, whether there is such a token or not. */
+  readonly #looks = new Map<string, Look>();
 
   constructor(roster: Roster) {
     this.#roster = roster;
@@ -114,18 +123,37 @@ export class Tokens {
    * A wrong secret, an expired token and a suspended user cost the same look-ups and the same comparison as
    * each other, so the time tells none of them apart; only what cannot be a token at all is turned away sooner.
    */
-  async use(secret: string): Promise<{ readonly token: Token; readonly user: User } | undefined> {
+  async use(secret: string): Promise<UsedToken | undefined> {
     const id = secretId(secret);
     if (id === undefined) return undefined;
-    const stored = await this.#roster.store.get('token', id);
-    const record = stored === undefined ? undefined : recordOf(stored);
+    const { standing, stored, record, user } = this.#lookedUp(id) ?? (await this.#look(id));
     const right = timingSafeEqual(hashSecret(secret), record?.hash ?? NO_HASH_BYTES);
     const token = record === undefined ? undefined : asOf(record, this.#roster.clock.now());
-    const user = await this.#roster.user(token?.user ?? 'anonymous');
     if (!right || stored === undefined || token === undefined || token.expired) return undefined;
     if (user === undefined || user.suspended) return undefined;
-    await recordUse(this.#roster, stored);
-    return { token, user };
+    if (isUseDue(stored, this.#roster.clock.now())) await recordUse(this.#roster, stored);
+    return { token, user, standing };
+  }
+
+  /** What the last look found, where nothing was written since. What is not there, wrong or expired is kept alike. */
+  #lookedUp(id: string): Look | undefined {
+    const { standing } = this.#roster.store;
+    const look = this.#looks.get(id);
+    return standing !== undefined && look?.standing === standing ? look : undefined;
+  }
+
+  async #look(id: string): Promise<Look> {
+    const { store } = this.#roster;
+    const { standing } = store;
+    const stored = await store.get('token', id);
+    const record = stored === undefined ? undefined : recordOf(stored);
+    const user = await this.#roster.user(record?.token.user ?? 'anonymous');
+    const look: Look = { standing, stored, record, user };
+    if (standing !== undefined && standing === store.standing) {
+      if (this.#looks.size >= LOOKS_MAX) this.#looks.clear();
+      this.#looks.set(id, look);
+    }
+    return look;
   }
 
   /** The token with this identifier; undefined where it was revoked or expired. */
@@ -159,6 +187,17 @@ export function issue(
     token: { id, user, name, scopes, createdAt, ...life, expired: false },
     record: { user, name, scopes, createdAt, ...life, hash: hashSecret(text).toString('hex') },
   };
+}
+
+/** Looks that are kept; beyond it, all are forgotten. */
+const LOOKS_MAX = 1_024;
+
+/** What the store has about a token's identifier, and as of when. */
+interface Look {
+  readonly standing: number | undefined;
+  readonly stored: Stored | undefined;
+  readonly record: TokenRecord | undefined;
+  readonly user: User | undefined;
 }
 
 interface TokenRecord {

@@ -36,7 +36,8 @@ interface FinishedLine {
   readonly event: string;
   readonly outcome: JournalOutcome;
   readonly ms: number;
-  readonly log: Readonly<Record<string, unknown>>;
+  /** The fields of its log line. */
+  readonly log: () => Readonly<Record<string, unknown>>;
 }
 
 export type GitLine = FinishedLine &
@@ -67,7 +68,10 @@ export function gitLine(request: GitRequest, outcome: Outcome, findings: Finding
     ...(report !== undefined && 'bytesOut' in report ? { bytesOut: report.bytesOut } : {}),
     ms: Math.round(ms),
   };
-  const { refs: _refs, request: _id, ...log } = entry;
+  const log = (): Readonly<Record<string, unknown>> => {
+    const { refs: _refs, request: id, ...rest } = entry;
+    return { request: id, ...rest };
+  };
   const finished = { event, outcome: journalOutcome, ms, log };
   if (push?.journaled === true || hasLine(findings.error)) return { ...finished, durable: false, entry: undefined };
   if (push !== undefined && push.refs.length > 0) return { ...finished, durable: true, entry };

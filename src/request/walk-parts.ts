@@ -99,6 +99,8 @@ export interface Standing {
 }
 
 export interface WalkLog {
+  /** False: nobody reads what `info` is told. */
+  readonly hasInfo?: boolean;
   info(fields: Readonly<Record<string, unknown>>, message: string): void;
   warn(fields: Readonly<Record<string, unknown>>, message: string): void;
   error(fields: Readonly<Record<string, unknown>>, message: string): void;

@@ -127,7 +127,8 @@ class OneWalk implements Walk {
     const kept = outOfReach(asked, principal, findings);
     if (kept !== undefined) return kept;
 
-    const visit = await this.#parts.site?.begin(request, principal);
+    const { site } = this.#parts;
+    const visit = site && (await site.begin(request, principal));
     const admitted =
       visit === undefined
         ? await this.#admit(asked, principal, findings)
@@ -137,7 +138,7 @@ class OneWalk implements Walk {
     // A push that could not be journaled is not begun: its commit point would come before the journal says no.
     if (operation === 'write' && journal.failure !== undefined) throw journal.failure;
 
-    using _ = await visit?.begin();
+    using _ = visit && (await visit.begin());
     // From here on the client is told of errors in the protocol, by the part that serves.
     findings.serving = true;
     const origin = { ...originOf(request), principal };
@@ -156,7 +157,7 @@ class OneWalk implements Walk {
             freshen,
             bundleUrl: visit === undefined ? this.#parts.bundleUrl?.(request.transport, found) : undefined,
           });
-    await visit?.end();
+    if (visit !== undefined) await visit.end();
     return { kind: 'served' };
   }
 
@@ -258,7 +259,7 @@ class OneWalk implements Walk {
       findings.error = error;
       told = outcomeOf(error, { requestId: request.id, inBand: findings.serving === true });
     }
-    this.#tell({ request: request.id, ...line.log }, told.kind === 'faulted' ? findings.error : undefined);
+    this.#tell(line.log, told.kind === 'faulted' ? findings.error : undefined);
     const journalOutcome = told.kind === 'faulted' ? 'faulted' : line.outcome;
     const { transport } = request;
     metrics.request({ transport, service: request.service, outcome: journalOutcome }, line.ms);
@@ -314,7 +315,7 @@ class OneWalk implements Walk {
     const { clock, journal, metrics } = this.#parts;
     const { entry, ms } = visitLine(request, result, findings, clock.monotonicMs());
     const { outcome } = entry;
-    this.#tell({ ...entry, request: request.id }, result.kind === 'faulted' ? findings.error : undefined);
+    this.#tell(() => ({ ...entry, request: request.id }), result.kind === 'faulted' ? findings.error : undefined);
     metrics.request({ transport: request.transport, service: request.event, outcome }, ms);
     if (entry.bytesIn !== undefined) metrics.bytes('in', request.transport, entry.bytesIn);
     if (entry.bytesOut !== undefined) metrics.bytes('out', request.transport, entry.bytesOut);
@@ -352,7 +353,7 @@ class OneWalk implements Walk {
     const { origin, about, begunMs, end, error } = written;
     const { clock, journal, metrics } = this.#parts;
     const ms = clock.monotonicMs() - begunMs;
-    this.#tell({ request: origin.id, event: 'command', outcome: end.outcome, ms: Math.round(ms) }, error);
+    this.#tell(() => ({ request: origin.id, event: 'command', outcome: end.outcome, ms: Math.round(ms) }), error);
     metrics.request({ transport: origin.transport, service: 'command', outcome: end.outcome }, ms);
     const line = commandLine(origin, about, end, ms);
     if (about.isReadOnly === true || end.outcome !== 'served') journal.record(line);
@@ -369,10 +370,11 @@ class OneWalk implements Walk {
     }
   }
 
-  #tell(fields: Readonly<Record<string, unknown>>, error: unknown): void {
+  /** @param fields made where such a line is written */
+  #tell(fields: () => Readonly<Record<string, unknown>>, error: unknown): void {
     const { log } = this.#parts;
-    if (error === undefined) log.info(fields, 'finish request');
-    else log.warn({ ...fields, error }, 'fail request');
+    if (error !== undefined) log.warn({ ...fields(), error }, 'fail request');
+    else if (log.hasInfo !== false) log.info(fields(), 'finish request');
   }
 }
 

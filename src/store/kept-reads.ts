@@ -59,6 +59,10 @@ class KeptReads implements Store {
     this.#bytesMax = bytesMax;
   }
 
+  get standing(): number | undefined {
+    return this.#open.size > 0 || this.#isClosed ? undefined : this.#begun;
+  }
+
   async get(kind: Kind, key: string): Promise<Stored | undefined> {
     if (this.#isClosed || !KEPT.has(kind)) return this.#store.get(kind, key);
     const name = nameOf(kind, key);

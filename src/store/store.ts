@@ -99,6 +99,11 @@ export interface Store {
   /** The newest revision. */
   revision(): Promise<number>;
   /**
+   * What was read of users, groups, keys, tokens, passes and repositories between two looks at this number stands as long as
+   * it is the same. Undefined while some of it is being written, and where nobody can tell.
+   */
+  readonly standing?: number | undefined;
+  /**
    * Events after revision `from`, in order, without gaps, until the signal aborts (then it returns).
    * @throws Fault 'missing' where `from` is older than the log kept: list again, then watch.
    */

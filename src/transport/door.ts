@@ -68,6 +68,7 @@ export function spoken(reason: string): string {
 
 /** `version=2` among colon-separated keys (gitprotocol-v2, "HTTP Transport"): the highest we speak, else 0. */
 export function parseProtocol(text: string | undefined): 0 | 1 | 2 {
+  if (text === 'version=2') return 2;
   if (text === undefined || text.length > 1_024) return 0;
   const versions = text.split(':').flatMap((key) => /^version=([12])$/.exec(key)?.[1] ?? []);
   if (versions.includes('2')) return 2;

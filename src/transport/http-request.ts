@@ -133,8 +133,8 @@ export class HttpGitRequest implements GitRequest, BriefExchange {
     // One string with its head goes out in one write, where two pieces would be gathered.
     if (bytes.length <= JOINED_BYTES_MAX) response.end(bytes.toString('latin1'), 'latin1');
     else response.end(bytes);
-    // Most answers are in the kernel's hands by now.
-    if (response.writableFinished) return;
+    // Most answers are in the kernel's hands by now: nothing of them waits here, not behind an earlier answer either.
+    if (response.writableFinished || (response.writableLength === 0 && response.socket !== null)) return;
     await this.#taken();
   }
 
