@@ -7,7 +7,7 @@ import { isPlainWord } from '../access/gitolite/words.ts';
 import type { Problem } from '../access/problem.ts';
 import { Stint } from '../base/stint.ts';
 import { readSources } from './conf-sources.ts';
-import { Creation, isIdle } from './create-repository.ts';
+import { Creation, isIdle, type ToCreate } from './create-repository.ts';
 import { repositoryPath, SENTINEL_FILE, statOf } from './disk.ts';
 import { glWarn } from './gl-log.ts';
 import { resetHooks } from './hooks.ts';
@@ -27,7 +27,7 @@ export interface CompileParts {
   /** More changed than the conf. */
   noteChange(changed: ConfChange): void;
   /** What programs written for gitolite read. */
-  readonly perlFiles: Pick<PerlFiles, 'write' | 'writeNew'>;
+  readonly perlFiles: Pick<PerlFiles, 'write' | 'newText' | 'noteWritten'>;
 }
 
 /** @throws `dies` in gitolite's words; then what was in force stays. */
@@ -72,13 +72,20 @@ async function makeNamed(
     if (stint.isOver) await stint.rest();
   }
   if (missing.length > 0) resetHooks(rc);
-  while (missing.length > 0) {
-    const some = missing.splice(0, creation.atOnce);
-    await creation.createNamed(some.map(({ name }) => name));
-    for (const { name, isOwnLine } of some) {
-      if (isOwnLine) perlFiles.writeNew(rc, conf, name);
-      if (stint.isOver) await stint.rest();
-    }
+  const prepare = (): readonly ToCreate[] =>
+    missing.splice(0, creation.atOnce).map(({ name, isOwnLine }) => ({
+      name,
+      sentinel: isOwnLine ? perlFiles.newText(rc, conf, name) : undefined,
+    }));
+  let some = prepare();
+  while (some.length > 0) {
+    let following: readonly ToCreate[] | undefined;
+    await creation.createNamed(some, () => {
+      following = prepare();
+    });
+    for (const { name, sentinel } of some) if (sentinel !== undefined) perlFiles.noteWritten(conf, name);
+    if (stint.isOver) await stint.rest();
+    some = following ?? prepare();
   }
   await creation.settle();
   return creation.made;

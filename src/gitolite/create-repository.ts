@@ -2,7 +2,7 @@
 import { chmodSync, realpathSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { Turns } from '../repository/turns.ts';
-import { CREATOR_FILE, repositoryPath, statOf, writeText } from './disk.ts';
+import { CREATOR_FILE, repositoryPath, SENTINEL_FILE, statOf, writeText } from './disk.ts';
 import { ADMIN_REPOSITORY, hookLinks, hookRepository, makeDirectory, resetHooks, type HookLinks } from './hooks.ts';
 import { runProgram } from './programs.ts';
 import type { Rc, TriggerPoint } from './rc.ts';
@@ -10,11 +10,17 @@ import { trigger } from './run-triggers.ts';
 import { type Run } from './run.ts';
 import type { Site } from './site.ts';
 import { SkeletonMaker } from './skeleton-maker.ts';
-import { Skeleton } from './skeleton.ts';
+import { Skeleton, type NewRepository } from './skeleton.ts';
 import { ends } from './words.ts';
 
 /** Before what is written about them. */
 const AT_ONCE = 512;
+
+export interface ToCreate {
+  readonly name: string;
+  /** See `NewRepository`. */
+  readonly sentinel: string | undefined;
+}
 
 /** Repositories for the conf: git makes the first one, and the others are made like it. */
 export class Creation implements AsyncDisposable {
@@ -36,24 +42,32 @@ export class Creation implements AsyncDisposable {
     return this.#skeleton instanceof Skeleton && isIdle(this.#run.rc, 'PRE_CREATE') ? AT_ONCE : 1;
   }
 
-  /** PRE_CREATE, the repositories, their hooks; of those that are there, the hooks. POST_CREATE comes when the conf is in force. */
-  async createNamed(names: readonly string[]): Promise<void> {
+  /**
+   * PRE_CREATE, the repositories, their hooks; of those that are there, the hooks. Last the sentinel: then it is set up.
+   * POST_CREATE comes when the conf is in force.
+   * @param meanwhile called where another thread is at work, which it does not wait for.
+   */
+  async createNamed(some: readonly ToCreate[], meanwhile: () => void): Promise<void> {
     const run = this.#run;
-    const likeFirst: string[] = [];
-    for (const name of names) {
+    const likeFirst: NewRepository[] = [];
+    for (const { name, sentinel } of some) {
       const path = repositoryPath(run.rc, name);
       const isThere = statOf(path) !== undefined;
       if (isThere && statOf(`${path}/HEAD`) !== undefined) {
         this.#links ??= hookLinks(run.rc);
         hookRepository(run.rc, name, this.#links);
-        continue;
+      } else {
+        if (!isIdle(run.rc, 'PRE_CREATE')) await trigger(run, 'PRE_CREATE', [name]);
+        this.made.push(name);
+        if (this.#skeleton instanceof Skeleton && !isThere) {
+          likeFirst.push({ path, sentinel });
+          continue;
+        }
+        await this.#createFirst(name);
       }
-      if (!isIdle(run.rc, 'PRE_CREATE')) await trigger(run, 'PRE_CREATE', [name]);
-      this.made.push(name);
-      if (this.#skeleton instanceof Skeleton && !isThere) likeFirst.push(name);
-      else await this.#createFirst(name);
+      if (sentinel !== undefined) writeText(`${path}/${SENTINEL_FILE}`, sentinel, run.rc);
     }
-    await this.#createLikeFirst(likeFirst);
+    await this.#createLikeFirst(likeFirst, meanwhile);
   }
 
   /** Or another one that needs git: its making was cut short. */
@@ -63,14 +77,14 @@ export class Creation implements AsyncDisposable {
     if (name !== ADMIN_REPOSITORY) this.#skeleton ??= Skeleton.of(repositoryPath(this.#run.rc, name)) ?? 'none';
   }
 
-  async #createLikeFirst(names: readonly string[]): Promise<void> {
+  async #createLikeFirst(repositories: readonly NewRepository[], meanwhile: () => void): Promise<void> {
     const run = this.#run;
     const skeleton = this.#skeleton;
-    if (!(skeleton instanceof Skeleton)) return;
+    if (!(skeleton instanceof Skeleton) || repositories.length === 0) return;
     this.#maker ??= new SkeletonMaker(skeleton);
-    const paths = names.map((name) => repositoryPath(run.rc, name));
-    await this.#maker.make(paths, run.rc);
-    for (const path of paths) await run.warn(`Initialized empty Git repository in ${this.#realPath(path)}/\n`);
+    await this.#maker.make(repositories, run.rc, meanwhile);
+    const said = repositories.map(({ path }) => `Initialized empty Git repository in ${this.#realPath(path)}/\n`);
+    await run.warn(said.join(''));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,6 @@
  * repository's `gl-conf`. We never read them. Programs of a site that are written against gitolite's Perl modules do, and
  * so does gitolite itself, should a site go back to it.
  */
-import { chmodSync, writeFileSync } from 'node:fs';
 import type { CompiledConf } from '../access/gitolite/compile-conf.ts';
 import type { Conf, ConfRule, Stanza } from '../access/gitolite/conf.ts';
 import { isPlainWord } from '../access/gitolite/words.ts';
@@ -49,22 +48,16 @@ export class PerlFiles {
     await this.#writing.catch(() => {});
   }
 
-  /** The file of a repository that has none. It is there for us, too: its repository is set up. */
-  writeNew(rc: Rc, conf: Conf, name: string): void {
+  /** What the file of a repository that has none is to hold: whoever writes it says so to `noteWritten`. */
+  newText(rc: Rc, conf: Conf, name: string): string {
     // Else the writing of an older conf might come in between.
     this.#latest = undefined;
     this.#settle(rc);
     this.#held.delete(name);
-    const path = sentinelPath(rc, name);
-    const text = repositoryText(conf, name);
-    const mode = 0o666 & ~rc.umask;
-    try {
-      writeFileSync(path, text, { flag: 'wx', mode });
-      if ((mode & process.umask()) !== 0) chmodSync(path, mode);
-    } catch {
-      // Something lies there that is no file, or the disk is full: then this says so.
-      writeText(path, text, rc);
-    }
+    return repositoryText(conf, name);
+  }
+
+  noteWritten(conf: Conf, name: string): void {
     this.#held.set(name, conf.stanzas.get(name) ?? []);
   }
 

@@ -1,19 +1,18 @@
 /**
- * Makes many repositories like one: half of them on another thread. Nearly all of the work is the file system's, which
- * serves two callers at once.
+ * Makes many repositories like one, on two threads. Nearly all of the work is the file system's, which serves two callers
+ * at once.
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { Stint } from '../base/stint.ts';
 import { postTo } from '../base/threads.ts';
-import { makeDirectory } from './hooks.ts';
 import type { Rc } from './rc.ts';
-import type { Entry, Skeleton } from './skeleton.ts';
+import { shareOf, type Share } from './skeleton-share.ts';
+import type { Entry, NewRepository, Skeleton } from './skeleton.ts';
 
-export interface ToMake {
+/** To the thread; each is answered. */
+export interface ToShare extends Omit<Share, 'skeleton'> {
   readonly entries: readonly Entry[];
-  readonly umask: number;
-  readonly paths: readonly string[];
 }
 
 /** An error loses its code on the way between threads. */
@@ -32,24 +31,31 @@ export class SkeletonMaker implements AsyncDisposable {
     this.#skeleton = skeleton;
   }
 
-  /** @throws what the first one threw that could not be made; others may be there by then. */
-  async make(paths: readonly string[], { umask }: Pick<Rc, 'umask'>): Promise<void> {
-    const border = paths.length < SHARED_MIN ? paths.length : Math.floor(paths.length / 2);
-    const others = this.#elsewhere({ entries: this.#skeleton.entries, umask, paths: paths.slice(border) });
+  /**
+   * @param meanwhile called once the other thread is at work, which it does not wait for.
+   * @throws what the first one threw that could not be made; others may be there by then.
+   */
+  async make(
+    repositories: readonly NewRepository[],
+    { umask }: Pick<Rc, 'umask'>,
+    meanwhile: () => void = () => {},
+  ): Promise<void> {
+    const next = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+    const share = { umask, repositories, next };
+    const others = this.#elsewhere(share);
     others.catch(() => {});
+    meanwhile();
+    const makeNext = shareOf({ ...share, skeleton: this.#skeleton });
     const stint = new Stint();
-    for (const path of paths.slice(0, border)) {
-      makeDirectory(path, { umask });
-      this.#skeleton.makeAt(path);
-      if (stint.isOver) await stint.rest();
-    }
+    while (makeNext()) if (stint.isOver) await stint.rest();
     await others;
   }
 
-  async #elsewhere(toMake: ToMake): Promise<void> {
-    if (toMake.paths.length === 0) return;
+  async #elsewhere(share: Omit<Share, 'skeleton'>): Promise<void> {
+    if (share.repositories.length < SHARED_MIN) return;
     this.#thread ??= new Worker(new URL('./skeleton-thread.ts', import.meta.url), { execArgv: [] });
-    postTo(this.#thread, toMake);
+    const toShare: ToShare = { ...share, entries: this.#skeleton.entries };
+    postTo(this.#thread, toShare);
     const [made] = (await once(this.#thread, 'message')) as [Made];
     if (made.kind === 'failed') throw Object.assign(new Error(made.message), { code: made.code });
   }

@@ -4,7 +4,9 @@
  */
 import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { statOf, targetOf } from './disk.ts';
+import { SENTINEL_FILE, statOf, targetOf } from './disk.ts';
+import { makeDirectory } from './hooks.ts';
+import { isAbsent } from './small-file.ts';
 
 const ENTRIES_MAX = 200;
 const BYTES_MAX = 1024 * 1024;
@@ -13,7 +15,7 @@ export interface Entry {
   /** Relative. */
   readonly path: string;
   readonly mode: number;
-  readonly content: 'directory' | { readonly target: string } | { readonly bytes: Uint8Array };
+  readonly content: 'directory' | { readonly target: string } | { readonly bytes: Uint8Array | string };
 }
 
 export class Skeleton {
@@ -45,22 +47,48 @@ export class Skeleton {
     return new Skeleton(entries.toSorted((a, b) => Number(a.path === 'HEAD') - Number(b.path === 'HEAD')));
   }
 
-  /**
-   * Some twenty short calls, far cheaper than as many that go by way of other threads.
-   * @param path a directory, empty.
-   */
-  makeAt(path: string): void {
-    const umask = process.umask();
-    for (const { path: relative, mode, content } of this.entries) {
-      const full = `${path}/${relative}`;
-      if (content === 'directory') mkdirSync(full, mode);
-      else if ('target' in content) symlinkSync(content.target, full);
-      else writeFileSync(full, content.bytes, { flag: 'wx', mode });
-      // Of thousands of repositories, thousands of calls that change nothing are left out.
-      const isCut = (mode & umask) !== 0 || mode > 0o777;
-      if (isCut && !(typeof content === 'object' && 'target' in content)) chmodSync(full, mode);
-    }
+  /** For many in a row: what is the same of all of them is looked at once. @param umask the site's. */
+  maker(umask: number): (repository: NewRepository) => void {
+    const processUmask = process.umask();
+    // Of thousands of repositories, thousands of calls that change nothing are left out.
+    const isCut = (mode: number): boolean => (mode & processUmask) !== 0 || mode > 0o777;
+    return ({ path, sentinel }) => {
+      makeTop(path, { umask, isCut });
+      for (const entry of this.entries) makeEntry(entry, `${path}/${entry.path}`, isCut(entry.mode));
+      if (sentinel === undefined) return;
+      const mode = 0o666 & ~umask;
+      makeEntry({ mode, content: { bytes: sentinel } }, `${path}/${SENTINEL_FILE}`, isCut(mode));
+    };
   }
+}
+
+export interface NewRepository {
+  /** Where nothing is yet. */
+  readonly path: string;
+  /** What `gl-conf` holds; undefined: there is to be none. */
+  readonly sentinel: string | undefined;
+}
+
+function makeTop(
+  path: string,
+  { umask, isCut }: { readonly umask: number; readonly isCut: (mode: number) => boolean },
+): void {
+  const mode = 0o777 & ~umask;
+  try {
+    mkdirSync(path, mode);
+    if (isCut(mode)) chmodSync(path, mode);
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+    makeDirectory(path, { umask });
+  }
+}
+
+/** Some twenty short calls a repository are far cheaper than as many that go by way of other threads. */
+function makeEntry({ mode, content }: Pick<Entry, 'mode' | 'content'>, path: string, isCut: boolean): void {
+  if (content === 'directory') mkdirSync(path, mode);
+  else if ('target' in content) return symlinkSync(content.target, path);
+  else writeFileSync(path, content.bytes, { flag: 'wx', mode });
+  if (isCut) chmodSync(path, mode);
 }
 
 function entryOf(full: string, path: string): Entry | undefined {

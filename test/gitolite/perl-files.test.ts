@@ -93,7 +93,8 @@ test('what a newer conf cut off is written with it, new repositories among them'
   // Nobody waits for the files of so many.
   await files.write(rc, first);
   await mkdir(folderOf(site, 'new'));
-  files.writeNew(rc, second.conf, 'new');
+  await writeFile(join(folderOf(site, 'new'), 'gl-conf'), files.newText(rc, second.conf, 'new'));
+  files.noteWritten(second.conf, 'new');
   await files.write(rc, second);
   await files.writtenOut();
   for (const name of [...names, 'new']) assert.equal(await heldBy(site, name), repositoryText(second.conf, name));

@@ -1,10 +1,10 @@
-/** Many repositories like one, half of them made on another thread. */
+/** Many repositories like one, made on two threads. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { SkeletonMaker } from '../../src/gitolite/skeleton-maker.ts';
-import { Skeleton } from '../../src/gitolite/skeleton.ts';
+import { Skeleton, type NewRepository } from '../../src/gitolite/skeleton.ts';
 import { workspace } from '../support/workspace.ts';
 
 const UMASK = 0o077;
@@ -20,25 +20,37 @@ function ground(t: TestContext): { readonly root: string; readonly skeleton: Ske
   return { root, skeleton };
 }
 
-function names(root: string, count: number): readonly string[] {
-  return Array.from({ length: count }, (_none, index) => join(root, `deep/${index % 7}/r${index}.git`));
+/** Every third has no sentinel. */
+function repositories(root: string, count: number): readonly NewRepository[] {
+  return Array.from({ length: count }, (_none, index) => ({
+    path: join(root, `deep/${index % 7}/r${index}.git`),
+    sentinel: index % 3 === 0 ? undefined : `of ${index}`,
+  }));
 }
 
 for (const count of [3, 128, 401])
   test(`${count} repositories are made like the first`, async (t) => {
     const { root, skeleton } = ground(t);
     await using maker = new SkeletonMaker(skeleton);
-    const paths = names(root, count);
-    await maker.make(paths, { umask: UMASK });
-    for (const path of paths) {
+    const wanted = repositories(root, count);
+    let calls = 0;
+    await maker.make(wanted, { umask: UMASK }, () => {
+      calls += 1;
+    });
+    assert.equal(calls, 1);
+    for (const { path, sentinel } of wanted) {
       assert.deepEqual(readdirSync(path, { recursive: true }).map(String).sort(), [
         'HEAD',
         'config',
+        ...(sentinel === undefined ? [] : ['gl-conf']),
         'refs',
         'refs/heads',
       ]);
       assert.equal(readFileSync(join(path, 'HEAD'), 'utf8'), 'ref: refs/heads/main\n');
       assert.equal(statSync(path).mode & 0o777, 0o700);
+      if (sentinel === undefined) continue;
+      assert.equal(readFileSync(join(path, 'gl-conf'), 'utf8'), sentinel);
+      assert.equal(statSync(join(path, 'gl-conf')).mode & 0o777, 0o600);
     }
     assert.equal(statSync(join(root, 'deep')).mode & 0o777, 0o700, 'directories above them as well');
   });
@@ -47,9 +59,9 @@ test('where one cannot be made it says so, whichever thread it was for', async (
   for (const bad of [0, 200]) {
     const { root, skeleton } = ground(t);
     await using maker = new SkeletonMaker(skeleton);
-    const paths = names(root, 201);
+    const wanted = repositories(root, 201);
     mkdirSync(join(root, `deep/${bad % 7}`), { recursive: true });
-    writeFileSync(paths[bad] ?? '', 'in the way');
-    await assert.rejects(maker.make(paths, { umask: UMASK }), { code: 'EEXIST' });
+    writeFileSync(wanted[bad]?.path ?? '', 'in the way');
+    await assert.rejects(maker.make(wanted, { umask: UMASK }), { code: 'EEXIST' });
   }
 });

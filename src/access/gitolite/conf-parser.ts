@@ -64,6 +64,14 @@ interface OpenBlock {
 /** Each block starts at a multiple, so that one that grows a little does not move those behind it. */
 const BLOCK_STEP = 16;
 
+/** What a rule says, before groups of refexes are looked up. */
+interface RuleWords {
+  readonly permission: string;
+  readonly refexes: readonly string[];
+  readonly users: readonly string[];
+  readonly badUser: string | undefined;
+}
+
 /** Carries a fatal message to `line`, and no further. */
 class Fatal extends Error {}
 
@@ -82,6 +90,7 @@ export class ConfParser {
   /** Delegated part -> names it may not speak of, each with the line that did. */
   readonly #ignored = new Map<string, { readonly at: ConfLine; readonly names: Set<string> }>();
   readonly #patterns: ConfPatterns;
+  readonly #ruleWords = new Map<string, RuleWords>();
   #stanza: OpenStanza | undefined;
   #block: OpenBlock | undefined;
   #sequence = 0;
@@ -168,18 +177,33 @@ export class ConfParser {
 
   #line(line: ConfLine): void {
     const { text } = line;
-    const [, group, members] = /^(@[^ ]+) = (.*)/s.exec(text) ?? [];
+    const [, group, members] = text.startsWith('@') ? (/^(@[^ ]+) = (.*)/s.exec(text) ?? []) : [];
     if (group !== undefined && members !== undefined) return this.#group(line, group, wordsOf(members));
     if (text.startsWith('repo ')) return this.#repositories(line, wordsOf(text.slice('repo '.length)));
-    const [, permission, refexes = '', users] = RULE_LINE.exec(text) ?? [];
-    if (permission !== undefined && users !== undefined) {
-      return this.#rules(line, { permission, refexes: this.#refexesIn(line, refexes), users: wordsOf(users) });
-    }
+    const rule = this.#ruleOf(text);
+    if (rule !== undefined) return this.#rules(line, { ...rule, refexes: this.#refexesIn(line, rule.refexes) });
     const [, key, value] = /^config (.+) = ?(.*)/s.exec(text) ?? [];
     if (key !== undefined && value !== undefined) return this.#config(line, key, value);
     // Gitolite takes this one for its own mark of where a delegated part starts, which would let a part pass for another.
     if (/^subconf [^ ]+$/.test(text)) throw new Fatal(`invalid include/subconf file/glob in '${text}'`);
     this.#problems.warn(line, `syntax error, ignoring: '${text}'`);
+  }
+
+  /** The same words stand below many `repo` lines. */
+  #ruleOf(text: string): RuleWords | undefined {
+    const known = this.#ruleWords.get(text);
+    if (known !== undefined) return known;
+    const [, permission, refexes = '', users] = RULE_LINE.exec(text) ?? [];
+    if (permission === undefined || users === undefined) return undefined;
+    const words = wordsOf(users);
+    const rule = {
+      permission,
+      refexes: wordsOf(refexes),
+      users: words,
+      badUser: words.find((user) => !isUserWord(user)),
+    };
+    this.#ruleWords.set(text, rule);
+    return rule;
   }
 
   #group(line: ConfLine, group: string, words: readonly string[]): void {
@@ -266,8 +290,7 @@ export class ConfParser {
     ignored.names.add(name);
   }
 
-  #refexesIn(line: ConfLine, text: string): readonly string[] {
-    const words = wordsOf(text);
+  #refexesIn(line: ConfLine, words: readonly string[]): readonly string[] {
     const refexes = this.#expand(words);
     for (const word of words)
       if (word.startsWith('@')) this.#block?.refexGroups.set(word, this.#membersText(word) ?? '');
@@ -277,22 +300,16 @@ export class ConfParser {
     return refexes.map((refex) => (/^(?:refs|VREF)\//.test(refex) ? refex : `refs/heads/${refex}`));
   }
 
-  #rules(
-    line: ConfLine,
-    {
-      permission,
-      refexes,
-      users,
-    }: { readonly permission: string; readonly refexes: readonly string[]; readonly users: readonly string[] },
-  ): void {
-    const bad = users.find((user) => !isUserWord(user));
-    if (bad !== undefined) throw new Fatal(`bad username '${bad}'`);
+  #rules(line: ConfLine, { permission, refexes, users, badUser }: RuleWords): void {
+    if (badUser !== undefined) throw new Fatal(`bad username '${badUser}'`);
     for (const refex of refexes) {
       if (permission === 'R' && refex !== DEFAULT_REFEX)
         this.#problems.warn(line, `doesn't make sense to supply a ref ('${refex}') for 'R' rule`);
-      if (!isPatternWord(refex)) throw new Fatal(`bad ref '${refex}'`);
-      this.#check(`^${refex}`, refex);
-      this.#refexes.add(refex);
+      if (!this.#refexes.has(refex)) {
+        if (!isPatternWord(refex)) throw new Fatal(`bad ref '${refex}'`);
+        this.#check(`^${refex}`, refex);
+        this.#refexes.add(refex);
+      }
       this.#block?.refexes.add(refex);
       for (const user of users) this.#rule(line, { permission, refex, user });
     }

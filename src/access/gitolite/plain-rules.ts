@@ -6,9 +6,16 @@ import { RULE_LINE, wordsOf } from './words.ts';
 /** Nothing is written to repositories here: who compiles a site does that, and passes over this warning. */
 export const TEMPLATES_IGNORED = 'template data is not applied';
 
+interface PlainText {
+  readonly text: string;
+  readonly options: readonly string[];
+}
+
 export class PlainWriter {
   readonly #roles: ReadonlySet<string>;
   readonly #problems: ConfProblems;
+  /** A conf says the same of many repositories: each text is written out once. */
+  readonly #known = new Map<string, PlainText>();
   /** In a block that is skipped. */
   #isInside = false;
 
@@ -26,11 +33,36 @@ export class PlainWriter {
    * a later one makes is not seen by an earlier one.
    */
   write(lines: readonly ConfLine[]): readonly ConfLine[] {
-    const written = addSuffixOptions(lines).map((line) => {
-      const text = prefixRoles(qualifyNames(describe(optionToConfig(line.text))), this.#roles);
-      return text === line.text ? line : { ...line, text };
-    });
+    const written = this.#plain(lines);
     return this.#isInside || written.some(({ text }) => text.startsWith('=')) ? this.#dropBlocks(written) : written;
+  }
+
+  /** The first rule below a `repo` line with a suffix such as D makes the repositories of that line strict about it. */
+  #plain(lines: readonly ConfLine[]): readonly ConfLine[] {
+    const seen = new Set<string>();
+    return lines.flatMap((line) => {
+      if (line.text.startsWith('repo ')) {
+        seen.clear();
+        const text = optionToConfig(line.text);
+        return [text === line.text ? line : { ...line, text }];
+      }
+      const { text, options } = this.#plainTextOf(line.text);
+      const plain = text === line.text ? line : { ...line, text };
+      const more = options.filter((option) => !seen.has(option));
+      for (const option of more) seen.add(option);
+      return more.length === 0 ? [plain] : [plain, ...more.map((option) => ({ ...line, text: option }))];
+    });
+  }
+
+  #plainTextOf(text: string): PlainText {
+    const known = this.#known.get(text);
+    if (known !== undefined) return known;
+    const plain = {
+      text: prefixRoles(qualifyNames(describe(optionToConfig(text))), this.#roles),
+      options: impliedOptions(text),
+    };
+    this.#known.set(text, plain);
+    return plain;
   }
 
   #dropBlocks(lines: readonly ConfLine[]): readonly ConfLine[] {
@@ -53,17 +85,13 @@ const SUFFIX_OPTIONS = [
   ['MERGE_CHECK', /M/],
 ] as const;
 
-/** The first rule below a `repo` line with such a suffix makes the repositories of that line strict about it. */
-function addSuffixOptions(lines: readonly ConfLine[]): ConfLine[] {
-  const seen = new Set<string>();
-  return lines.flatMap((line) => {
-    if (line.text.startsWith('repo ')) seen.clear();
-    const permission = line.text.startsWith('repo ') ? undefined : RULE_LINE.exec(line.text)?.[1];
-    if (permission === undefined) return [line];
-    const options = SUFFIX_OPTIONS.filter(([name, suffix]) => suffix.test(permission) && !seen.has(name));
-    for (const [name] of options) seen.add(name);
-    return [line, ...options.map(([name]) => ({ ...line, text: `option ${name} = 1` }))];
-  });
+/** Lines that the suffixes of a rule stand for. */
+function impliedOptions(text: string): readonly string[] {
+  const permission = RULE_LINE.exec(text)?.[1];
+  if (permission === undefined) return [];
+  return SUFFIX_OPTIONS.filter(([, suffix]) => suffix.test(permission)).map(([name]) =>
+    optionToConfig(`option ${name} = 1`),
+  );
 }
 
 function optionToConfig(text: string): string {
