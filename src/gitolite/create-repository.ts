@@ -15,6 +15,8 @@ import { ends } from './words.ts';
 
 /** Before what is written about them. */
 const AT_ONCE = 512;
+/** So many new ones are worth a process that has them written. */
+const SYNCED_AHEAD = 2_048;
 
 export interface ToCreate {
   readonly name: string;
@@ -31,6 +33,9 @@ export class Creation implements AsyncDisposable {
   #maker: SkeletonMaker | undefined;
   /** Directory -> what it is called in messages. */
   readonly #realPaths = new Map<string, string>();
+  #syncing: Promise<void> | undefined;
+  /** How many were made when that began. */
+  #syncedAhead = 0;
   readonly made: string[] = [];
 
   constructor(run: Run) {
@@ -84,10 +89,12 @@ export class Creation implements AsyncDisposable {
     this.#maker ??= new SkeletonMaker(skeleton);
     await this.#maker.make(repositories, run.rc, meanwhile);
     const said = repositories.map(({ path }) => `Initialized empty Git repository in ${this.#realPath(path)}/\n`);
+    this.#syncAhead();
     await run.warn(said.join(''));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#syncing;
     await this.#maker?.[Symbol.asyncDispose]();
   }
 
@@ -98,12 +105,27 @@ export class Creation implements AsyncDisposable {
     return `${known}/${basename(path)}`;
   }
 
-  /** All of them are on disk, at the price of one process instead of a sync for each file. */
+  /** All of them are on disk, at the price of a few processes instead of a sync for each file. */
   async settle(): Promise<void> {
-    const { rc } = this.#run;
-    if (this.made.length === 0) return;
-    const sync = { args: ['-f', rc.repositoryBase], cwd: rc.repositoryBase, stdout: 'collect' } as const;
+    await this.#syncing;
+    if (this.made.length > 0) await this.#sync();
+  }
+
+  /** The disk writes what is there while the others are made: then there is little to wait for at the end. */
+  #syncAhead(): void {
+    if (this.#syncing !== undefined || this.made.length < this.#syncedAhead + SYNCED_AHEAD) return;
+    this.#syncedAhead = this.made.length;
+    const forget = (): void => {
+      this.#syncing = undefined;
+    };
+    // What goes wrong goes wrong again at the end, and is told there.
+    this.#syncing = this.#sync().then(forget, forget);
+  }
+
+  async #sync(): Promise<void> {
+    const { repositoryBase } = this.#run.rc;
     const file = ['/bin/sync', '/usr/bin/sync'].find((path) => statOf(path)?.isFile() === true);
+    const sync = { args: ['-f', repositoryBase], cwd: repositoryBase, stdout: 'collect' } as const;
     if (file !== undefined) await runProgram(this.#run, { ...sync, file });
   }
 }
