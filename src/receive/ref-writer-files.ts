@@ -7,6 +7,7 @@ import { lstatSync, readFileSync, unlinkSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
+import { allSynced } from '../base/durable.ts';
 import { Fault, refuse, type Refusal } from '../base/fault.ts';
 import { BeyondReach, type Odb } from '../git/odb/odb.ts';
 import { isZeroOid, oidHexLength } from '../git/oid.ts';
@@ -33,6 +34,8 @@ const PACKED_WAIT_MS = 10_000;
 const ATTEMPTS_MAX = 5;
 /** More at once are git's. */
 const UPDATES_MAX = 256;
+/** Files of a transaction that are made or renamed at the same time: as many as there are other threads for it. */
+const AT_ONCE_MAX = 4;
 /** Settings of a repository that change how its refs are written; an inclusion may bring one. */
 const ODD_CONFIG = /sharedrepository|refstorage|worktreeconfig|symlinkrefs|^\s*\[\s*include/im;
 /** Those of one work tree (gitrepository-layout). */
@@ -97,10 +100,8 @@ class FilesTransaction implements PreparedRefs {
       if (problem !== undefined) return refuse(problem);
     }
     try {
-      for (const update of this.#updates) {
-        const inTheWay = await this.#lock(update);
-        if (inTheWay !== undefined) return refuse(`${inTheWay} exists: ${update.refname} cannot be made`);
-      }
+      const inTheWay = await this.#lockEach();
+      if (inTheWay !== undefined) return refuse(inTheWay);
       return (await this.#verify()) ?? (await this.#lockHead(head));
     } catch (error) {
       if (!(error instanceof Locked)) throw error;
@@ -120,7 +121,8 @@ class FilesTransaction implements PreparedRefs {
   async commit(): Promise<void> {
     try {
       if (this.#isOver) throw new Fault('process', 'ref transaction was given up');
-      for (const { lock, path, isChanged } of this.#items) if (isChanged) await publish(lock, path);
+      const changed = this.#items.filter(({ isChanged }) => isChanged);
+      await sideBySide(changed, ({ lock, path }) => publish(lock, path));
       if (this.#isRewritten) {
         await rename(this.#file('packed-refs.new'), this.#file('packed-refs'));
         this.#isRewritten = false;
@@ -165,6 +167,17 @@ class FilesTransaction implements PreparedRefs {
       if (isLogged) throw new OnlyGit('a ref has a log');
     }
     return head;
+  }
+
+  /** @returns what stands in the way of one of them: then some may not be locked. */
+  async #lockEach(): Promise<string | undefined> {
+    let problem: string | undefined;
+    await sideBySide(this.#updates, async (update) => {
+      if (problem !== undefined) return;
+      const inTheWay = await this.#lock(update);
+      if (inTheWay !== undefined) problem ??= `${inTheWay} exists: ${update.refname} cannot be made`;
+    });
+    return problem;
   }
 
   /** Locks one ref and reads its loose value. @returns what stands in its way. */
@@ -281,6 +294,24 @@ async function publish(lock: RefLock, path: string): Promise<void> {
     if (!hasCode(error, ['EISDIR', 'ENOTEMPTY', 'EEXIST', 'ENOTDIR']) || !removeEmpty(path)) throw error;
     await lock.publish();
   }
+}
+
+/** Each is begun unless one before it failed, and all that began are over when it resolves or rejects. */
+async function sideBySide<T>(all: readonly T[], act: (one: T) => Promise<void>): Promise<void> {
+  let hasFailed = false;
+  const rest = all.values();
+  const worker = async (): Promise<void> => {
+    for (const one of rest) {
+      if (hasFailed) return;
+      try {
+        await act(one);
+      } catch (error) {
+        hasFailed = true;
+        throw error;
+      }
+    }
+  };
+  await allSynced(Array.from({ length: Math.min(AT_ONCE_MAX, all.length) }, worker));
 }
 
 function* aboveOf(refname: string): Generator<string> {
