@@ -23,8 +23,7 @@ export class Attempt implements AsyncDisposable {
     const onKept = (pack: string): void => {
       this.packs.push(pack);
     };
-    const { txid } = this;
-    return installObjects({ objectDirectory, repositoryPath: this.#repositoryPath, txid, onKept });
+    return installObjects({ objectDirectory, repositoryPath: this.#repositoryPath, onKept });
   }
 
   /** Its locks and its entry go; packs stay kept until it is disposed. Only where it is surely not committed. */

@@ -28,7 +28,6 @@ const PACK_PARTS = ['.pack', '.rev', '.bitmap', '.idx'];
 export interface InstallOptions {
   readonly objectDirectory: string;
   readonly repositoryPath: string;
-  readonly txid: string;
   /** Called for each pack as soon as it is kept from repacking; `releasePacks` ends that. */
   readonly onKept: (pack: string) => void;
 }
