@@ -214,7 +214,13 @@ export class SshConnection {
     if (principal === undefined) return false;
     this.#keyBlob = key.data;
     const fields = { connection: this.#id, address: this.#address, principal: principalLabel(principal) };
-    this.#parts.log.debug({ ...fields, key: fingerprintOf(key.data) }, 'log in over ssh');
+    const told = {
+      ...fields,
+      get key() {
+        return fingerprintOf(key.data);
+      },
+    };
+    this.#parts.log.debug(told, 'log in over ssh');
     return true;
   }
 
