@@ -11,6 +11,7 @@ import { runCrowd, type CrowdTally } from './crash-crowd.ts';
 import { runRounds, type Tally } from './crash-rounds.ts';
 import { gateTarget, pipelineTarget } from './crash-target.ts';
 import {
+  crowdConfiguration,
   cutPower,
   deafConfiguration,
   gatehouseConfiguration,
@@ -119,6 +120,7 @@ async function power(): Promise<void> {
     [gitConfiguration('git, core.fsync=all', { 'core.fsync': 'all' }), 'any'],
     [deafConfiguration(), 'losses'],
     [gatehouseConfiguration('gatehouse'), 'zeros'],
+    [crowdConfiguration('gatehouse, six pushes at once'), 'zeros'],
   ];
   for (const [configuration, expected] of rows) {
     const { sharedLost, ownLost, broken } = await cutPower(configuration, cuts);

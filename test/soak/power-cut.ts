@@ -181,6 +181,26 @@ export function gatehouseConfiguration(name: string, options: SiteOptions = {}):
   };
 }
 
+/** The same, each ref in a push of its own beside others, so that they share turns; the last one heard is the moment of the cut. */
+export function crowdConfiguration(name: string): Configuration {
+  const plain = gatehouseConfiguration(name);
+  let round = 0;
+  return {
+    ...plain,
+    async open(root) {
+      const server = await plain.open(root);
+      return {
+        async push(tree, refs) {
+          round += 1;
+          const others = ['a', 'b', 'c/d', 'e'].map((ref) => `refs/heads/crowd/${round}/${ref}`);
+          await Promise.all([...others, ...refs].map((ref) => server.push(tree, [ref])));
+        },
+        close: () => server.close(),
+      };
+    },
+  };
+}
+
 /** Gatehouse without a single sync of its own or of git's: the checker has to notice. */
 export function deafConfiguration(): Configuration {
   return gatehouseConfiguration('gatehouse, deaf: nothing synced', {
