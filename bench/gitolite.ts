@@ -4,7 +4,7 @@
  * `--quick` is a small site. Real gitolite makes some thirty repositories a second.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -14,6 +14,7 @@ import { Chance } from '../test/compare/random.ts';
 import { newGround, type Ground } from '../test/gitolite/ground.ts';
 import { confText, repositoryName, userName, type ConfSize } from './gitolite-conf.ts';
 import { lineOf, summaryOf, timed, type Summary } from './measure.ts';
+import { removeMany } from './remove.ts';
 
 const DECISIONS = 1_000_000;
 /** Real gitolite is asked for so many at once, which is the fastest it can be asked. */
@@ -56,7 +57,9 @@ export async function benchGitolite(args: readonly string[]): Promise<number> {
     return 0;
   }
   await using ground = await newGround();
-  using real = realSide();
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => removeMany(join(ground.home, 'repositories')));
+  await using real = realSide();
   const summaries = await compare(plan, ground, real);
   const decisions = await ourDecisions(plan, ground);
   if (values.json) process.stdout.write(`${JSON.stringify({ ...plan, summaries, ...decisions })}\n`);
@@ -116,7 +119,7 @@ async function ourSide(ground: Ground): Promise<Side> {
   };
 }
 
-function realSide(): Side & Disposable {
+function realSide(): Side & AsyncDisposable {
   const home = mkdtempSync(join(tmpdir(), 'bench-gitolite-'));
   const env: Record<string, string> = {
     HOME: home,
@@ -141,9 +144,7 @@ function realSide(): Side & Disposable {
       if (/FATAL|line \d/.test(stderr)) throw new Error(stderr);
       return Promise.resolve();
     },
-    [Symbol.dispose]() {
-      rmSync(home, { recursive: true, force: true });
-    },
+    [Symbol.asyncDispose]: () => removeMany(home),
   };
 }
 

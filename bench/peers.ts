@@ -93,7 +93,9 @@ export async function benchPeers(args: readonly string[]): Promise<number> {
     return measured.broken.length > 0 || measured.lines.some(leftUnserved) ? 1 : 0;
   } finally {
     stop();
+    const endedMs = performance.now();
     await scope.close();
+    tell(`ended, and cleaned up in ${minutes(performance.now() - endedMs)} minutes`);
   }
 }
 

@@ -14,6 +14,7 @@ import { gitOk, makePerson, sshOk, startGate, url, type Gate, type Person } from
 import { gateBytes, processTree } from '../../test/support/memory.ts';
 import type { Scope } from '../../test/support/workspace.ts';
 import { confText } from '../gitolite-conf.ts';
+import { removeMany } from '../remove.ts';
 import { Meter } from './meter.ts';
 import { newHome } from './peer.ts';
 import type { RowsOptions } from './read-rows.ts';
@@ -224,6 +225,7 @@ function policyPush(options: ScaleRowsOptions): Row {
 
 async function makeSite({ root, scope }: ScaleRowsOptions, name: string, repositories: number): Promise<Site> {
   const home = newHome({ root }, name);
+  scope.after(() => removeMany(home));
   const admin = await makePerson(home, 'admin');
   const data = join(home, 'data');
   const args = ['--admin', 'admin', '--admin-key', `${admin.keyFile}.pub`];

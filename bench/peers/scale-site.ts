@@ -30,7 +30,8 @@ export function crowdOf(repositories: number): Crowd {
 }
 
 const BATCH = 2_000;
-const DIRECTORIES = ['objects/info', 'objects/pack', 'refs/heads', 'refs/tags'];
+/** Each behind the one that it lies in. */
+const DIRECTORIES = ['', 'objects', 'objects/info', 'objects/pack', 'refs', 'refs/heads', 'refs/tags'];
 
 /** Fills the data directory of a gate that ran once and was stopped. */
 export async function fillSite(data: string, crowd: Crowd): Promise<void> {
@@ -178,7 +179,7 @@ function sketchBare(path: string, { config, known }: { readonly config: string; 
   const parent = join(path, '..');
   if (!known.has(parent)) mkdirSync(parent, { recursive: true });
   known.add(parent);
-  for (const directory of DIRECTORIES) mkdirSync(join(path, directory), { recursive: true });
+  for (const directory of DIRECTORIES) mkdirSync(join(path, directory));
   writeFileSync(join(path, 'HEAD'), 'ref: refs/heads/main\n');
   writeFileSync(join(path, 'config'), config);
 }

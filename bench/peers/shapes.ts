@@ -124,6 +124,8 @@ async function generateStream(path: string, mib: number): Promise<void> {
     ['core.compression', '0'],
     ['pack.compression', '0'],
     ['core.bigFileThreshold', '1m'],
+    // A pack, as the others are: of so few objects it would make loose ones, and every download would compress them anew.
+    ['fastimport.unpackLimit', '1'],
   ] as const)
     await git(path, ['config', key, value]);
   await fastImport(path, filesOf(mib));

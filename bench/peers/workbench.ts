@@ -1,5 +1,5 @@
 /** Work trees of the clients that push, and commits to push; making those is not timed. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { git, gitOk, type Peer, type Served } from './peer.ts';
 
@@ -16,6 +16,8 @@ export interface PushTo extends Fresh {
 
 export class Workbench {
   readonly #folder: string;
+  /** Clones that the lanes' are copied from. */
+  readonly #clones = new Map<string, Promise<string>>();
   #count = 0;
 
   constructor(folder: string) {
@@ -35,19 +37,28 @@ export class Workbench {
   /** The next commit on a branch of `of`: one file changed. `lane`: who does that at the same time. */
   async nextCommit(peer: Peer, lane = 0, of: Served = 'pushed'): Promise<Fresh> {
     const cwd = join(this.#folder, `${slug(peer)}-${of}-${lane}`);
-    if (!existsSync(cwd)) {
-      mkdirSync(this.#folder, { recursive: true });
-      await gitOk(peer, ['clone', '-q', peer.url(of), cwd]);
-    }
+    const isFirst = !existsSync(cwd);
+    if (isFirst) await gitOk(peer, ['clone', '-q', '-c', 'gc.auto=0', await this.#cloneOf(peer, of), cwd]);
     const number = this.#next();
     writeFileSync(join(cwd, `lane-${lane}.txt`), `Change ${number} of ${process.pid}\n`);
-    await gitOk(peer, ['add', '-A'], { cwd });
-    await gitOk(peer, ['commit', '-q', '-m', `Change ${number}`], { cwd });
-    return {
-      cwd,
-      oid: await gitOk(peer, ['rev-parse', 'HEAD'], { cwd }),
-      refname: `refs/heads/${slug(peer)}/lane-${lane}`,
-    };
+    if (isFirst) await gitOk(peer, ['add', '-A'], { cwd });
+    await gitOk(peer, ['commit', '-q', '-a', '-m', `Change ${number}`], { cwd });
+    // Asking git for it costs a process, and there are thousands.
+    const oid = readFileSync(join(cwd, '.git/refs/heads/main'), 'utf8').trim();
+    return { cwd, oid, refname: `refs/heads/${slug(peer)}/lane-${lane}` };
+  }
+
+  async #cloneOf(peer: Peer, of: Served): Promise<string> {
+    const path = join(this.#folder, `${slug(peer)}-${of}`);
+    const made = this.#clones.get(path) ?? this.#clone(peer, of, path);
+    this.#clones.set(path, made);
+    return made;
+  }
+
+  async #clone(peer: Peer, of: Served, path: string): Promise<string> {
+    mkdirSync(this.#folder, { recursive: true });
+    await gitOk(peer, ['clone', '-q', peer.url(of), path]);
+    return path;
   }
 
   #next(): number {
