@@ -15,6 +15,18 @@ export function isExact(output: Writable): boolean {
   return output instanceof Socket || exact.has(output);
 }
 
+const announced = new WeakMap<Writable, (bytes: number) => void>();
+
+/** `output` wants to hear beforehand how many bytes will be written to it in all, where somebody knows. */
+export function onLength(output: Writable, announce: (bytes: number) => void): void {
+  announced.set(output, announce);
+}
+
+/** From here on `bytes` are written to `output` in all, or it is broken off. Nothing was written yet. */
+export function announceLength(output: Writable, bytes: number): void {
+  announced.get(output)?.(bytes);
+}
+
 /**
  * Writes all of `chunk` and resolves when the stream is done with it.
  * @throws Fault `aborted` where the peer is gone or `signal` is aborted.

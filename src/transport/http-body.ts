@@ -4,7 +4,7 @@ import { Readable, Writable, type Transform } from 'node:stream';
 import { createGunzip, createInflate } from 'node:zlib';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
-import { declareExact } from '../git/stream.ts';
+import { declareExact, onLength } from '../git/stream.ts';
 
 export interface BodyLimits {
   /** A body that is waited for brings at least `paceBytes` in each such stretch of milliseconds. */
@@ -145,12 +145,18 @@ export function emptyBody(): Readable {
 export class LazyAnswer extends Writable {
   readonly #response: ServerResponse;
   readonly #headers: OutgoingHttpHeaders;
+  /** Bytes that the answer has, where that was known: it goes without chunks then. */
+  #length: number | undefined;
+  #written = 0;
 
   constructor(response: ServerResponse, headers: OutgoingHttpHeaders) {
     super({ highWaterMark: 64 * 1024 });
     this.#response = response;
     this.#headers = headers;
     declareExact(this);
+    onLength(this, (bytes) => {
+      if (!response.headersSent) this.#length = bytes;
+    });
     this.on('error', () => {});
     response.once('close', () => {
       if (!this.writableFinished) this.destroy(new Fault('aborted', 'http client went away'));
@@ -164,18 +170,32 @@ export class LazyAnswer extends Writable {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#begin();
-    this.#response.write(chunk, done);
+    this.#written += chunk.length;
+    if (this.#length !== undefined && this.#written > this.#length) this.#breakOff(done);
+    else this.#response.write(chunk, done);
   }
 
   override _final(done: (error?: Error | null) => void): void {
     this.#begin();
+    if (this.#length !== undefined && this.#written < this.#length) {
+      this.#breakOff(done);
+      return;
+    }
     this.#response.end(() => {
       done();
     });
   }
 
+  /** More or less than was said: the client would take the next answer on the connection for a part of this one. */
+  #breakOff(done: (error: Error) => void): void {
+    this.#response.destroy();
+    done(new Fault('aborted', 'http answer is not as long as announced'));
+  }
+
   #begin(): void {
-    if (!this.#response.headersSent) this.#response.writeHead(200, this.#headers);
+    if (this.#response.headersSent) return;
+    const length = this.#length === undefined ? {} : { 'content-length': this.#length };
+    this.#response.writeHead(200, { ...this.#headers, ...length });
   }
 }
 

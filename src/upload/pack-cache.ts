@@ -9,7 +9,7 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { GitProcesses, GitSpec } from '../git/processes.ts';
-import { readChunk } from '../git/stream.ts';
+import { announceLength, readChunk } from '../git/stream.ts';
 import { AnswerTracker } from './answer-tracker.ts';
 import { assertStill, failureOf, goneOf, handOver, wordsOf, type ToGit } from './exchange.ts';
 import { BlockShelf, free } from './blocks.ts';
@@ -100,10 +100,15 @@ export class PackCache implements Room {
     const waiting = new WaitingClient(wire, tracker, making.packOnly);
     const { work } = wire.conversation;
     const entry = this.#find(making, { work, signal: wire.signal, tell: waiting.tell });
+    // Then nobody waits, and nothing but these bytes is said.
+    const isAtHand = entry.pack.isComplete;
     let isBegun = false;
     try {
       for await (const chunk of entry.pack.read({ signal: wire.signal, isExact: wire.isExact })) {
-        if (!isBegun) await assertStill(wire);
+        if (!isBegun) {
+          await assertStill(wire);
+          if (isAtHand && wire.bytesOut === 0) announceLength(wire.conversation.output, entry.pack.bytes);
+        }
         isBegun = true;
         const rest = await waiting.rest(chunk);
         if (rest.length > 0) await wire.writeThrough(rest);

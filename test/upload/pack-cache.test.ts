@@ -5,15 +5,17 @@ import { readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'no
 import { type FileHandle, open, readlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as later } from 'node:timers/promises';
 import { systemClock } from '../../src/base/clock.ts';
 import { Fault } from '../../src/base/fault.ts';
+import { onLength } from '../../src/git/stream.ts';
 import { BlockShelf } from '../../src/upload/blocks.ts';
 import { MadePack } from '../../src/upload/made-pack.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { workspace } from '../support/workspace.ts';
-import { House, type HouseOptions, pkts } from './house.ts';
+import { conversationOf, House, type HouseOptions, pkts } from './house.ts';
 
 const KEEPING: HouseOptions = { packCache: { bytesMax: 64 * 1024 * 1024, keepMs: 60_000 } };
 
@@ -136,16 +138,48 @@ test('a kept pack that the disk lost a part of is not served to its end, and mad
   const clock = new HandClock();
   const { house, url } = await opened(t, { ...KEEPING, clock }, 400_000);
   const whole = await clone(house, url, 'one');
-  for (const fd of readdirSync('/proc/self/fd')) {
-    const target = await readlink(`/proc/self/fd/${fd}`).catch(() => '');
-    if (target.startsWith(join(house.directory, 'packs'))) truncateSync(`/proc/self/fd/${fd}`, 500_000);
-  }
+  await truncateKept(house, 500_000);
   // Until then it is still in memory.
   clock.advance(10_000);
   const failed = await house.tryGit(['clone', '-q', '--bare', url, join(house.directory, 'torn')]);
   assert.notEqual(failed.code, 0);
   assert.equal(await clone(house, url, 'mended'), whole);
   assert.deepEqual(house.asked, { hit: 1, joined: 0, miss: 2 });
+});
+
+test('the length of an answer is announced where it is at hand and whole, and only there', async (t) => {
+  const clock = new HandClock();
+  const { house } = await opened(t, { ...KEEPING, clock }, 400_000);
+  const oid = await house.git(['rev-parse', 'HEAD'], house.repository('lab').path);
+  const ask = async (): Promise<{ announced: number | undefined; written: number }> => {
+    let announced: number | undefined;
+    let written = 0;
+    const output = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        written += chunk.length;
+        done();
+      },
+    });
+    onLength(output, (bytes) => {
+      assert.equal(written, 0, 'before the first byte');
+      announced = bytes;
+    });
+    const input = Readable.from(
+      [pkts('command=fetch', 'object-format=sha1', '0001', 'no-progress', `want ${oid}`, 'done', '0000')],
+      { objectMode: false },
+    );
+    await house.serve(conversationOf({ input, output, mode: 'rpc' }), { name: 'lab', service: 'upload-pack' });
+    return { announced, written };
+  };
+  const first = await ask();
+  assert.equal(first.announced, undefined);
+  assert.deepEqual(await ask(), { announced: first.written, written: first.written });
+  await truncateKept(house, 500_000);
+  clock.advance(10_000);
+  const torn = await ask();
+  assert.equal(torn.announced, first.written);
+  assert.ok(torn.written < first.written);
+  assert.equal((await ask()).announced, undefined, 'made anew');
 });
 
 test('clients that read slowly, or leave in the middle, spoil nothing for the others', async (t) => {
@@ -165,6 +199,14 @@ test('clients that read slowly, or leave in the middle, spoil nothing for the ot
     Array.from({ length: 9 }, () => clean),
   );
 });
+
+/** Cuts what is kept in files. */
+async function truncateKept(house: House, bytes: number): Promise<void> {
+  for (const fd of readdirSync('/proc/self/fd')) {
+    const target = await readlink(`/proc/self/fd/${fd}`).catch(() => '');
+    if (target.startsWith(join(house.directory, 'packs'))) truncateSync(`/proc/self/fd/${fd}`, bytes);
+  }
+}
 
 /** A digest of the whole answer to a fetch, with a pause of `paceMs` before each piece is read. */
 async function rawFetch(
