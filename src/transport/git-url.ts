@@ -25,13 +25,19 @@ export function parseGitUrl(target: string): Parsed<GitUrl> | undefined {
   if (!isListing && rpc === null) return DUMB.test(rawPath) ? ok({ kind: 'dumb' }) : undefined;
   const path = decode(isListing ? rawPath.slice(0, -'/info/refs'.length) : (rpc?.[1] ?? ''));
   if (path === undefined) return refuse('the path is not well-formed percent-encoding');
-  const asked = isListing ? new URLSearchParams(query).get('service') : `git-${rpc?.[2] ?? ''}`;
+  const asked = isListing ? serviceIn(query) : `git-${rpc?.[2] ?? ''}`;
   if (asked === null) return ok({ kind: 'dumb' });
   const service = asked.startsWith('git-') ? parseGitService(asked) : undefined;
   if (service === undefined) return refuse('there is no such Git service');
   if (!isListing) return ok({ kind: 'rpc', path, service });
   if (service === 'upload-archive') return refuse('git-upload-archive advertises nothing');
   return ok({ kind: 'advertise', path, service });
+}
+
+function serviceIn(query: string): string | null {
+  // As git writes it.
+  const plain = /^service=([a-z-]+)$/.exec(query)?.[1];
+  return plain ?? new URLSearchParams(query).get('service');
 }
 
 function decode(path: string): string | undefined {

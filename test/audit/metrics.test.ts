@@ -46,6 +46,27 @@ test('every count is in the text with its labels', async () => {
   assert.match(metrics.contentType, /^text\/plain/);
 });
 
+test('what is counted between two looks is in the second, with what was in the first', async () => {
+  const metrics = createMetrics();
+  metrics.bytes('in', 'http', 10);
+  metrics.bytes('out', 'http', 1_000);
+  metrics.login('ssh', 'served');
+  assert.equal(await metrics.value('bytes_total'), 1_010);
+  metrics.bytes('in', 'ssh', 5);
+  metrics.bytes('in', 'http', 1);
+  metrics.login('ssh', 'served');
+  const text = await metrics.text();
+  for (const line of [
+    'gatehouse_bytes_total{direction="in",transport="http"} 11',
+    'gatehouse_bytes_total{direction="in",transport="ssh"} 5',
+    'gatehouse_bytes_total{direction="out",transport="http"} 1000',
+    'gatehouse_logins_total{transport="ssh",outcome="served"} 2',
+  ]) {
+    assert.ok(text.split('\n').includes(line), line);
+  }
+  assert.equal(await metrics.text().then((again) => again.includes('direction="in",transport="http"} 11')), true);
+});
+
 test('two sets of metrics do not share their counts', async () => {
   const [one, two] = [createMetrics(), createMetrics()];
   one.gitProcess('index-pack');
