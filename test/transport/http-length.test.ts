@@ -66,7 +66,8 @@ test('an answer that ends before its announced length ends the connection', asyn
   socket.write(ASKED + ASKED);
   const said = await heard(socket, () => false);
   assert.match(said, /^Content-Length: 12\r$/im);
-  assert.ok(said.endsWith('packbytes'), 'no second answer that would be taken for the rest');
+  assert.ok(said.endsWith('\r\n\r\npackbytes'));
+  assert.equal(said.split('HTTP/1.1 ').length, 2, 'no second answer that would be taken for the rest');
 });
 
 test('nothing goes beyond the announced length: a client would take it for the next answer', async (t) => {
