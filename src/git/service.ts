@@ -29,7 +29,10 @@ export interface Conversation {
   readonly brief?: BriefExchange | undefined;
 }
 
-/** A request that is whole before it is answered, and an answer that is whole before its first byte goes out. */
+/**
+ * A short exchange without streams, over HTTP: a request that is whole before it is answered, and an answer that is whole
+ * before its first byte goes out.
+ */
 export interface BriefExchange {
   /** The request; `input` gives it again. @throws Fault as reading `input` does. */
   read(): Promise<Buffer>;

@@ -5,7 +5,10 @@ import { Fault } from '../base/fault.ts';
 
 const exact = new WeakSet<Writable>();
 
-/** Says that a write to `output` calls back when nobody refers to its bytes any more, as a socket's does. */
+/**
+ * An exact stream calls a write back only when nobody refers to its bytes any more, not as soon as it has room: whoever wrote
+ * them may overwrite them then. Sockets are; this says it of `output`, which passes bytes on without keeping them.
+ */
 export function declareExact(output: Writable): void {
   exact.add(output);
 }
@@ -28,7 +31,8 @@ export function announceLength(output: Writable, bytes: number): void {
 }
 
 /**
- * Writes all of `chunk` and resolves when the stream is done with it.
+ * Writes all of `chunk` and resolves when the write was called back: through to the kernel where the stream is exact. `writeAll`
+ * only waits for room.
  * @throws Fault `aborted` where the peer is gone or `signal` is aborted.
  */
 export async function writeThrough(output: Writable, chunk: Uint8Array, signal?: AbortSignal): Promise<void> {

@@ -49,6 +49,7 @@ interface Waiter extends Entering {
 const FIRST_WORD_MS = 1_000;
 const NEXT_WORD_MS = 10_000;
 
+/** A fair, bounded semaphore: a place is leave to run, given by `enter` and given back by disposing it. */
 export class Places {
   readonly #clock: Clock;
   readonly #limits: PlacesLimits;

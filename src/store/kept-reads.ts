@@ -36,7 +36,7 @@ interface Kept {
   readonly bytes: number;
 }
 
-/** @param bytesMax what is held in memory at most, by estimate. Default `BOUNDS.keptReadsBytesMax`. */
+/** A read cache in front of a store. @param bytesMax what is held in memory at most, by estimate. Default `BOUNDS.keptReadsBytesMax`. */
 export function keepReads(store: Store, bytesMax: number = BOUNDS.keptReadsBytesMax): Store {
   return new KeptReads(store, bytesMax);
 }

@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.ts';
 /** For how long in all an answer may wait for its client with a place in hand, in milliseconds. */
 export const PATIENCE_MS = 30_000;
 
+/** A place for work that outlasts `PATIENCE_MS` of waiting for its client, and is given back then or at the end. */
 export class PatientPlace implements Disposable {
   readonly #clock: Pick<Clock, 'after' | 'monotonicMs'>;
   #place: Disposable | undefined;

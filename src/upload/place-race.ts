@@ -13,6 +13,7 @@ export interface Racer {
   readonly tell?: ((text: string) => void) | undefined;
 }
 
+/** The waiting of several clients for one place for work: all queue, one gets it, for an answer that all share. */
 export class PlaceRace {
   /**
    * Rejects with Fault `busy` where nobody is let in, with the reason of the signal where that is aborted. Somebody has to

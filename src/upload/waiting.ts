@@ -22,6 +22,7 @@ export function packOnly(request: FetchRequest): PackOnly | undefined {
   return flags.has('no-progress') ? 'quiet' : 'told';
 }
 
+/** One client of a fetch that waits for a place or for somebody else's pack, as long as it waits: how to tell it so. */
 export class WaitingClient {
   readonly #wire: Wire;
   readonly #tracker: AnswerTracker;
