@@ -1,7 +1,7 @@
 /** What is killed: a real gate, or the push pipeline alone. Both start on the same data again and again. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { startGate, url as gateUrl } from '../support/gate.ts';
@@ -74,11 +74,10 @@ export function gateTarget(scope: Scope, root: string): CrashTarget {
 
 /** The bare repository whose configuration says that it is `name`. */
 function findRepository(data: string, name: string): string | undefined {
-  const root = join(data, 'repositories');
-  for (const entry of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
-    if (!entry.endsWith('.git')) continue;
-    const config = readFileSync(join(root, entry, 'config'), 'utf8');
-    if (new RegExp(`^\\s*name = ${name}$`, 'm').test(config)) return join(root, entry);
+  // Not below the repositories: the gate is clearing up there.
+  for (const path of globSync(join(data, 'repositories', '*/*/*.git'))) {
+    const config = readFileSync(join(path, 'config'), 'utf8');
+    if (new RegExp(`^\\s*name = ${name}$`, 'm').test(config)) return path;
   }
   return undefined;
 }
