@@ -70,6 +70,12 @@ function fileLine(label, file, ms) {
   return `${verdict} ${label}  ${counts.join(', ')}${ms === undefined ? '' : `  ${(ms / 1000).toFixed(1)} s`}\n`;
 }
 
+/** Tests that a file's helpers define count where they stand, which has no summary of its own. */
+function* unreported(files, reported) {
+  for (const [label, file] of files.all)
+    if (!reported.has(label) && file.passed + file.failed + file.skipped.length > 0) yield fileLine(label, file);
+}
+
 function* conclusion(files) {
   for (const [label, file] of files.all) {
     for (const failure of file.failures) yield `\nFAILED ${label}: ${failure}\n`;
@@ -87,12 +93,15 @@ function* conclusion(files) {
 // oxlint-disable-next-line import/no-default-export -- node:test takes a reporter as a default export
 export default async function* report(source) {
   const files = new Files();
+  const reported = new Set();
   for await (const event of source) {
     note(files, event);
     // The summary of one file: Node sends it when the file's process has ended.
     if (event.type === 'test:summary' && event.data.file !== undefined) {
+      reported.add(labelOf(event.data));
       yield fileLine(labelOf(event.data), files.of(event.data), event.data.duration_ms);
     }
   }
+  yield* unreported(files, reported);
   yield* conclusion(files);
 }
