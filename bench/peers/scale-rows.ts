@@ -52,7 +52,7 @@ function scale(options: ScaleRowsOptions): Row {
     name: 'scale',
     shapes: ['small'],
     peers: [OURS],
-    roundsMax: 3,
+    roundsMax: 2,
     figures: [
       { key: 'start', title: `start ${of}`, unit: 'ms', ...less, bound: { ours: OURS, value: 3_000 } },
       { key: 'cpu', title: 'the same, server CPU', unit: 'ms', ...less },
