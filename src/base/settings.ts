@@ -278,9 +278,10 @@ export const SETTINGS = {
   packCacheBytesMax: {
     key: 'fetch.cache-bytes-max',
     type: 'bytes',
-    default: '1 GiB',
+    default: '8 GiB',
     min: 0,
-    meaning: 'disk for packs of fetches that may be asked for again; 0: only fetches at the same time share one',
+    meaning:
+      'disk for packs of fetches that may be asked for again, one at most half of it; 0: only fetches at the same time share one',
   },
   packCacheKeep: {
     key: 'fetch.cache-keep',

@@ -17,8 +17,8 @@ const READ_BYTES = 128 * 1024;
 
 /** Where the bytes of all kept answers are counted. */
 export interface Room {
-  /** Takes room for `bytes` more; false where there is none. */
-  take(bytes: number): boolean;
+  /** Takes room for `bytes` more of an answer that has `held` by now; false where there is none. */
+  take(bytes: number, held: number): boolean;
   giveBack(bytes: number): void;
 }
 
@@ -218,7 +218,7 @@ export class MadePack {
 
   async #keep(chunks: readonly Buffer[]): Promise<boolean> {
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-    if (this.#isClosed || !this.#options.room.take(bytes)) return false;
+    if (this.#isClosed || !this.#options.room.take(bytes, this.#kept)) return false;
     const end = this.#kept + bytes;
     if (this.#file === undefined && end <= MEMORY_BYTES_MAX) {
       this.#memory.push(...chunks);

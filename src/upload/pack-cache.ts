@@ -53,6 +53,9 @@ export interface HeldPack extends Disposable {
 /** Answers kept at once: each may hold a file open. */
 const ENTRIES_MAX = 512;
 
+/** Of the room, for one answer. */
+const ANSWER_PART_MAX = 0.5;
+
 /** Passed on together, unless it takes longer than this to come, in milliseconds. */
 const GATHERED_BYTES = 512 * 1024;
 const GATHERED_MS = 20;
@@ -148,19 +151,26 @@ export class PackCache implements Room {
   /** Only this part of the room is used from here on, from 0 to 1: what nobody reads just now goes at once. */
   shrink(part: number): void {
     this.#part = part;
-    this.take(0);
+    this.#makeRoom(0);
     if (part < 1) this.#shelf.clear();
   }
 
-  take(bytes: number): boolean {
+  take(bytes: number, held: number): boolean {
+    const bytesMax = this.#options.bytesMax * this.#part;
+    // All others would go for one that in the end may not fit either.
+    if (held + bytes > bytesMax * ANSWER_PART_MAX) return false;
+    this.#makeRoom(bytes);
+    if (this.#bytes + bytes > bytesMax) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  #makeRoom(bytes: number): void {
     const bytesMax = this.#options.bytesMax * this.#part;
     for (const [key, { pack }] of this.#entries) {
       if (this.#bytes + bytes <= bytesMax) break;
       if (!pack.isMaking && pack.readers === 0) this.#drop(key);
     }
-    if (this.#bytes + bytes > bytesMax) return false;
-    this.#bytes += bytes;
-    return true;
   }
 
   giveBack(bytes: number): void {

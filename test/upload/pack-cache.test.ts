@@ -107,6 +107,19 @@ test('a fetch that does not fit is served, and nothing of it stays', async (t) =
   assert.deepEqual(house.asked, { hit: 0, joined: 0, miss: 2 });
 });
 
+test('a fetch that needs more than half of the room is not kept, and costs no other its place', async (t) => {
+  // Of random bytes that do not compress: packs of some 300 and 1,200 kB.
+  const { house, url } = await opened(t, { packCache: { bytesMax: 2_000_000, keepMs: 60_000 } }, 100_000);
+  await fill(house, 'large', 400_000);
+  const large = url.replace(/lab$/, 'large');
+  const small = await clone(house, url, 'one');
+  await clone(house, large, 'two');
+  await clone(house, large, 'three');
+  assert.deepEqual(house.asked, { hit: 0, joined: 0, miss: 3 });
+  assert.equal(await clone(house, url, 'four'), small);
+  assert.deepEqual(house.asked, { hit: 1, joined: 0, miss: 3 });
+});
+
 test('without a place for files, fetches are served as ever', async (t) => {
   const { house, url } = await opened(t, KEEPING, 400_000);
   rmSync(join(house.directory, 'packs'), { recursive: true });
