@@ -49,9 +49,18 @@ export class CommitQueue {
   #take(id: string, seat: Seat): readonly Seat[] {
     const waiting = this.#waiting.get(id) ?? [];
     if (waiting[0] !== seat) return [];
-    const taken = waiting.splice(0, countFitting(waiting));
+    const taken = waiting.splice(0, countFittingSafely(waiting));
     if (waiting.length === 0) this.#waiting.delete(id);
     return taken;
+  }
+}
+
+/** Whatever is wrong with one of them: a seat that stayed at the front would keep its repository from ever being pushed to. */
+function countFittingSafely(waiting: readonly Seat[]): number {
+  try {
+    return countFitting(waiting);
+  } catch {
+    return 1;
   }
 }
 
@@ -59,8 +68,7 @@ export class CommitQueue {
 function countFitting(waiting: readonly Seat[]): number {
   const names: string[] = [];
   for (const [index, { request }] of waiting.entries()) {
-    names.push(...namesOf(request));
-    const isFit = index < SEATS_MAX && mayShare(request) && areApart(names);
+    const isFit = index < SEATS_MAX && mayShare(request) && addNames(names, namesOf(request));
     if (!isFit) return Math.max(1, index);
   }
   return waiting.length;
@@ -75,7 +83,14 @@ function namesOf({ updates }: CommitRequest): readonly string[] {
   return updates.filter(({ isAlive }) => isAlive).map(({ name }) => name);
 }
 
+/** False where they would be too many. One push may have hundreds of thousands: too many for one call. */
+function addNames(names: string[], more: readonly string[]): boolean {
+  if (names.length + more.length > REFS_MAX) return false;
+  names.push(...more);
+  return areApart(names);
+}
+
 /** No ref is named twice, and none lies above another. */
 function areApart(names: readonly string[]): boolean {
-  return names.length <= REFS_MAX && new Set(names).size === names.length && conflictsAmong(names).size === 0;
+  return new Set(names).size === names.length && conflictsAmong(names).size === 0;
 }

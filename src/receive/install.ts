@@ -90,7 +90,8 @@ async function keep({ objectDirectory, repositoryPath }: InstallOptions, path: s
   if (linked !== 'unusable') return linked === 'linked';
   // The first pack here, or another user made the text. Who is killed in the middle leaves no `.keep` that does not say whose it is.
   const made = join(objectDirectory, 'tmp_keep');
-  await writeFile(made, NOTE_TEXT, { flag: WRITE_SYNCED });
+  // Read-only: it is the text of every `.keep` of ours, now and later, and not for anybody to write a reason into.
+  await writeFile(made, NOTE_TEXT, { flag: WRITE_SYNCED, mode: 0o444 });
   await renameAsync(made, note);
   const again = await tryLink(note, path);
   if (again === 'unusable') throw new Fault('internal', 'pack cannot be kept', { context: { path } });
@@ -113,13 +114,14 @@ async function installLoose(
   fan: string,
 ): Promise<readonly string[]> {
   const to = join(repositoryPath, 'objects', fan);
-  const isNew = (await mkdir(to, { recursive: true })) !== undefined;
+  await mkdir(to, { recursive: true });
   for (const name of await readdir(join(objectDirectory, fan))) {
     if (isTemporary(name)) continue;
     if (existsSync(join(to, name))) await utimes(join(to, name), new Date(), new Date());
     else await renameAsync(join(objectDirectory, fan, name), join(to, name));
   }
-  return isNew ? [to, join(repositoryPath, 'objects')] : [to];
+  // Whoever made the directory, another push of the same turn or one that failed behind that, has not named it on disk yet.
+  return [to, join(repositoryPath, 'objects')];
 }
 
 /** Lets repacking have the packs again. */
@@ -133,8 +135,14 @@ export async function releasePacks(repositoryPath: string, packs: readonly strin
   await allSynced(packs.filter((pack) => /^pack-[0-9a-f]+$/.test(pack)).map(release));
 }
 
-/** The same for whatever a crash left kept; only while nothing is pushed. What others keep stays. */
+/**
+ * The same for whatever a crash left kept; only while nothing is pushed. What others keep stays, also where they wrote their
+ * reason over ours: then the next pack is kept by a new text.
+ */
 export async function releaseEveryPack(repositoryPath: string): Promise<void> {
+  const note = join(repositoryPath, NOTE);
+  const text = await readFile(note, 'utf8').catch(() => undefined);
+  if (text !== NOTE_TEXT) await rm(note, { force: true });
   const directory = join(repositoryPath, 'objects', 'pack');
   for (const name of await readdir(directory)) {
     const path = join(directory, name);

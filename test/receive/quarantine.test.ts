@@ -1,6 +1,6 @@
 /** What lies in a quarantine: synced once, as it is written or before the commit; and how its packs are kept from repacking. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
@@ -87,4 +87,26 @@ test('packs that come side by side are each kept, and say by whom; what others k
   await using later = await withPack(path, 'd');
   await install(path, later, (pack) => kept.push(pack));
   assert.match(readFileSync(join(packs, `pack-${'d'.repeat(40)}.keep`), 'utf8'), /^gatehouse /);
+});
+
+test('who writes a reason of their own into the text of our keeps changes it for no later pack', async (t) => {
+  const path = repositoryPath(t);
+  const packs = join(path, 'objects', 'pack');
+  await using first = await withPack(path, 'a');
+  await install(path, first, () => {});
+  const theirs = join(packs, `pack-${'a'.repeat(40)}.keep`);
+  assert.equal(statSync(theirs).mode & 0o222, 0);
+  // As root, or with force: the same file has all the names.
+  chmodSync(theirs, 0o644);
+  writeFileSync(theirs, 'a person keeps this\n');
+  // As the next start does.
+  await releaseEveryPack(path);
+  assert.equal(readFileSync(theirs, 'utf8'), 'a person keeps this\n');
+  await using second = await withPack(path, 'b');
+  await install(path, second, () => {});
+  await releaseEveryPack(path);
+  assert.deepEqual(
+    readdirSync(packs).filter((name) => name.endsWith('.keep')),
+    [basename(theirs)],
+  );
 });
