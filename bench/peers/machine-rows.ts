@@ -110,27 +110,36 @@ async function endAll(children: readonly ChildProcess[]): Promise<void> {
 }
 
 function stream(mib: number): Row {
-  // No aim: most of it is git making the pack, behind sshd, and here too unless it fits the cache: the doors alone differ more.
-  const ratios: readonly Ratio[] = [{ ours: 'gatehouse ssh', theirs: 'git-shell' }];
-  const ciphers = { default: undefined, aes: 'aes128-gcm@openssh.com' };
+  const ratiosTo = (target?: number): readonly Ratio[] => [
+    { ours: 'gatehouse ssh', theirs: 'git-shell', ...(target === undefined ? {} : { target }) },
+  ];
   const title = `${mib} MiB over SSH down`;
+  const unit = 'MiB/CPU s';
+  // In this order: the first one finds nothing kept, and git makes the pack on every side.
+  const downloads = [
+    { key: 'first', ciphers: undefined, more: 'the first time', ratios: ratiosTo() },
+    { key: 'default', ciphers: undefined, more: "again, the client's cipher", ratios: ratiosTo(1.5) },
+    { key: 'aes', ciphers: 'aes128-gcm@openssh.com', more: 'again, aes128-gcm', ratios: ratiosTo() },
+  ] as const;
   return {
     name: 'stream',
     shapes: ['stream'],
     peers: ['gatehouse ssh', 'git-shell', 'git-shell tuned'],
     roundsMax: 1,
-    figures: [
-      { key: 'default', title: `${title}, the client's cipher`, unit: 'MiB/CPU s', better: 'more', ratios },
-      { key: 'aes', title: `${title}, aes128-gcm`, unit: 'MiB/CPU s', better: 'more', ratios },
-    ],
-    prepare: async (peer) => fetchAll(peer, { repository: 'stream', wants: await tipsOf(peer, 'stream') }),
+    figures: downloads.map(({ key, more, ratios }) => ({
+      key,
+      title: `${title}, ${more}`,
+      unit,
+      better: 'more',
+      ratios,
+    })),
     async run(peer) {
       const wants = await tipsOf(peer, 'stream');
       const rates: Record<string, number> = {};
-      for (const [key, cipher] of Object.entries(ciphers)) {
+      for (const { key, ciphers } of downloads) {
         let bytes = 0;
         const cpu = await peer.meter?.cost(async () => {
-          const asked = { repository: 'stream', wants, ...(cipher === undefined ? {} : { ciphers: cipher }) } as const;
+          const asked = { repository: 'stream', wants, ...(ciphers === undefined ? {} : { ciphers }) } as const;
           bytes = (await fetchAll(peer, asked)).packBytes;
         });
         if (bytes < mib * 1024 * 1024) throw new Error(`${peer.name}: only ${bytes} bytes came`);
