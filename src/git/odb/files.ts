@@ -204,24 +204,29 @@ export class OpenFile {
     return this.#id * BLOCKS_PER_FILE_MAX + number;
   }
 
-  #block(number: number): Promise<Buffer> {
-    const held = this.#files.blocks.get(this.#key(number));
-    if (held !== undefined) return Promise.resolve(held);
-    const loading = this.#loading.get(number) ?? this.#load(number);
+  async #block(number: number): Promise<Buffer> {
+    const held = this.#files.blocks.get(this.#key(number)) ?? this.#loading.get(number);
+    if (held !== undefined) return held;
+    const offset = number * BLOCK_BYTES;
+    const length = Math.min(BLOCK_BYTES, this.size() - offset);
+    if (this.#isWarm) return this.#keep(number, this.#readNow(offset, length));
+    const loading = this.#load(number, offset, length);
     this.#loading.set(number, loading);
     return loading;
   }
 
-  async #load(number: number): Promise<Buffer> {
+  /** Is no longer among those that are loading when it is over, however it ends. */
+  async #load(number: number, offset: number, length: number): Promise<Buffer> {
     try {
-      const offset = number * BLOCK_BYTES;
-      const length = Math.min(BLOCK_BYTES, this.size() - offset);
-      const block = this.#isWarm ? this.#readNow(offset, length) : await this.#read(offset, length);
-      this.#files.blocks.set(this.#key(number), block, block.length);
-      return block;
+      return this.#keep(number, await this.#read(offset, length));
     } finally {
       this.#loading.delete(number);
     }
+  }
+
+  #keep(number: number, block: Buffer): Buffer {
+    this.#files.blocks.set(this.#key(number), block, block.length);
+    return block;
   }
 
   #readNow(offset: number, length: number): Buffer {
