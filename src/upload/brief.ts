@@ -38,6 +38,10 @@ export interface BriefQuestion {
   readonly moment: () => number;
   /** What the principal sees, of a mirror once it is as its upstream. @param since as for `RefCache.snapshot` */
   readonly freshView: (since: number | undefined) => Promise<View>;
+  /** `freshView` waits for somebody else: an upstream. */
+  readonly isMirror: boolean;
+  /** Asks once more whether all this is still allowed. @throws Fault `missing` where it is not */
+  readonly confirm: () => Promise<void>;
 }
 
 export class BriefAnswers {
@@ -64,6 +68,8 @@ export class BriefAnswers {
     const listing = this.#listingOf(body);
     if (listing?.objectFormat !== question.objectFormat) return undefined;
     const view = await question.freshView(brief.cameLate ? undefined : asked);
+    // A client that keeps back the end of its question gets nothing that came after its right to it was gone.
+    if (brief.cameLate || question.isMirror) await question.confirm();
     using lent = await this.#encoded.lend(view, listing.listOf(view));
     if (lent === undefined) return undefined;
     await brief.answer(lent.bytes);

@@ -6,6 +6,7 @@ import type { Writable } from 'node:stream';
 import { Fault } from '../base/fault.ts';
 import { PktReader } from '../git/pkt-line.ts';
 import type { GitExit, GitProcesses, GitSpec } from '../git/processes.ts';
+import type { Conversation } from '../git/service.ts';
 import { writeAll } from '../git/stream.ts';
 import { AnswerTracker } from './answer-tracker.ts';
 import { type PackOnly, WaitingClient } from './waiting.ts';
@@ -63,8 +64,8 @@ export async function exchange(options: Exchange): Promise<void> {
 }
 
 /** A wait may have been long: whoever lost the right to read meanwhile gets nothing. @throws Fault `missing` */
-export async function assertStill({ conversation }: Wire): Promise<void> {
-  const still = await conversation.confirm?.();
+export async function assertStill({ confirm }: Pick<Conversation, 'confirm'>): Promise<void> {
+  const still = await confirm?.();
   if (still?.kind === 'refused')
     throw new Fault('missing', 'fetch was refused after a wait', { publicMessage: still.reason });
 }
@@ -74,7 +75,7 @@ async function placeFor(wire: Wire, { tell }: WaitingClient, tracker: AnswerTrac
   try {
     using stack = new DisposableStack();
     stack.use(wire.holdPlace(await wire.conversation.work?.({ signal: wire.signal, tell })));
-    await assertStill(wire);
+    await assertStill(wire.conversation);
     return stack.move();
   } catch (cause) {
     const fault = wire.signal.aborted ? goneOf(wire) : cause;

@@ -109,7 +109,7 @@ export class PackCache implements Room {
     try {
       for await (const chunk of entry.pack.read({ signal: wire.signal, isExact: wire.isExact })) {
         if (!isBegun) {
-          await assertStill(wire);
+          await assertStill(wire.conversation);
           if (isAtHand && wire.bytesOut === 0) announceLength(wire.conversation.output, entry.pack.bytes);
         }
         isBegun = true;

@@ -10,7 +10,7 @@ import { type Oid, parseOid } from '../git/oid.ts';
 import { FLUSH, type Pkt, pktText } from '../git/pkt-line.ts';
 import type { AdmissionContext, Admitted } from './admission.ts';
 import { advertisementV0, line, serviceHeader } from './advertisement.ts';
-import { type ToGit, exchange } from './exchange.ts';
+import { type ToGit, assertStill, exchange } from './exchange.ts';
 import { type FetchRequest, FetchRequestReader, wantLines } from './fetch-request.ts';
 import type { Session } from './session.ts';
 import type { Done } from './upload-v2.ts';
@@ -25,6 +25,8 @@ const NOTHING_FETCHED: Done = { event: 'ls-refs', wants: 0 };
 export async function serveV0(session: Session): Promise<Done> {
   const { mode } = session.wire.conversation;
   const view = mode === 'rpc' ? await session.view() : await session.freshView();
+  // An upstream may have been waited for.
+  if (session.isMirror) await assertStill(session.wire.conversation);
   if (mode !== 'rpc') await advertise(session, view);
   if (mode === 'advertise') return NOTHING_FETCHED;
   const asked = await readWants(session);

@@ -11,7 +11,7 @@ import type { Repository } from '../repository/repository.ts';
 import type { Admitted } from './admission.ts';
 import { advertisementV2, line } from './advertisement.ts';
 import type { Session } from './session.ts';
-import { exchange, type ToGit } from './exchange.ts';
+import { assertStill, exchange, type ToGit } from './exchange.ts';
 import { type FetchRequest, FetchRequestReader, argumentLines } from './fetch-request.ts';
 import { LsRefsRequest, lsRefsList } from './ls-refs.ts';
 import { type View, tipsAmong } from './view.ts';
@@ -116,6 +116,8 @@ async function lsRefs(session: Session, hasArguments: boolean): Promise<View> {
   const request = new LsRefsRequest();
   if (hasArguments) for await (const text of argumentsOf(session)) request.take(text);
   const view = await session.freshView();
+  // The client may have taken its time to ask: what is shown is later than the decision about the conversation.
+  await assertStill(session.wire.conversation);
   await session.show(view, lsRefsList(request)(view));
   return view;
 }

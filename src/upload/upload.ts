@@ -13,6 +13,7 @@ import { Admission } from './admission.ts';
 import { BriefAnswers } from './brief.ts';
 import { Bundles, type BundleEvent, type OpenBundle } from './bundles.ts';
 import { EncodedLists } from './encoded.ts';
+import { assertStill } from './exchange.ts';
 import { PackCache, type PackCacheResult } from './pack-cache.ts';
 import { Reachability } from './reachability.ts';
 import { RecentTips } from './recent-tips.ts';
@@ -167,6 +168,8 @@ async function briefly({ answers, conversation, service, sight, hasBundle }: Bri
       hasBundle,
       moment: () => sight.refs.moment(),
       freshView: (since) => freshViewOf(sight, since),
+      isMirror: sight.freshen !== undefined,
+      confirm: () => assertStill(conversation),
     });
     return report === undefined ? OPEN : { kind: 'done', report };
   } catch (cause) {

@@ -6,10 +6,11 @@ import assert from 'node:assert/strict';
 import { appendFileSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { Agent, request as httpRequest } from 'node:http';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import type { Client } from 'ssh2';
 import { encodePkt } from '../../src/git/pkt-line.ts';
-import { login } from '../support/attacker.ts';
+import { channel, dial, hear, login } from '../support/attacker.ts';
 import { addPerson, gitOk, makePerson, splitAddress, url, type Person } from '../support/gate.ts';
 import { bareOf, besiege, done, makeToken, type Siege } from '../support/siege.ts';
 
@@ -43,6 +44,20 @@ before(
 after(async () => {
   for (const cleanup of cleanups.toReversed()) await cleanup();
 });
+
+/** Resolves when the stream has said something like `pattern`. */
+function heardOf(stream: Readable, pattern: RegExp): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let said = '';
+    stream.on('data', (chunk: Buffer) => {
+      said += chunk.toString('latin1');
+      if (pattern.test(said)) resolve();
+    });
+    stream.once('close', () => {
+      reject(new Error(`it said only ${said}`));
+    });
+  });
+}
 
 /** One connection, kept open, and questions on it. */
 class Asker implements Disposable {
@@ -209,6 +224,60 @@ describe('on a connection that stays open', () => {
     assert.equal(await stranger.code('moved'), 404);
     await done(ownerSsh, 'create moved');
     assert.deepEqual(await stranger.refs('moved'), { code: 200, text: '0000' });
+  });
+});
+
+describe('a question that was begun before a right was taken away shows nothing once it is asked', () => {
+  let client: Client;
+
+  before(async () => {
+    const { site, ownerSsh, adminSsh, owner, tree } = siege;
+    client = await login(site.gate, await addPerson(site, 'vera'));
+    cleanups.push(() => client.end());
+    await done(adminSsh, 'group add callers Callers');
+    await done(ownerSsh, 'create salon');
+    await done(ownerSsh, 'config salon set readers callers');
+    await gitOk(owner, ['push', '-q', url(site.gate, 'ssh', 'salon'), 'main'], tree);
+  });
+  test('in a conversation over SSH that is open', async () => {
+    await done(siege.adminSsh, 'group adduser callers vera');
+    const stream = await channel(client, 'git-upload-pack salon', 2);
+    const heard = hear(stream);
+    // One question is answered: the conversation was decided about long ago.
+    stream.write(LIST);
+    await heardOf(stream, /refs\/heads\/main/);
+    await done(siege.adminSsh, 'group deluser callers vera');
+    stream.end(LIST);
+    const after = (await heard).split('refs/heads/main');
+    assert.equal(after.length, 2, 'shown once, not twice');
+    assert.match(after[1] ?? '', /ERR /);
+  });
+
+  test('over HTTP, of a client that keeps back the end of its question', async () => {
+    await done(siege.adminSsh, 'group adduser callers vera');
+    const token = await makeToken(client, 'slow', 'read');
+    const socket = dial(siege.site.gate.http);
+    const heard = hear(socket);
+    const head = [
+      'POST /salon/git-upload-pack HTTP/1.1',
+      'Host: x',
+      'Connection: close',
+      `Authorization: Bearer ${token}`,
+      'Git-Protocol: version=2',
+      'Content-Type: application/x-git-upload-pack-request',
+      `Content-Length: ${LIST.length}`,
+    ];
+    socket.write(`${head.join('\r\n')}\r\n\r\n`);
+    socket.write(LIST.subarray(0, 20));
+    // Another request is served in between: the first one's head was read, and decided about.
+    using asker = new Asker(token);
+    assert.match((await asker.refs('salon')).text, /refs\/heads\/main/);
+    await done(siege.adminSsh, 'group deluser callers vera');
+    socket.write(LIST.subarray(20));
+    const answer = await heard;
+    assert.doesNotMatch(answer, /refs\/heads\/main/);
+    assert.match(answer, /^HTTP\/1\.1 200 OK[^]*ERR /);
+    socket.destroy();
   });
 });
 

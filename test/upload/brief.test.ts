@@ -19,8 +19,13 @@ const VIEW: View = {
 };
 
 /** A clock of looks and questions, and the `since` that each look was asked with. */
-function sight(): { readonly question: BriefQuestion; readonly looks: (number | undefined)[] } {
+function sight(): {
+  readonly question: BriefQuestion;
+  readonly looks: (number | undefined)[];
+  readonly confirms: number;
+} {
   let now = 0;
+  let confirms = 0;
   const looks: (number | undefined)[] = [];
   const question: BriefQuestion = {
     mode: 'rpc',
@@ -31,8 +36,18 @@ function sight(): { readonly question: BriefQuestion; readonly looks: (number | 
       looks.push(since);
       return VIEW;
     },
+    isMirror: false,
+    confirm: async () => {
+      confirms += 1;
+    },
   };
-  return { question, looks };
+  return {
+    question,
+    looks,
+    get confirms() {
+      return confirms;
+    },
+  };
 }
 
 function exchange(arrives: Promise<void>, cameLate: boolean): BriefExchange {
@@ -62,4 +77,23 @@ test('a question whose body came later than its head gets a look of its own', as
   const { question, looks } = sight();
   await new BriefAnswers(new EncodedLists()).answer(exchange(Promise.resolve(), true), question);
   assert.deepEqual(looks, [undefined]);
+});
+
+test('who was waited for, the client or an upstream, is asked about again before anything is shown', async () => {
+  const answers = new BriefAnswers(new EncodedLists());
+  const refused = new Error('not any more');
+  const confirm = (): Promise<void> => Promise.reject(refused);
+  const said: Buffer[] = [];
+  const answer = async (bytes: Buffer): Promise<void> => void said.push(bytes);
+  const own = sight();
+  const late = { ...exchange(Promise.resolve(), true), answer };
+  const atOnce = { ...exchange(Promise.resolve(), false), answer };
+  await assert.rejects(answers.answer(late, { ...own.question, confirm }), refused);
+  await assert.rejects(answers.answer(atOnce, { ...own.question, isMirror: true, confirm }), refused);
+  assert.equal(said.length, 0);
+  await answers.answer(atOnce, own.question);
+  assert.equal(own.confirms, 0, 'what came at once was decided about just before');
+  await answers.answer(late, own.question);
+  assert.equal(own.confirms, 1);
+  assert.equal(said.length, 2);
 });
