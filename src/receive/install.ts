@@ -22,6 +22,8 @@ const KEPT_BY_US = 'gatehouse ';
 /** Each `.keep` file of ours is a link to this one, whose text is whole and on disk before it has its name. */
 const NOTE = join(GATE_DIRECTORY, 'keep');
 const NOTE_TEXT = `${KEPT_BY_US}push\n`;
+/** Others may replace the text while it is linked. */
+const ATTEMPTS_MAX = 8;
 /** In this order; `.idx` last. */
 const PACK_PARTS = ['.pack', '.rev', '.bitmap', '.idx'];
 
@@ -86,25 +88,35 @@ async function installPacks(options: InstallOptions): Promise<readonly string[]>
 /** False where somebody else keeps it already: then it is not ours to release. */
 async function keep({ objectDirectory, repositoryPath }: InstallOptions, path: string): Promise<boolean> {
   const note = join(repositoryPath, NOTE);
-  const linked = await tryLink(note, path);
-  if (linked !== 'unusable') return linked === 'linked';
-  // The first pack here, or another user made the text. Who is killed in the middle leaves no `.keep` that does not say whose it is.
-  const made = join(objectDirectory, 'tmp_keep');
-  // Read-only: it is the text of every `.keep` of ours, now and later, and not for anybody to write a reason into.
-  await writeFile(made, NOTE_TEXT, { flag: WRITE_SYNCED, mode: 0o444 });
-  await renameAsync(made, note);
-  const again = await tryLink(note, path);
-  if (again === 'unusable') throw new Fault('internal', 'pack cannot be kept', { context: { path } });
-  return again === 'linked';
+  for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
+    const linked = await tryLink(note, path);
+    if (linked === 'linked' || linked === 'taken') return linked === 'linked';
+    await makeNote(note, join(objectDirectory, 'tmp_keep'), linked);
+  }
+  throw new Fault('internal', 'pack cannot be kept', { context: { path } });
 }
 
-async function tryLink(from: string, to: string): Promise<'linked' | 'taken' | 'unusable'> {
+/**
+ * The first pack here, or another user made the text. Who is killed in the middle leaves no `.keep` that does not say whose
+ * it is. A text that is there is not replaced without need: whoever is about to link it would find none.
+ */
+async function makeNote(note: string, made: string, why: 'missing' | 'unusable'): Promise<void> {
+  // Read-only: it is the text of every `.keep` of ours, now and later, and not for anybody to write a reason into.
+  await writeFile(made, NOTE_TEXT, { flag: WRITE_SYNCED, mode: 0o444 });
+  if (why === 'unusable') return renameAsync(made, note);
+  await tryLink(made, note);
+  return unlinkAsync(made);
+}
+
+async function tryLink(from: string, to: string): Promise<'linked' | 'taken' | 'missing' | 'unusable'> {
   try {
     await linkAsync(from, to);
     return 'linked';
   } catch (error) {
     if (hasCode(error, ['EEXIST'])) return 'taken';
-    if (hasCode(error, ['ENOENT', 'EPERM', 'EMLINK'])) return 'unusable';
+    // Also where it was replaced at this moment.
+    if (hasCode(error, ['ENOENT'])) return 'missing';
+    if (hasCode(error, ['EPERM', 'EMLINK'])) return 'unusable';
     throw error;
   }
 }

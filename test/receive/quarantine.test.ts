@@ -1,11 +1,11 @@
 /** What lies in a quarantine: synced once, as it is written or before the commit; and how its packs are kept from repacking. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { realDurable, type Durable } from '../../src/receive/durable.ts';
-import { installObjects, releaseEveryPack, syncQuarantine } from '../../src/receive/install.ts';
+import { installObjects, releaseEveryPack, releasePacks, syncQuarantine } from '../../src/receive/install.ts';
 import { openQuarantine, writeSynced, type Quarantine } from '../../src/receive/quarantine.ts';
 import { workspace } from '../support/workspace.ts';
 
@@ -109,4 +109,24 @@ test('who writes a reason of their own into the text of our keeps changes it for
     readdirSync(packs).filter((name) => name.endsWith('.keep')),
     [basename(theirs)],
   );
+});
+
+test('one pack that comes with two pushes at once is kept once, and is whole', async (t) => {
+  const path = repositoryPath(t);
+  const packs = join(path, 'objects', 'pack');
+  const name = `pack-${'e'.repeat(40)}`;
+  for (let round = 0; round < 8; round += 1) {
+    const kept: string[] = [];
+    const both = await Promise.all([withPack(path, 'e'), withPack(path, 'e')]);
+    await Promise.all(both.map((quarantine) => install(path, quarantine, (pack) => kept.push(pack))));
+    assert.deepEqual(kept, [name]);
+    assert.deepEqual(readdirSync(packs).sort(), [`${name}.idx`, `${name}.keep`, `${name}.pack`]);
+    for (const end of ['pack', 'idx']) assert.deepEqual(readFileSync(join(packs, `${name}.${end}`)), BYTES);
+    for (const quarantine of both) await quarantine[Symbol.asyncDispose]();
+    await releasePacks(path, kept);
+    assert.deepEqual(readdirSync(join(path, 'gatehouse', 'incoming')), []);
+    // So that each round makes the text anew, twice at once.
+    for (const file of readdirSync(packs)) rmSync(join(packs, file));
+    rmSync(join(path, 'gatehouse', 'keep'));
+  }
 });
