@@ -3,7 +3,7 @@
  * API registers) by Fastify on the same port. With a certificate and its key the door speaks HTTPS only.
  */
 import { readFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer, ServerResponse, type IncomingMessage, type Server, type ServerOptions } from 'node:http';
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { fastify, type FastifyInstance } from 'fastify';
@@ -258,7 +258,8 @@ function sendText(response: ServerResponse, status: number, reason: string): voi
  */
 function answerGarbage(error: Error & { readonly code?: string }, socket: Duplex, options: HttpOptions): void {
   const { clock, onTurnedAway } = options;
-  if (!socket.writable || error.code === 'ECONNRESET') {
+  // In the middle of an answer whose length was said, words would be taken for a part of it.
+  if (!socket.writable || error.code === 'ECONNRESET' || isAnswering(socket)) {
     socket.destroy();
     return;
   }
@@ -271,6 +272,12 @@ function answerGarbage(error: Error & { readonly code?: string }, socket: Duplex
   socket.resume();
   const cancel = clock.after(GARBAGE_LINGER_MS, () => socket.destroy());
   socket.once('close', cancel);
+}
+
+/** The head of an answer is out and its end is not: node itself asks in this way before it says 400. */
+function isAnswering(socket: Duplex): boolean {
+  const answer: unknown = Reflect.get(socket, '_httpMessage');
+  return answer instanceof ServerResponse && answer.headersSent;
 }
 
 const STATUS_OF: ReadonlyMap<string, string> = new Map([

@@ -13,12 +13,12 @@ const ASKED =
   'POST /api/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-git-upload-pack-request\r\nContent-Length: 4\r\n\r\n0000';
 
 /** A door whose walk says that `announced` bytes come and writes `pieces`. */
-async function open(t: TestContext, announced: number, pieces: readonly string[]): Promise<Socket> {
+async function open(t: TestContext, announced: number, pieces: readonly (string | Promise<string>)[]): Promise<Socket> {
   const handle = async ({ output, input }: GitRequest): Promise<Outcome> => {
     input.resume();
     announceLength(output, announced);
     try {
-      for (const piece of pieces) await writeThrough(output, Buffer.from(piece));
+      for (const piece of pieces) await writeThrough(output, Buffer.from(await piece));
     } catch {
       return { kind: 'faulted', code: 'aborted', inBand: true, reason: 'broken off' };
     }
@@ -76,4 +76,17 @@ test('nothing goes beyond the announced length: a client would take it for the n
   const said = await heard(socket, () => false);
   assert.match(said, /^Content-Length: 6\r$/im);
   assert.ok(said.endsWith('\r\n\r\npack'));
+});
+
+test('garbage that comes in the middle of an answer is not answered in the middle of it', async (t) => {
+  const rest = Promise.withResolvers<string>();
+  t.after(() => rest.resolve('bytes'));
+  const socket = await open(t, 4_000, ['pack', rest.promise]);
+  socket.write(ASKED);
+  let isSent = false;
+  const said = await heard(socket, (text) => {
+    if (text.endsWith('pack') && !isSent) isSent = socket.write('garbage\r\n\r\n');
+    return false;
+  });
+  assert.ok(said.endsWith('\r\n\r\npack'), said);
 });
