@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { test } from 'node:test';
-import { ok } from '../../src/base/fault.ts';
+import { test, type TestContext } from 'node:test';
+import { ok, refuse, type Refusal } from '../../src/base/fault.ts';
 import { zeroOid } from '../../src/git/oid.ts';
 import { parseRefname } from '../../src/git/refname.ts';
 import { parseState } from '../../src/receive/state.ts';
@@ -13,7 +13,7 @@ import type { CommitRequest } from '../../src/receive/commit-request.ts';
 import { Update } from '../../src/receive/update.ts';
 import { Turns } from '../../src/repository/turns.ts';
 import { EMPTY_PACK, pkt, ZERO } from './raw-client.ts';
-import { commitFile, gitOk, openSite, PRINCIPAL, type Site } from './site.ts';
+import { commitFile, git, gitOk, openSite, PRINCIPAL, type Site } from './site.ts';
 
 const NONE = zeroOid('sha1');
 
@@ -86,14 +86,27 @@ test('at most 32 pushes and 128 refs share a turn, and nobody overtakes', async 
   assert.deepEqual(fewer.turns, [['0'], ['1', '2'], ['3'], ['4'], ['5']]);
 });
 
-test('a client that vanishes inside a group takes nobody with it, and its push is whole, with its line', async (t) => {
-  const three = ['a', 'b', 'c'].map((name) => `refs/heads/${name}`);
-  const clients = new Map<string, Client>();
+const THREE = ['a', 'b', 'c'].map((name) => `refs/heads/${name}`);
+
+interface Gathering {
+  readonly site: Site;
+  /** A commit that is there, the one of `main`. */
+  readonly tip: string;
+  readonly tree: string;
+  readonly generation: () => Promise<number>;
+  /** Has the turn until pushes to all of `THREE` have their seats. */
+  readonly first: Client;
+}
+
+/** Pushes to `THREE`, begun when this resolves, share a turn. @param confirm asked of each in that turn. */
+async function gather(
+  t: TestContext,
+  confirm: (nth: number, signals: ReadonlyMap<string, AbortSignal>) => Promise<Refusal | undefined>,
+): Promise<Gathering> {
   const signals = new Map<string, AbortSignal>();
   const blocked = Promise.withResolvers<void>();
   const queued = Promise.withResolvers<void>();
   let turn = 0;
-  let checked = 0;
   const site: Site = await openSite(t, {
     async confirm() {
       turn += 1;
@@ -101,15 +114,8 @@ test('a client that vanishes inside a group takes nobody with it, and its push i
         blocked.resolve();
         await queued.promise;
       }
-      if (turn === 3) {
-        // The first of the group: all of them have their seats by now.
-        const signal = signals.get('refs/heads/b');
-        assert.ok(signal !== undefined && !signal.aborted);
-        const gone = once(signal, 'abort');
-        clients.get('refs/heads/b')?.vanish();
-        await gone;
-      }
-      return ok({ principal: PRINCIPAL, repository: site.repository });
+      const refused = turn > 2 ? await confirm(turn - 2, signals) : undefined;
+      return refused ?? ok({ principal: PRINCIPAL, repository: site.repository });
     },
     parts: {
       steps: [
@@ -117,11 +123,9 @@ test('a client that vanishes inside a group takes nobody with it, and its push i
           name: 'watch',
           async check({ updates, signal }) {
             const refname = updates[0]?.refname ?? '';
-            if (!three.includes(refname)) return [];
-            signals.set(refname, signal);
-            checked += 1;
+            if (THREE.includes(refname)) signals.set(refname, signal);
             // From here to its seat a push waits for nothing.
-            if (checked === three.length) setImmediate(queued.resolve);
+            if (signals.size === THREE.length) setImmediate(queued.resolve);
             return [];
           },
         },
@@ -131,10 +135,25 @@ test('a client that vanishes inside a group takes nobody with it, and its push i
   const tree = await site.workTree();
   const tip = await commitFile(tree, 'base');
   await gitOk(tree, 'push', '-q', site.gitUrl, 'main');
-  const before = parseState(await site.store.get('repository-state', site.repository.id)).generation;
+  const generation = async (): Promise<number> =>
+    parseState(await site.store.get('repository-state', site.repository.id)).generation;
   const first = connectPush(site, 'refs/heads/first', tip);
   await blocked.promise;
-  for (const name of three) clients.set(name, connectPush(site, name, tip));
+  return { site, tip, tree, generation, first };
+}
+
+test('a client that vanishes inside a group takes nobody with it, and its push is whole, with its line', async (t) => {
+  const clients = new Map<string, Client>();
+  const { site, tip, generation, first } = await gather(t, async (nth, signals) => {
+    if (nth > 1) return;
+    const signal = signals.get('refs/heads/b');
+    assert.ok(signal !== undefined && !signal.aborted);
+    const gone = once(signal, 'abort');
+    clients.get('refs/heads/b')?.vanish();
+    await gone;
+  });
+  const before = await generation();
+  for (const name of THREE) clients.set(name, connectPush(site, name, tip));
   const all = [first, ...clients.values()];
   const answers = await Promise.all(all.map(({ answer }) => answer));
   await Promise.all(all.map(({ ended }) => ended));
@@ -142,9 +161,9 @@ test('a client that vanishes inside a group takes nobody with it, and its push i
     answers.map((answer) => /ok (refs\/heads\/\w+)/.exec(answer ?? '')?.[1]),
     ['refs/heads/first', 'refs/heads/a', undefined, 'refs/heads/c'],
   );
-  assert.equal(parseState(await site.store.get('repository-state', site.repository.id)).generation, before + 2);
+  assert.equal(await generation(), before + 2, 'the first alone, the others together');
   const refs = (await site.refs()).split('\n').map((line) => line.split(' ')[1]);
-  assert.deepEqual(refs, [...three, 'refs/heads/first', 'refs/heads/main']);
+  assert.deepEqual(refs, [...THREE, 'refs/heads/first', 'refs/heads/main']);
   const lines = (await site.journalLines()).flatMap(({ event, refs: told }) =>
     event === 'push' ? (told ?? []).map(({ name, result }) => `${name} ${result}`) : [],
   );
@@ -153,6 +172,32 @@ test('a client that vanishes inside a group takes nobody with it, and its push i
     refs.map((name) => `${name} ok`),
   );
   assert.deepEqual(site.leftovers(), []);
+});
+
+test('of a push that may not any more when its turn comes, nothing gets into the repository with the others of its group', async (t) => {
+  const { site, tree, generation, first } = await gather(t, async (nth) =>
+    nth === 2 ? refuse('your key was revoked') : undefined,
+  );
+  const before = await generation();
+  const tips: string[] = [];
+  for (const name of THREE) {
+    await gitOk(tree, 'checkout', '-q', '-B', name, 'main');
+    tips.push(await commitFile(tree, name));
+  }
+  const pushed = await Promise.all(
+    THREE.map((name, index) => git(tree, 'push', '-q', site.gitUrl, `${tips[index]}:${name}`)),
+  );
+  await first.ended;
+  assert.equal(await generation(), before + 2, 'the first alone, the others together');
+  const refused = pushed.findIndex(({ code }) => code !== 0);
+  assert.match(pushed[refused]?.stderr ?? '', /your key was revoked/);
+  assert.equal(pushed.filter(({ code }) => code === 0).length, 2);
+  for (const [index, tip] of tips.entries()) {
+    const found = await git(site.repository.path, 'cat-file', '-e', tip);
+    assert.equal(found.code === 0, index !== refused);
+  }
+  assert.deepEqual(site.leftovers(), []);
+  await gitOk(site.repository.path, 'fsck', '--strict');
 });
 
 interface Client {
