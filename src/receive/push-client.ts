@@ -207,13 +207,23 @@ async function advertisementFor(
   about: PushAbout,
 ): Promise<{ readonly bytes: Buffer; readonly nonce: string | undefined }> {
   const { repository, mayRead } = about;
-  await about.freshen?.();
+  if (about.freshen !== undefined) {
+    await about.freshen();
+    await assertStill(about);
+  }
   const snapshot = await refs.snapshot(repository);
   await askAhead(snapshot.byName.keys(), { mayRead, clock });
   const nonce = freshNonce({ certificates }, about);
   const { objectFormat: format } = repository;
   const bytes = encodeAdvertisement({ snapshot, format, protocol, mayRead, nonce, agent });
   return { bytes: mode === 'advertise' ? Buffer.concat([serviceHeader(), bytes]) : bytes, nonce };
+}
+
+/** An upstream may have been waited for: whoever lost the right to push meanwhile sees none of its refs. @throws Fault `missing` */
+async function assertStill({ confirm }: PushAbout): Promise<void> {
+  const still = await confirm();
+  if (still.kind === 'refused')
+    throw new Fault('missing', 'push was refused after a wait', { publicMessage: still.reason });
 }
 
 /** Undefined where no check asks for signed pushes. */

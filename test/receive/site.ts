@@ -93,6 +93,8 @@ export interface SiteOptions {
   readonly mayRead?: (refname: string) => boolean;
   /** Asked before the commit point. Default: nothing changed. */
   readonly confirm?: PushAbout['confirm'];
+  /** As of a mirror. */
+  readonly freshen?: PushAbout['freshen'];
   /** Of a site that was there before. */
   readonly root?: string;
   readonly settings?: Readonly<Record<string, string>>;
@@ -201,6 +203,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
         principal: PRINCIPAL,
         origin,
         mayRead: options.mayRead,
+        freshen: options.freshen,
         confirm: options.confirm ?? (async () => ok({ principal: PRINCIPAL, repository: fresh })),
       });
     } catch (fault) {

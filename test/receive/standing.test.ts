@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Question } from '../../src/access/decision.ts';
-import { ok, refuse } from '../../src/base/fault.ts';
+import { Fault, ok, refuse } from '../../src/base/fault.ts';
 import { askAhead } from '../../src/receive/decide.ts';
 import { ALLOW, commitFile, git, openSite, PRINCIPAL, startSite, type Site } from './site.ts';
 
@@ -31,6 +31,30 @@ test('a user who is suspended while the push runs commits nothing, and reads why
   );
   assert.deepEqual(site.leftovers(), []);
   assert.equal(await site.store.get('pending', site.repository.id), undefined);
+});
+
+test('who loses the right to push while an upstream is waited for sees none of its refs, over any transport', async (t) => {
+  const reason = 'your account, or the key or token you showed, is not accepted any more';
+  let isRevoked = false;
+  const site = await openSite(t, {
+    async freshen() {
+      isRevoked = true;
+    },
+    confirm: async () => (isRevoked ? refuse(reason) : ok({ principal: PRINCIPAL, repository: site.repository })),
+  });
+  const tree = await site.workTree();
+  await commitFile(tree, 'a');
+  await git(tree, 'push', '-q', site.repository.path, 'main:refs/heads/hidden');
+  for (const url of [site.gitUrl, site.httpUrl]) {
+    isRevoked = false;
+    const ended = site.nextEnd();
+    const { code, stdout, stderr } = await git(tree, 'push', '--porcelain', url, ':refs/heads/hidden');
+    assert.notEqual(code, 0);
+    assert.ok(`${stdout}${stderr}`.includes(reason), stderr);
+    const end = await ended;
+    assert.ok('fault' in end && end.fault instanceof Fault && end.fault.code === 'missing');
+  }
+  assert.match(await site.refs(), /refs\/heads\/hidden$/);
 });
 
 test('rules that changed while the push runs decide again, ref by ref; rules that did not are not asked twice', async (t) => {
