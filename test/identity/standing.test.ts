@@ -76,6 +76,14 @@ async function tokenOf({ directory }: Watched, name: string, expires?: string): 
   return must(await directory.tokens.create({ user: 'alice', name, ...more })).secret;
 }
 
+/** Somebody whose token was shown once. */
+async function proved(t: TestContext) {
+  const own = await open(t);
+  const secret = await tokenOf(own, 'ci');
+  await own.directory.byToken(secret);
+  return { own, directory: own.directory, secret };
+}
+
 test('while nothing is written, a known token and its principal cost no read', async (t) => {
   const own = await open(t);
   const secret = await tokenOf(own, 'ci');
@@ -111,10 +119,7 @@ test('whatever is written about it counts at once', async (t) => {
 });
 
 test('a new group counts at once', async (t) => {
-  const own = await open(t);
-  const { directory } = own;
-  const secret = await tokenOf(own, 'ci');
-  await directory.byToken(secret);
+  const { own, directory, secret } = await proved(t);
   const principal = await directory.byToken(secret);
   assert.ok(principal !== undefined);
   must(await directory.groups.add({ name: 'staff', description: 'Staff' }));
@@ -159,10 +164,7 @@ for (const slow of ['token', 'user', 'meta'] satisfies Kind[]) {
 }
 
 test('what was proved while a revocation was on its way is proved anew after it', async (t) => {
-  const own = await open(t);
-  const { directory } = own;
-  const secret = await tokenOf(own, 'ci');
-  await directory.byToken(secret);
+  const { own, directory, secret } = await proved(t);
   const seen: unknown[] = [];
   own.beforeCommit = async () => {
     own.beforeCommit = () => {};
@@ -176,10 +178,7 @@ test('what was proved while a revocation was on its way is proved anew after it'
 });
 
 test('while a revocation is on its way, and after one of which nobody knows the end, nothing is taken for proved', async (t) => {
-  const own = await open(t);
-  const { directory } = own;
-  const secret = await tokenOf(own, 'ci');
-  await directory.byToken(secret);
+  const { own, directory, secret } = await proved(t);
   const principal = await directory.byToken(secret);
   assert.ok(principal !== undefined);
   const seen: unknown[] = [];

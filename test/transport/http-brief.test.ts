@@ -1,15 +1,14 @@
 /** Requests that are read whole and answered whole over HTTP, from clients that cut, drip, leave or do not read. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { buffer, text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { systemClock } from '../../src/base/clock.ts';
 import { Fault } from '../../src/base/fault.ts';
 import type { GitRequest, Outcome } from '../../src/request/request.ts';
-import { startHttp, type HttpDoor, type HttpOptions } from '../../src/transport/http.ts';
-import { SILENT, UNCOUNTED } from './kit.ts';
+import type { HttpDoor, HttpOptions } from '../../src/transport/http.ts';
+import { openDoor } from './http-door.ts';
 
 const SERVED: Outcome = { kind: 'served' };
 const HEAD = `POST /api/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-git-upload-pack-request\r\n`;
@@ -18,23 +17,10 @@ async function open(
   handle: (request: GitRequest) => Promise<Outcome>,
   limits: NonNullable<HttpOptions['limits']> = {},
 ): Promise<AsyncDisposable & { readonly door: HttpDoor; dial(): Socket }> {
-  const door = await startHttp({
-    listen: { host: '127.0.0.1', port: 0 },
-    walk: { handle, draining: false },
-    directory: { byToken: async () => undefined },
-    clock: systemClock,
-    log: SILENT,
-    metrics: { ...UNCOUNTED, contentType: 'text/plain', text: async () => '' },
-    unready: () => undefined,
-    limits,
-  });
+  const { door, dial } = await openDoor(handle, limits);
   return {
     door,
-    dial() {
-      const socket = connect({ host: '127.0.0.1', port: Number(door.address.split(':').at(-1)) });
-      socket.on('error', () => {});
-      return socket;
-    },
+    dial,
     [Symbol.asyncDispose]: () => door.close(),
   };
 }

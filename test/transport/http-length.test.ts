@@ -1,13 +1,11 @@
 /** Answers over HTTP whose length is known beforehand: whole on a connection that goes on, or the connection ends. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { systemClock } from '../../src/base/clock.ts';
 import { announceLength, writeThrough } from '../../src/git/stream.ts';
 import type { GitRequest, Outcome } from '../../src/request/request.ts';
-import { startHttp } from '../../src/transport/http.ts';
-import { SILENT, UNCOUNTED } from './kit.ts';
+import { openDoor } from './http-door.ts';
 
 const ASKED =
   'POST /api/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-git-upload-pack-request\r\nContent-Length: 4\r\n\r\n0000';
@@ -24,17 +22,9 @@ async function open(t: TestContext, announced: number, pieces: readonly (string 
     }
     return { kind: 'served' };
   };
-  const door = await startHttp({
-    listen: { host: '127.0.0.1', port: 0 },
-    walk: { handle, draining: false },
-    directory: { byToken: async () => undefined },
-    clock: systemClock,
-    log: SILENT,
-    metrics: { ...UNCOUNTED, contentType: 'text/plain', text: async () => '' },
-    unready: () => undefined,
-  });
-  const socket = connect({ host: '127.0.0.1', port: Number(door.address.split(':').at(-1)) });
-  socket.setEncoding('latin1').on('error', () => {});
+  const { door, dial } = await openDoor(handle);
+  const socket = dial();
+  socket.setEncoding('latin1');
   t.after(async () => {
     socket.destroy();
     await door.close();
