@@ -119,7 +119,7 @@ test('whatever is written about it counts at once', async (t) => {
 });
 
 test('a new group counts at once', async (t) => {
-  const { own, directory, secret } = await proved(t);
+  const { directory, secret } = await proved(t);
   const principal = await directory.byToken(secret);
   assert.ok(principal !== undefined);
   must(await directory.groups.add({ name: 'staff', description: 'Staff' }));
