@@ -1,12 +1,13 @@
 /** What is killed: a real gate, or the push pipeline alone. Both start on the same data again and again. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, globSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { startGate, url as gateUrl } from '../support/gate.ts';
 import { cleanEnvironment, expectRun, type Scope } from '../support/workspace.ts';
 import type { PushServerOptions, PushServerReady } from './push-server.ts';
+import { findRepository } from './find-repository.ts';
 
 export interface Running extends PushServerReady {
   /** SIGKILL, and waits for its end. */
@@ -70,14 +71,4 @@ export function gateTarget(scope: Scope, root: string): CrashTarget {
       return { url, repositoryPath, journalDirectory: join(data, 'journal'), kill: () => gate.kill(), ended };
     },
   };
-}
-
-/** The bare repository whose configuration says that it is `name`. */
-function findRepository(data: string, name: string): string | undefined {
-  // Not below the repositories: the gate is clearing up there.
-  for (const path of globSync(join(data, 'repositories', '*/*/*.git'))) {
-    const config = readFileSync(join(path, 'config'), 'utf8');
-    if (new RegExp(`^\\s*name = ${name}$`, 'm').test(config)) return path;
-  }
-  return undefined;
 }

@@ -1,5 +1,5 @@
 /** Rounds of: several clients push and fetch through a gate, something goes wrong, everybody is well again, check. */
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readLines } from '../../src/audit/read.ts';
 import { Chance } from '../compare/random.ts';
@@ -8,6 +8,7 @@ import { workspace, type Scope } from '../support/workspace.ts';
 import { checkGate } from './gate-check.ts';
 import { SoakClient, type Asked } from './gate-client.ts';
 import { startSoakUpstream, type Mood, type SoakUpstream } from './gate-upstream.ts';
+import { findRepository } from './find-repository.ts';
 
 /** What goes wrong in a round. */
 export const KINDS = [
@@ -195,7 +196,8 @@ class GateSoak {
     const data = join(this.#root, 'data');
     const shown = await looker?.look();
     const seen = new Set(this.#clients.flatMap((client) => [...client.seen]));
-    const repositoryPath = findRepository(data);
+    const repositoryPath = findRepository(data, 'soak');
+    if (repositoryPath === undefined) throw new Error('the mirror is not on disk');
     return checkGate({ upstream: this.#upstream, shown, data, repositoryPath, asked: this.#asked(), seen });
   }
 
@@ -222,15 +224,4 @@ class GateSoak {
     }
     return count;
   }
-}
-
-/** The bare repository whose configuration says that it is the mirror. */
-function findRepository(data: string): string {
-  const root = join(data, 'repositories');
-  for (const entry of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
-    if (entry.endsWith('.git') && /^\s*name = soak$/m.test(readFileSync(join(root, entry, 'config'), 'utf8'))) {
-      return join(root, entry);
-    }
-  }
-  throw new Error('the mirror is not on disk');
 }
