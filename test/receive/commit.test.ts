@@ -14,6 +14,7 @@ import { parseState } from '../../src/receive/state.ts';
 import type { Store } from '../../src/store/store.ts';
 import { converse, EMPTY_PACK, pkt, ZERO } from './raw-client.ts';
 import { ALLOW, commitFile, git, gitOk, openSite, PRINCIPAL, startSite, type Site } from './site.ts';
+import { changedStore } from './changed-store.ts';
 
 function oid(text: string): Oid {
   const parsed = parseOid(text, 'sha1');
@@ -212,21 +213,16 @@ test('a fault after the commit point is made good by the next push, with a journ
 
 test('a lost answer of the commit point is read back', async (t) => {
   let lose = 0;
-  const wrap = (store: Store): Store => ({
-    get: (kind, key) => store.get(kind, key),
-    list: (kind, options) => store.list(kind, options),
-    follow: (from, to, options) => store.follow(from, to, options),
-    revision: () => store.revision(),
-    watch: (options) => store.watch(options),
-    close: () => store.close(),
-    async transact(transaction) {
-      const isCommit = transaction.writes.some(({ kind }) => kind === 'repository-state');
-      if (isCommit && lose === 1) throw new Fault('internal', 'lost before');
-      const result = await store.transact(transaction);
-      if (isCommit && lose === 2) throw new Fault('internal', 'lost after');
-      return result;
-    },
-  });
+  const wrap = (store: Store): Store =>
+    changedStore(store, {
+      async transact(transaction) {
+        const isCommit = transaction.writes.some(({ kind }) => kind === 'repository-state');
+        if (isCommit && lose === 1) throw new Fault('internal', 'lost before');
+        const result = await store.transact(transaction);
+        if (isCommit && lose === 2) throw new Fault('internal', 'lost after');
+        return result;
+      },
+    });
   const inner = await openSite(t);
   const root = inner.root;
   await inner.close();

@@ -12,7 +12,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { Fault } from '../../src/base/fault.ts';
 import { onLength } from '../../src/git/stream.ts';
 import { BlockShelf } from '../../src/upload/blocks.ts';
-import { MadePack } from '../../src/upload/made-pack.ts';
+import { MadePack, type Room } from '../../src/upload/made-pack.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { workspace } from '../support/workspace.ts';
 import { conversationOf, House, type HouseOptions, pkts } from './house.ts';
@@ -279,15 +279,14 @@ async function collect(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
   return Buffer.concat(all);
 }
 
+function emptyPack(t: TestContext, held: Room): MadePack {
+  const directory = workspace(t);
+  return new MadePack({ directory, room: held, name: 'a', shelf: new BlockShelf(), clock: systemClock });
+}
+
 test('a reader that rests keeps neither the maker nor another reader waiting', async (t) => {
   const held = room(10_000_000);
-  const pack = new MadePack({
-    directory: workspace(t),
-    room: held,
-    name: 'a',
-    shelf: new BlockShelf(),
-    clock: systemClock,
-  });
+  const pack = emptyPack(t, held);
   const resting = pack.read({ signal: endless });
   const quick = collect(pack.read({ signal: endless }));
   const bytes = randomBytes(1_000_000);
@@ -302,13 +301,7 @@ test('a reader that rests keeps neither the maker nor another reader waiting', a
 
 test('where nothing more can be kept, all readers get the rest in step', async (t) => {
   const held = room(300_000);
-  const pack = new MadePack({
-    directory: workspace(t),
-    room: held,
-    name: 'a',
-    shelf: new BlockShelf(),
-    clock: systemClock,
-  });
+  const pack = emptyPack(t, held);
   const readers = [collect(pack.read({ signal: endless })), collect(pack.read({ signal: endless }))];
   const bytes = randomBytes(1_000_000);
   for (let at = 0; at < bytes.length; at += 70_000) await pack.add(bytes.subarray(at, at + 70_000));
