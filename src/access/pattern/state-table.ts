@@ -145,6 +145,6 @@ function reach(columns: Columns, kernel: readonly number[], isAtStart: boolean):
   if (walk(kernel, false)) return { members: [], fate: MATCHED };
   const fate = walk(atEnd, true) ? MATCHED_AT_END : 0;
   members.sort((a, b) => a - b);
-  // One that matches at the end is not dead: a newline may follow, which is for the walk to judge.
-  return { members, fate: isAnchored && members.length === 0 && fate === 0 ? DEAD : fate };
+  // Where an end is asked for it is not dead, whatever follows that: a newline may come, which is for the walk to judge.
+  return { members, fate: isAnchored && members.length === 0 && atEnd.length === 0 ? DEAD : fate };
 }

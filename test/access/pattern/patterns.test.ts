@@ -79,6 +79,7 @@ test('the rest of PCRE that is regular works', () => {
     ['\\Qa.b\\E', ['a.b'], ['axb']],
     ['\\x41\\x{42}', ['AB'], ['ab']],
     ['^a$', ['a', 'a\n'], ['a\n\n']],
+    ['^a$[^b]', ['a\n'], ['a', 'ab', 'ac']],
     ['\\Aa\\z', ['a'], ['a\n']],
     ['(?m)^b$', ['a\nb\nc'], ['ab']],
     ['(?s)a.b', ['a\nb'], []],
