@@ -4,6 +4,7 @@
  */
 import { readFile, statfs } from 'node:fs/promises';
 import { freemem, totalmem } from 'node:os';
+import { ownGroupMemory } from './cgroup.ts';
 import type { Clock } from './clock.ts';
 
 /** `tight`: caches shrink. `short`: they are emptied, and what costs much is done one at a time. */
@@ -94,49 +95,22 @@ function levelOf(free: number, min: number, before: PressureLevel = 'none'): Pre
   return isBelow(min, before !== 'none') ? 'tight' : 'none';
 }
 
-/** What this machine, or the cgroup (version 2) that this process is bounded by, has left. @throws where the disk cannot be looked at. */
+/**
+ * What this machine has left, or the fullest of the cgroups (version 2) that this process is bounded by.
+ * @throws where the disk cannot be looked at.
+ */
 export async function resourcesOf(directory: string): Promise<Resources> {
   const disk = await statfs(directory);
-  const available = /^MemAvailable:\s+(\d+) kB$/m.exec(await textOf('/proc/meminfo'))?.[1];
-  const free = available === undefined ? freemem() : Number(available) * 1024;
-  const group = await groupMemory();
+  const group = await ownGroupMemory();
   return {
-    memoryBytes: Math.min(totalmem(), group?.max ?? Infinity),
-    memoryFreeBytes: Math.min(free, group === undefined ? Infinity : group.max - group.used),
+    memoryBytes: Math.min(totalmem(), group?.bytes ?? Infinity),
+    memoryFreeBytes: Math.min(await machineFreeBytes(), group?.freeBytes ?? Infinity),
     diskFreeBytes: disk.bavail * disk.bsize,
   };
 }
 
-/** Undefined: no bound, or no cgroup of version 2. */
-async function groupMemory(): Promise<{ readonly max: number; readonly used: number } | undefined> {
-  const path = /^0::(\/.*)$/m.exec(await textOf('/proc/self/cgroup'))?.[1];
-  if (path === undefined) return undefined;
-  const directory = `/sys/fs/cgroup${path === '/' ? '' : path}`;
-  const [max, current, stat] = await Promise.all(
-    ['memory.max', 'memory.current', 'memory.stat'].map((name) => textOf(`${directory}/${name}`)),
-  );
-  const bound = Number.parseInt(max ?? '', 10);
-  const used = Number.parseInt(current ?? '', 10);
-  if (!Number.isSafeInteger(bound) || !Number.isSafeInteger(used)) return undefined;
-  return { max: bound, used: Math.max(0, used - droppableBytes(stat ?? '')) };
-}
-
-/**
- * What the kernel gives up before it runs out (cgroup-v2, "memory.stat"): pages of files, those in use too, and its own
- * caches. A gate that reads packs fills its cgroup with them to the bound; that is no shortage.
- */
-export function droppableBytes(stat: string): number {
-  let bytes = 0;
-  for (const [, count] of stat.matchAll(/^(?:active_file|inactive_file|slab_reclaimable) (\d+)$/gm))
-    bytes += Number(count);
-  return bytes;
-}
-
-/** Empty where there is no such file: another system has none. */
-async function textOf(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch {
-    return '';
-  }
+async function machineFreeBytes(): Promise<number> {
+  const info = await readFile('/proc/meminfo', 'utf8').catch(() => ''); // another system has none
+  const available = /^MemAvailable:\s+(\d+) kB$/m.exec(info)?.[1];
+  return available === undefined ? freemem() : Number(available) * 1024;
 }
