@@ -20,7 +20,8 @@ What the conf says: the refex that allows it, or a line with DENIED in it.
     -s          each rule that was looked at, with its file, its line and what became of it
 
 With % for REPOSITORY or USER, what stands for it is read from standard input, a line each; the answers are
-REPOSITORY<tab>USER<tab>ANSWER.
+REPOSITORY<tab>USER<tab>ANSWER. PERMISSION and REF may be % too, as in later releases of gitolite than 3.6.12:
+the answers are then REPOSITORY<tab>USER<tab>PERMISSION<tab>REF<tab>ANSWER.
 `;
 
 interface Asked {
@@ -41,18 +42,22 @@ export const access: SiteCommand = {
       await run.print(USAGE);
       return 1;
     }
-    const attempt = attemptOf(permission);
-    const ref = refOf(written);
-    if (attempt === undefined) throw dies('invalid perm');
-    if (!isRefWord(ref)) throw dies('invalid ref name');
-    const asked = { repository, user, attempt, ref };
+    if (permission === '%' || written === '%') {
+      refuseInBatch(switches);
+      return wideBatch(run, [repository, user, permission, written]);
+    }
+    const asked = { repository, user, attempt: attemptOf(permission), ref: refOf(written) };
     if (repository === '%' || user === '%') {
-      if (switches.has('q') || switches.has('s')) throw dies("'-q' and '-s' meaningless in pipe mode");
+      refuseInBatch(switches);
       return batch(run, asked);
     }
     return single(run, asked, switches);
   },
 };
+
+function refuseInBatch(switches: ReadonlySet<string>): void {
+  if (switches.has('q') || switches.has('s')) throw dies("'-q' and '-s' meaningless in pipe mode");
+}
 
 async function single(run: Run, asked: Asked, switches: ReadonlySet<string>): Promise<number> {
   const answer = decided(await askCommand(run, asked));
@@ -83,6 +88,22 @@ async function batch(run: Run, { repository, user, attempt, ref }: Asked): Promi
   return 0;
 }
 
+/** What gitolite 3.6.12 refuses and later ones know: the permission, the ref or both stand in each line, too. */
+async function wideBatch(run: Run, columns: readonly (string | undefined)[]): Promise<number> {
+  const pages = new Pages(run);
+  for await (const line of inputLines(run, BATCH_BYTES_MAX)) {
+    const words = [...wordsOf(line)];
+    const [repository = '', user = '', permission, written] = columns.map((one) => (one === '%' ? words.shift() : one));
+    await pages.during(async () => {
+      const asked = { repository, user, attempt: attemptOf(permission), ref: refOf(written) };
+      const { text } = decided(await askCommand(run, asked));
+      return `${repository}\t${user}\t${asked.attempt}\t${asked.ref}\t${text}\n`;
+    });
+  }
+  await pages.flush();
+  return 0;
+}
+
 /** `perl -s`: switches stand in front. */
 function perlSwitches(args: readonly string[]): {
   readonly switches: ReadonlySet<string>;
@@ -97,7 +118,7 @@ function perlSwitches(args: readonly string[]): {
   return { switches, words: [] };
 }
 
-function attemptOf(text = ''): Attempt | undefined {
+function attemptOf(text = ''): Attempt {
   switch (text) {
     case '':
     case '0':
@@ -111,13 +132,19 @@ function attemptOf(text = ''): Attempt | undefined {
     case '^C':
       return text;
     default:
-      return undefined;
+      throw dies('invalid perm');
   }
 }
 
 function refOf(text = ''): string {
+  const ref = fullRef(text);
+  if (!isRefWord(ref)) throw dies('invalid ref name');
+  return ref;
+}
+
+function fullRef(text: string): string {
   if (text === '' || text === '0' || text === 'any') return 'any';
-  return /^(?:refs|VREF)/.test(text) ? text : `refs/heads/${text}`;
+  return /^(?:refs|VREF)\//.test(text) ? text : `refs/heads/${text}`;
 }
 
 const LEGEND = `legend:

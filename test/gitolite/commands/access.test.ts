@@ -73,6 +73,30 @@ suite('what the conf says, next to the real gitolite', { skip: NO_GITOLITE }, ()
     await site.same(['git-config', '-q', 'r1', '%'], { stdin: 'gitweb\noption\n' });
   });
 
+  test('access reads permissions and refs as well, and answers as the real one does one by one', async () => {
+    await using site = await newTwins({ conf: CONF, settings: SETTINGS });
+    const asked = [
+      'r1 u2 W x',
+      'r1 u2 W refs/heads/master',
+      'r1 u2 C any',
+      'foo/u3/x u1 D y',
+      'r1 u2 W VREF/NAME/foox',
+    ];
+    const single = await Promise.all(asked.map((line) => site.real(['access', ...line.split(' ')])));
+    const said = await site.own(['access', '%', '%', '%', '%'], { stdin: `${asked.join('\n')}\n` });
+    assert.equal(said.stderr, '');
+    const rows = said.stdout.split('\n').map((line) => line.split('\t'));
+    assert.deepEqual(rows[0]?.slice(0, 4), ['r1', 'u2', 'W', 'refs/heads/x']);
+    const answers = rows.slice(0, -1).map((row) => row[4]);
+    assert.deepEqual(
+      answers,
+      single.map(({ stdout }) => stdout.trimEnd()),
+    );
+    const some = await site.own(['access', 'r1', '%', '%', 'x'], { stdin: 'u2 W\nu2 nonsense\nu2 R\n' });
+    assert.match(some.stdout, /^r1\tu2\tW\trefs\/heads\/x\t[^\t\n]+\n$/);
+    assert.match(some.stderr, /^FATAL: invalid perm$/m);
+  });
+
   test('the listers list the same', async () => {
     await using site = await newTwins({ conf: CONF, settings: SETTINGS });
     for (const line of `list-groups|list-repos|list-users|list-users r1|list-users ^foo|list-phy-repos|list-phy-repos x
