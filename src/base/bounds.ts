@@ -180,9 +180,10 @@ export const BOUNDS = {
   recentTipsMax: 1_024,
   recentTipRepositoriesMax: 256,
   recentTipRefsMax: 200_000,
-  /** Object walks that prove what may be read: at once, and waiting. */
+  /** Object walks that prove what may be read: at once, waiting, and of these for one user or one address without a name. */
   walksMax: 3,
-  walkQueueMax: 256,
+  walkQueueMax: 1_024,
+  walkQueuePerPrincipalMax: 256,
   /** Bytes of remembered walks over all repositories, and objects of one. */
   walkCacheBytesMax: 64 * MIB,
   walkObjectsMax: 1_000_000,

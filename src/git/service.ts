@@ -46,10 +46,19 @@ export interface BriefExchange {
 }
 
 /**
- * A place among what costs much: the making of a pack, the judgement of a push. Disposing gives it back.
- * `tell` is called while it is waited for. Throws Fault `busy`, `aborted`.
+ * Places among what costs much, for one request about one repository: the making of a pack, the judgement of a push. What it
+ * resolves with gives the place back when it is disposed. `tell` is called while it is waited for. Throws Fault `busy`, `aborted`.
  */
-export type WorkGate = (about: {
+export interface WorkGate {
+  (about: WaitingFor): Promise<Disposable>;
+  /** A place without a wait; undefined: none is free. Throws Fault `busy` where the gate closes. Absent: none ever is. */
+  readonly ifFree?: () => Disposable | undefined;
+  /** The same for a walk that proves what may be read; these places are others. Absent: nobody has to wait. */
+  readonly walk?: (about: WaitingFor) => Promise<Disposable>;
+}
+
+export interface WaitingFor {
   readonly signal: AbortSignal;
+  /** Absent: there is no way to who waits, who is sent away earlier then. */
   readonly tell?: ((text: string) => void) | undefined;
-}) => Promise<Disposable>;
+}

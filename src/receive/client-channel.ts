@@ -39,6 +39,11 @@ export class ClientChannel implements Disposable {
     this.#signal = AbortSignal.any([options.signal, this.#stalled.signal]);
   }
 
+  /** Whether `tell` reaches anybody. */
+  get hasSideband(): boolean {
+    return this.#sideband !== undefined;
+  }
+
   /** From here on the client's way of listening is known. */
   agree(abilities: ClientAbilities): void {
     this.#abilities = abilities;

@@ -26,6 +26,8 @@ export interface ReceiveLimits {
   readonly deadlineMs: number;
   /** Silence of a client that has yet to send. */
   readonly idleMs: number;
+  /** For how long in all git may wait for the client in a place for work; then others get it until the pack is here. */
+  readonly placeWaitsMs: number;
   /** A write that the client does not take. */
   readonly stallMs: number;
   /**
@@ -53,6 +55,7 @@ export const DEFAULT_RECEIVE_LIMITS: ReceiveLimits = {
   nameBytesMax: 255,
   deadlineMs: 2 * 60 * 60_000,
   idleMs: 2 * 60_000,
+  placeWaitsMs: 5_000,
   stallMs: 60_000,
   indexMs: 2 * 60_000,
   indexMsPerMib: 1_000,

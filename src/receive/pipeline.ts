@@ -21,6 +21,7 @@ import type { Origin } from './journal-line.ts';
 import type { ReceiveConfig, ReceiveLimits } from './limits.ts';
 import { inspectPack, inspectSmall, NO_CONTENTS, sentOids } from './pack-contents.ts';
 import type { PackInput } from './pack-input.ts';
+import type { PushPlace } from './push-place.ts';
 import type { PushRequest } from './push-request.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { Standing } from './receive.ts';
@@ -69,8 +70,8 @@ export interface Candidate {
   readonly requestId: string;
   readonly signal: AbortSignal;
   readonly tell: (text: string) => void;
-  /** Called once the pack is in: waits for a place where others are judged. @throws Fault `busy`, `aborted`. */
-  readonly beginJudging?: () => Promise<void>;
+  /** Held while git takes the pack in, and while the push is judged. Absent: nobody has to wait. */
+  readonly place?: PushPlace | undefined;
 }
 
 export interface Judged {
@@ -106,7 +107,7 @@ export class Pipeline {
 
   /** @throws Fault where a question could not be answered: nothing of the push may be committed. */
   async judge(input: PackInput, quarantine: Quarantine | undefined): Promise<Judged> {
-    if (quarantine === undefined) await this.#candidate.beginJudging?.();
+    if (quarantine === undefined) await this.#candidate.place?.take();
     else {
       const refused = await this.#takeIn(input, quarantine);
       if (refused !== undefined) return { unpack: refused, objectDirectory: undefined };
@@ -172,14 +173,15 @@ export class Pipeline {
 
   /** Everything about the objects. Returns why the pack as a whole cannot be taken. */
   async #takeIn(input: PackInput, quarantine: Quarantine): Promise<string | undefined> {
-    const { updates, repository, mayRead, requestId, signal, tell } = this.#candidate;
-    const asked = { repository, quarantine, input, mayComplete: mayRead === undefined, requestId, signal, tell };
+    const { updates, repository, mayRead, requestId, signal, tell, place } = this.#candidate;
+    const mayComplete = mayRead === undefined;
+    const asked = { repository, quarantine, input, mayComplete, requestId, signal, tell, place };
     const ingested = await ingestPack({ ...this.#parts, ...asked });
     if (ingested.kind === 'refused') {
       refuseAll(updates, this.#candidate.request.shallow.length > 0 ? SHALLOW : 'unpacker error');
       return ingested.reason;
     }
-    await this.#candidate.beginJudging?.();
+    await this.#candidate.place?.take();
     await this.#see(quarantine.objectDirectory, ingested);
     await this.#connect(ingested);
     return undefined;

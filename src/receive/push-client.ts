@@ -73,6 +73,12 @@ export class PushClient implements Disposable {
     this.#channel[Symbol.dispose]();
   }
 
+  /** A way to tell the person behind the client that it has to wait; undefined: there is none. */
+  get notice(): ((text: string) => void) | undefined {
+    if (this.#channel.hasSideband) return (text) => this.tell(`gatehouse: ${text}`);
+    return this.#conversation.notice;
+  }
+
   /** What was advertised in this conversation, for a push certificate; undefined over HTTP, where another request did it. */
   get nonce(): string | undefined {
     return this.#nonce;

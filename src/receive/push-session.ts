@@ -18,6 +18,7 @@ import { judgeAgainst } from './old-values.ts';
 import { Pipeline, type Judged, type PipelineParts } from './pipeline.ts';
 import { certificateText } from './push-certificate.ts';
 import { PushClient, type PushClientParts } from './push-client.ts';
+import { PushPlace } from './push-place.ts';
 import type { PushRequest } from './push-request.ts';
 import { openQuarantine, type Quarantine } from './quarantine.ts';
 import type { CommittedEvent, PushAbout, ReceiveMetrics, ReceiveReport } from './receive.ts';
@@ -101,16 +102,13 @@ export class PushSession {
     const { requestId } = this.#conversation;
     const certificate = await this.#readCertificate(request);
     const { signal, tell, input } = this.#client;
-    using place = new DisposableStack();
-    const beginJudging = async (): Promise<void> => {
-      place.use(await this.#conversation.work?.({ signal, tell: (text) => tell(`gatehouse: ${text}`) }));
-    };
-    const about = { ...this.#about, request, updates, requestId, certificate, signal, tell, beginJudging };
+    using place = this.#placeFor();
+    const about = { ...this.#about, request, updates, requestId, certificate, signal, tell, place };
     const pipeline = new Pipeline(this.#parts, about);
     await using quarantine = await this.#quarantine(request);
     const judged: Judged = await pipeline.judge(input, quarantine);
     // What follows takes the repository's turn, and may wait for others.
-    place.dispose();
+    place?.giveBack();
     const held = await this.#hold(request, updates, judged);
     const isAnyAlive = updates.some((update) => update.isAlive);
     if (held === undefined && !isAnyAlive) {
@@ -132,6 +130,13 @@ export class PushSession {
     if (held !== undefined) await this.#awaitDecision(held, request, updates);
     await this.#client.report(judged.unpack, updates);
     return this.#report(updates, true);
+  }
+
+  /** Undefined: nobody has to wait. */
+  #placeFor(): PushPlace | undefined {
+    const { work } = this.#conversation;
+    const { signal, notice } = this.#client;
+    return work && new PushPlace(work, { signal, tell: notice });
   }
 
   /** Puts what is held aside, before anything else of the push is carried out; undefined where nothing is. */

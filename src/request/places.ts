@@ -85,6 +85,14 @@ export class Places {
     this.#admitWaiting();
   }
 
+  /** As `enter`, without a wait; undefined: there is no place. @throws Fault 'busy' where the places are closed. */
+  enterIfFree(claims: readonly Claim[], isUrgent = false): (() => void) | undefined {
+    if (this.#closing !== undefined) throw this.#closing;
+    if (!isUrgent && !this.#hasRoom(claims)) return undefined;
+    this.#take(claims);
+    return this.#held(claims);
+  }
+
   /**
    * At once, or after a wait; call what it resolves with once to give the place back.
    * @throws Fault 'busy' when the queue is full, the wait is over or the places are closed; 'aborted' by `signal`.
@@ -95,12 +103,7 @@ export class Places {
     if (signal.aborted) throw gone(signal);
     if (isUrgent || this.#hasRoom(claims)) this.#take(claims);
     else await this.#wait(entering);
-    let isHeld = true;
-    return () => {
-      if (!isHeld) return;
-      isHeld = false;
-      this.#giveBack(claims);
-    };
+    return this.#held(claims);
   }
 
   /** Nobody gets in any more, and who waits is told why. What runs goes on. */
@@ -126,6 +129,16 @@ export class Places {
       });
       this.#idleListeners.add(listener);
     });
+  }
+
+  /** Gives a place back that was taken, once. */
+  #held(claims: readonly Claim[]): () => void {
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.#giveBack(claims);
+    };
   }
 
   get #runningMax(): number {

@@ -1,11 +1,13 @@
 /**
- * Places for what costs much: making a pack, judging a push. A request that finds none waits with its client told so;
- * showing refs needs none. Under pressure fewer are given out.
+ * Places for what costs much: making a pack, taking in and judging a push; and others for walks that prove what may be read,
+ * which come before. A request that finds none waits with its client told so; showing refs needs none. Under pressure fewer
+ * places for work are given out.
  */
+import { BOUNDS } from '../base/bounds.ts';
 import type { Clock } from '../base/clock.ts';
-import type { WorkGate } from '../git/service.ts';
+import type { WaitingFor, WorkGate } from '../git/service.ts';
 import { claimsOf, closing } from './admission.ts';
-import { Places, waitingWords } from './places.ts';
+import { Places, waitingWords, type Claim, type Waiting } from './places.ts';
 import type { RequestOrigin } from './request.ts';
 
 export interface WorkLimits {
@@ -45,16 +47,36 @@ export function workLimits(runningMax: number): WorkLimits {
   };
 }
 
+/** Whose walks run: of few places each leaves one to others. */
+const WALK_LIMITS = (() => {
+  const most = Math.max(1, BOUNDS.walksMax - 1);
+  return { perPrincipalMax: most, anonymousMax: most, perAddressMax: Math.max(1, most - 1) };
+})();
+
+interface Entry {
+  readonly places: Places;
+  readonly claims: readonly Claim[];
+  readonly transport: RequestOrigin['transport'];
+  readonly onWaited?: ((ms: number) => void) | undefined;
+}
+
 export class Work {
   readonly #limits: WorkLimits;
   readonly #clock: Clock;
   readonly #places: Places;
+  readonly #walks: Places;
 
   constructor(clock: Clock, limits: WorkLimits) {
     this.#clock = clock;
     this.#limits = limits;
     const { runningMax, waitMs } = limits;
     this.#places = new Places(clock, { runningMax, waitMs, waitingMax: WAITING_MAX, waitingPerClaimMax: WAITING_MAX });
+    this.#walks = new Places(clock, {
+      runningMax: BOUNDS.walksMax,
+      waitMs,
+      waitingMax: BOUNDS.walkQueueMax,
+      waitingPerClaimMax: BOUNDS.walkQueuePerPrincipalMax,
+    });
   }
 
   get running(): number {
@@ -70,25 +92,48 @@ export class Work {
     this.#places.share = share;
   }
 
+  /** Walks that run, and requests that wait for leave to walk. */
+  get walks(): { readonly running: number; readonly waiting: number } {
+    return this.#walks;
+  }
+
   /** For one request about one repository. */
   gate(origin: RequestOrigin, repositoryId: string): WorkGate {
-    const claims = [
-      ...claimsOf(origin, this.#limits),
-      { key: `repository ${repositoryId}`, max: this.#limits.perRepositoryMax },
-    ];
-    const isUrgent = origin.transport === 'local';
-    return async ({ signal, tell }) => {
-      const told = tell && ((waiting: Parameters<typeof waitingWords>[0]): void => tell(waitingWords(waiting)));
-      const begunMs = this.#clock.monotonicMs();
-      const waitMs = tell === undefined ? SILENT_WAIT_MS[origin.transport] : undefined;
-      const giveBack = await this.#places.enter({ claims, signal, tell: told, waitMs, isUrgent });
-      this.#limits.onWaited?.(this.#clock.monotonicMs() - begunMs);
-      return { [Symbol.dispose]: giveBack };
-    };
+    const { transport } = origin;
+    const { onWaited, perRepositoryMax } = this.#limits;
+    const own = claimsOf(origin, this.#limits);
+    const claims = [...own, { key: `repository ${repositoryId}`, max: perRepositoryMax }];
+    const work: Entry = { places: this.#places, claims, transport, onWaited };
+    const walk: Entry = { places: this.#walks, claims: claimsOf(origin, WALK_LIMITS), transport };
+    return Object.assign((about: WaitingFor) => this.#enter(work, about), {
+      ifFree: () => disposing(this.#places.enterIfFree(claims, isUrgent(transport))),
+      walk: (about: WaitingFor) => this.#enter(walk, about),
+    });
   }
 
   /** Who waits is sent home: the gate closes. */
   close(): void {
     this.#places.close(closing());
+    this.#walks.close(closing());
   }
+
+  async #enter({ places, claims, transport, onWaited }: Entry, { signal, tell }: WaitingFor): Promise<Disposable> {
+    const told = tell && ((waiting: Waiting): void => tell(waitingWords(waiting)));
+    const begunMs = this.#clock.monotonicMs();
+    const waitMs = tell === undefined ? SILENT_WAIT_MS[transport] : undefined;
+    const giveBack = await places.enter({ claims, signal, tell: told, waitMs, isUrgent: isUrgent(transport) });
+    onWaited?.(this.#clock.monotonicMs() - begunMs);
+    return disposing(giveBack);
+  }
+}
+
+/** The administrator at the machine does not wait. */
+function isUrgent(transport: RequestOrigin['transport']): boolean {
+  return transport === 'local';
+}
+
+function disposing(giveBack: () => void): Disposable;
+function disposing(giveBack: (() => void) | undefined): Disposable | undefined;
+function disposing(giveBack: (() => void) | undefined): Disposable | undefined {
+  return giveBack && { [Symbol.dispose]: giveBack };
 }

@@ -93,6 +93,8 @@ export interface SiteOptions {
   readonly mayRead?: (refname: string) => boolean;
   /** Asked before the commit point. Default: nothing changed. */
   readonly confirm?: PushAbout['confirm'];
+  /** Places that each conversation waits for. Default: nobody waits. */
+  readonly work?: (conversation: Conversation) => Conversation['work'];
   /** As of a mirror. */
   readonly freshen?: PushAbout['freshen'];
   /** Of a site that was there before. */
@@ -198,7 +200,8 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     try {
       const fresh = (await catalogue.byId(repository.id)) ?? repository;
       const origin = { id: conversation.requestId, transport: 'git', address: '127.0.0.1' };
-      end = await receive.serve(conversation, {
+      const work = options.work?.(conversation);
+      end = await receive.serve(work === undefined ? conversation : { ...conversation, work }, {
         repository: fresh,
         principal: PRINCIPAL,
         origin,

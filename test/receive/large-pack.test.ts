@@ -1,0 +1,293 @@
+/**
+ * Packs that git takes, when places for work are few: how many are taken in at once, what a slow, a vanished or a lying client
+ * costs others, and that nothing is left of any.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { systemClock } from '../../src/base/clock.ts';
+import type { GitProcesses } from '../../src/git/processes.ts';
+import type { Conversation, WaitingFor, WorkGate } from '../../src/git/service.ts';
+import { Work, workLimits } from '../../src/request/work.ts';
+import { principalNamed } from '../support/principals.ts';
+import { pkt, readLines, ZERO } from './raw-client.ts';
+import { commitFile, dial, git, GIT_ENV, gitOk, openSite, type Site, type SiteOptions } from './site.ts';
+import { PktReader } from '../../src/git/pkt-line.ts';
+
+const MIB = 1024 * 1024;
+/** More than the gate takes in by itself. */
+const LARGE_BYTES = 2 * MIB;
+const PACK_BYTES_MAX = 4 * MIB;
+
+/** Counts index-packs, in all and at once; `begun` resolves with the next one. */
+class Indexers {
+  started = 0;
+  most = 0;
+  #running = 0;
+  #waiting: (() => void)[] = [];
+
+  wrap(processes: GitProcesses): GitProcesses {
+    return {
+      get started() {
+        return processes.started;
+      },
+      close: () => processes.close(),
+      start: async (spec) => {
+        const child = await processes.start(spec);
+        if (spec.subcommand === 'index-pack') {
+          this.started += 1;
+          this.#running += 1;
+          this.most = Math.max(this.most, this.#running);
+          const isOver = (): void => void (this.#running -= 1);
+          child.exit.then(isOver, isOver);
+          for (const begun of this.#waiting.splice(0)) begun();
+        }
+        return child;
+      },
+    };
+  }
+
+  begun(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+interface Ground {
+  readonly site: Site;
+  readonly work: Work;
+  readonly indexers: Indexers;
+  readonly tree: string;
+  /** Resolves when the next conversation asks for a place that it has to wait for. */
+  readonly nextWait: () => Promise<WaitingFor>;
+}
+
+interface GroundOptions extends Pick<SiteOptions, 'format'> {
+  readonly places: number;
+  /** False: git never reads along. */
+  readonly readsAlong?: boolean;
+  readonly placeWaitsMs?: number;
+}
+
+/** Whoever speaks Git's own protocol is eve, who comes over HTTP is ada. */
+async function groundOf(t: TestContext, options: GroundOptions): Promise<Ground> {
+  const { places, readsAlong = true, placeWaitsMs = 60_000, ...rest } = options;
+  const indexers = new Indexers();
+  const work = new Work(systemClock, { ...workLimits(places), perRepositoryMax: places });
+  const waiters: ((about: WaitingFor) => void)[] = [];
+  const gateOf = ({ mode, requestId: id }: Conversation): WorkGate => {
+    const principal = principalNamed(mode === 'stateful' ? 'eve' : 'ada');
+    const gate = work.gate({ id, transport: 'http', address: 'x', principal }, 'r');
+    const enter = (about: WaitingFor): Promise<Disposable> => {
+      const entered = gate(about);
+      for (const waiter of waiters.splice(0)) waiter(about);
+      return entered;
+    };
+    return Object.assign(enter, readsAlong ? { ifFree: gate.ifFree } : {});
+  };
+  const site = await openSite(t, {
+    ...rest,
+    parts: { limits: { placeWaitsMs, keepAliveMs: 100, packBytesMax: PACK_BYTES_MAX } },
+    work: gateOf,
+    wrapProcesses: (processes) => indexers.wrap(processes),
+  });
+  const tree = await site.workTree();
+  await gitOk(tree, 'config', 'core.compression', '0');
+  await commitFile(tree, 'a');
+  await gitOk(tree, 'push', '-q', site.httpUrl, 'main');
+  return { site, work, indexers, tree, nextWait: () => new Promise((resolve) => waiters.push(resolve)) };
+}
+
+/** Places of somebody else. */
+async function takeAll({ work }: Ground, count = 1): Promise<Disposable> {
+  using stack = new DisposableStack();
+  for (let index = 0; index < count; index += 1) {
+    const origin = { id: 'r', transport: 'local', address: 'x', principal: principalNamed(`other${index}`) } as const;
+    stack.use(await work.gate(origin, `other${index}`)({ signal: new AbortController().signal }));
+  }
+  return stack.move();
+}
+
+async function largeCommit(tree: string, name: string, bytes = LARGE_BYTES): Promise<string> {
+  await gitOk(tree, 'checkout', '-q', '-B', name, 'main');
+  return commitFile(tree, name, randomBytes(bytes));
+}
+
+/** What pushing `name` on top of main says, split where its pack begins. */
+async function wordsOf(tree: string, name: string): Promise<{ readonly head: Buffer; readonly pack: Buffer }> {
+  const oid = await gitOk(tree, 'rev-parse', name);
+  const { promise, resolve } = Promise.withResolvers<Buffer>();
+  const child = spawn('git', ['pack-objects', '--revs', '--stdout', '-q'], { cwd: tree, env: GIT_ENV });
+  const chunks: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+  child.stdout.on('end', () => resolve(Buffer.concat(chunks)));
+  child.stdin.end(`${oid}\n^main\n`);
+  const head = Buffer.concat([
+    pkt(`${ZERO} ${oid} refs/heads/${name}\0report-status side-band-64k`),
+    Buffer.from('0000'),
+  ]);
+  return { head, pack: await promise };
+}
+
+/** A client that has said `words`; what it is told is read by `answerOf`. */
+async function says(
+  site: Site,
+  words: readonly Buffer[],
+): Promise<{ readonly socket: Socket; readonly reader: PktReader }> {
+  const socket = dial(site);
+  await once(socket, 'connect');
+  const reader = new PktReader(socket);
+  await readLines(reader);
+  for (const word of words) socket.write(word);
+  return { socket, reader };
+}
+
+async function answerOf({ socket, reader }: Awaited<ReturnType<typeof says>>): Promise<string> {
+  const lines = await readLines(reader);
+  socket.destroy();
+  return lines.join('\n');
+}
+
+async function assertClean({ site, work }: Ground): Promise<void> {
+  assert.deepEqual(site.leftovers(), []);
+  assert.deepEqual([work.running, work.waiting], [0, 0]);
+  await gitOk(site.repository.path, 'fsck', '--strict');
+}
+
+for (const readsAlong of [true, false]) {
+  test(`many large pushes of one user start no more index-packs than it has places (reads along: ${readsAlong})`, async (t) => {
+    const ground = await groundOf(t, { places: 2, readsAlong });
+    const { site, indexers, tree } = ground;
+    const names = Array.from({ length: 6 }, (_, index) => `large${index}`);
+    for (const name of names) await largeCommit(tree, name);
+    await Promise.all(
+      names.map((name, index) => gitOk(tree, 'push', '-q', index < 3 ? site.httpUrl : site.gitUrl, name)),
+    );
+    assert.equal(indexers.started, names.length);
+    assert.ok(indexers.most <= 2, `${indexers.most} at once`);
+    const refs = await site.refs();
+    for (const name of names) assert.match(refs, new RegExp(`refs/heads/${name}$`, 'm'));
+    await assertClean(ground);
+  });
+}
+
+test('a client that stops in the middle of a pack loses its place to others, and not its push', async (t) => {
+  const ground = await groundOf(t, { places: 1, placeWaitsMs: 20 });
+  const { site, indexers, tree } = ground;
+  await largeCommit(tree, 'slow');
+  await largeCommit(tree, 'other');
+  const { head, pack } = await wordsOf(tree, 'slow');
+  const begun = indexers.begun();
+  const ended = site.nextEnd();
+  const slow = await says(site, [head, pack.subarray(0, 1_700_000)]);
+  await begun;
+  await gitOk(tree, 'push', '-q', site.httpUrl, 'other');
+  assert.match(await site.refs(), /refs\/heads\/other$/m);
+  slow.socket.write(pack.subarray(1_700_000));
+  assert.match(await answerOf(slow), /unpack ok/);
+  await ended;
+  assert.match(await site.refs(), /refs\/heads\/slow$/m);
+  assert.equal(indexers.started, 3, 'what was read along was begun anew');
+  assert.equal(indexers.most, 1);
+  await assertClean(ground);
+});
+
+test('a crowd of clients that stop in the middle keep no git', async (t) => {
+  const ground = await groundOf(t, { places: 2, placeWaitsMs: 1 });
+  const { site, tree } = ground;
+  await largeCommit(tree, 'slow');
+  await largeCommit(tree, 'other');
+  const { head, pack } = await wordsOf(tree, 'slow');
+  const ends = Array.from({ length: 20 }, () => site.nextEnd());
+  const slow = await Promise.all(ends.map(() => says(site, [head, pack.subarray(0, 1_700_000)])));
+  await gitOk(tree, 'push', '-q', site.httpUrl, 'other');
+  for (const { socket } of slow) socket.destroy();
+  await Promise.all(ends);
+  await assertClean(ground);
+});
+
+for (const door of ['http', 'git'] as const) {
+  test(`who leaves while it waits for a place leaves nothing behind (${door})`, async (t) => {
+    const ground = await groundOf(t, { places: 1 });
+    const { site, work, indexers, tree, nextWait } = ground;
+    await largeCommit(tree, 'large');
+    using _ = await takeAll(ground);
+    const waits = nextWait();
+    // Over HTTP git asks for the refs, tries whether it may post, and posts.
+    const ends = Array.from({ length: door === 'http' ? 3 : 1 }, () => site.nextEnd());
+    const url = door === 'http' ? site.httpUrl : site.gitUrl;
+    const client = spawn('git', ['push', '-q', url, 'large'], {
+      cwd: tree,
+      env: GIT_ENV,
+      detached: true,
+      stdio: 'ignore',
+    });
+    await waits;
+    assert.equal(work.waiting, 1);
+    process.kill(-(client.pid ?? 0), 'SIGKILL');
+    await Promise.all(ends);
+    assert.equal(work.waiting, 0);
+    assert.equal(indexers.started, 0);
+    assert.deepEqual(site.leftovers(), []);
+  });
+}
+
+test('a gate that closes sends home who waits for a place, and who comes then', async (t) => {
+  const ground = await groundOf(t, { places: 1 });
+  const { site, work, indexers, tree, nextWait } = ground;
+  await largeCommit(tree, 'large');
+  using _ = await takeAll(ground);
+  const waits = nextWait();
+  const pushing = git(tree, 'push', site.httpUrl, 'large');
+  await waits;
+  work.close();
+  for (const { code, stderr } of [await pushing, await git(tree, 'push', site.gitUrl, 'large')]) {
+    assert.notEqual(code, 0);
+    assert.match(stderr, /the server is shutting down: try again shortly/);
+  }
+  assert.equal(indexers.started, 0);
+  assert.deepEqual(site.leftovers(), []);
+});
+
+test('what is too large, cut off, corrupt or only looks whole is refused as it is without a wait', async (t) => {
+  for (const format of ['sha1', 'sha256'] as const) {
+    const ground = await groundOf(t, { places: 1, readsAlong: false, format });
+    const { site, indexers, tree } = ground;
+    await largeCommit(tree, 'large');
+    const zero = '0'.repeat(format === 'sha1' ? 40 : 64);
+    const oid = await gitOk(tree, 'rev-parse', 'large');
+    const words = await wordsOf(tree, 'large');
+    const capabilities = `report-status side-band-64k object-format=${format}`;
+    const head = Buffer.concat([pkt(`${zero} ${oid} refs/heads/large\0${capabilities}`), Buffer.from('0000')]);
+    const { pack } = words;
+    const half = pack.subarray(0, 1_500_000);
+    const lying = Buffer.concat([half, createHash(format).update(half).digest()]);
+    const corrupt = Buffer.from(pack);
+    corrupt.writeUInt8(corrupt.readUInt8(1_000_000) ^ 1, 1_000_000);
+    for (const [name, bytes, why] of [
+      ['cut off', half, /unpack .*early EOF/],
+      ['only looks whole', lying, /unpack /],
+      ['corrupt', corrupt, /unpack /],
+    ] as const) {
+      const ended = site.nextEnd();
+      const client = await says(site, [head, bytes]);
+      // Who lies does not say that it is over: it looks as if it were.
+      if (name === 'only looks whole') client.socket.write('');
+      else client.socket.end();
+      const answer = await answerOf(client);
+      assert.match(answer, why, name);
+      assert.doesNotMatch(answer, /unpack ok/, name);
+      await ended;
+      await assertClean(ground);
+    }
+    const before = indexers.started;
+    await largeCommit(tree, 'huge', PACK_BYTES_MAX + 1);
+    const { code, stderr } = await git(tree, 'push', site.httpUrl, 'huge');
+    assert.notEqual(code, 0);
+    assert.match(stderr, new RegExp(`the pack is larger than ${PACK_BYTES_MAX} bytes`));
+    assert.equal(indexers.started, before, 'no git saw it');
+    await assertClean(ground);
+  }
+});
