@@ -11,7 +11,7 @@ export type PatternKind = 'pattern' | 'pcre';
 
 const KINDS = {
   pattern: { parse: parseLuaPattern, quote: quoteLua },
-  pcre: { parse: parsePcre, quote: quotePcre },
+  pcre: { parse: (text: string) => parsePcre(text, { isBytes: true }), quote: quotePcre },
 } as const;
 
 /** States of all patterns together: some 40 bytes each. */

@@ -1,16 +1,21 @@
 /** Matching: by the table of the automaton where it has one that answers, else by walking sets of its states. */
 import type { Meter } from '../meter.ts';
-import { columnsOf, MATCH, SET, SPLIT, type Columns, type State } from './columns.ts';
+import { MATCH, SET, SPLIT, type Columns } from './columns.ts';
 import { StateTable } from './state-table.ts';
+import type { View } from './views.ts';
 
 export class Automaton {
   readonly #columns: Columns;
   readonly #table: StateTable | undefined;
   #walk: Walk | undefined;
 
-  constructor(states: readonly State[], start: number, isAnchored: boolean) {
-    this.#columns = columnsOf(states, start, isAnchored);
-    this.#table = StateTable.of(this.#columns);
+  readonly #view: View;
+
+  /** @param view which leaves ASCII as it is. */
+  constructor(columns: Columns, view: View) {
+    this.#columns = columns;
+    this.#table = StateTable.of(columns);
+    this.#view = view;
   }
 
   get size(): number {
@@ -22,7 +27,7 @@ export class Automaton {
     const known = this.#table?.find(text, meter);
     if (known !== undefined) return known;
     this.#walk ??= new Walk(this.#columns);
-    return this.#walk.find(text, meter);
+    return this.#walk.find(this.#view(text), meter);
   }
 }
 

@@ -1,4 +1,6 @@
-/** Sets of UTF-16 code units, as both pattern languages write them. */
+/** Sets of bytes or of UTF-16 code units, as the pattern languages write them. */
+
+import { otherCases } from './letter-case.ts';
 
 export type CharSet = (code: number) => boolean;
 
@@ -20,9 +22,10 @@ export function inverse(has: CharSet): CharSet {
   return (code) => !has(code);
 }
 
-/** The set with ASCII letters of either case. */
-export function foldCase(has: CharSet): CharSet {
-  return (code) => has(code) || (isLetter(code) && has(code ^ 0x20));
+/** The set with letters of either case; of bytes only those of ASCII have one. */
+export function foldCase(has: CharSet, { isBytes }: { readonly isBytes: boolean }): CharSet {
+  const isAscii: CharSet = (code) => has(code) || (isLetter(code) && has(code ^ 0x20));
+  return isBytes ? isAscii : (code) => isAscii(code) || otherCases(code).some(has);
 }
 
 const isLetter = (code: number): boolean => (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
@@ -47,6 +50,7 @@ export const CLASSES = {
   print: range(32, 126),
   xdigit: union([isDigit, range(65, 70), range(97, 102)]),
   word: union([isAlnum, single(95)]),
+  ascii: range(0, 127),
 } as const satisfies Record<string, CharSet>;
 
 /** A set as a table for ASCII, so that matching does not walk closures. */

@@ -5,6 +5,7 @@
  */
 import { ANY, CLASSES, inverse, range, single, union, type CharSet } from './char-set.ts';
 import { PATTERN_CHARS_MAX, type Node, type PatternNode } from './nfa.ts';
+import { toBytes } from './views.ts';
 
 const LETTERS: Readonly<Record<string, CharSet>> = {
   a: CLASSES.alpha,
@@ -26,7 +27,7 @@ const END: Node = { kind: 'assert', holds: (text, index) => index === text.lengt
 export function parseLuaPattern(text: string): PatternNode {
   if (text.length > PATTERN_CHARS_MAX)
     return { kind: 'wrong', message: `a pattern has at most ${PATTERN_CHARS_MAX} characters` };
-  return new LuaParser(text).parse();
+  return new LuaParser(toBytes(text)).parse();
 }
 
 /** Text that a pattern takes literally. */
@@ -56,7 +57,7 @@ class LuaParser {
     }
     if (this.#problem === undefined && this.#captures > 0) this.#problem = 'unfinished capture';
     if (this.#problem !== undefined) return { kind: 'wrong', message: this.#problem };
-    return { kind: 'ok', node: { kind: 'sequence', nodes } };
+    return { kind: 'ok', node: { kind: 'sequence', nodes }, view: toBytes };
   }
 
   #item(): Node | undefined {

@@ -5,7 +5,8 @@
  */
 import { Automaton } from './automaton.ts';
 import { tabulate, type CharSet } from './char-set.ts';
-import type { State } from './columns.ts';
+import { columnsOf, type State } from './columns.ts';
+import type { View } from './views.ts';
 
 /** What a pattern parser makes. */
 export type Node =
@@ -32,7 +33,12 @@ export type Pattern =
   | { readonly kind: 'wrong'; readonly message: string };
 
 export type PatternNode =
-  | { readonly kind: 'ok'; readonly node: Node }
+  | {
+      readonly kind: 'ok';
+      readonly node: Node;
+      /** How it sees a text that is not ASCII. */
+      readonly view: View;
+    }
   | { readonly kind: 'wrong'; readonly message: string };
 
 /** The automaton of a parsed pattern, if it is not too large. */
@@ -42,7 +48,8 @@ export function buildPattern(parsed: PatternNode): Pattern {
   const end = builder.add({ kind: 'match' });
   const start = builder.build(parsed.node, end);
   if (start === undefined) return { kind: 'wrong', message: 'the pattern is too large' };
-  return { kind: 'ok', automaton: new Automaton(builder.states, start, isAnchored(parsed.node)) };
+  const { node, view } = parsed;
+  return { kind: 'ok', automaton: new Automaton(columnsOf(builder.states, start, isAnchored(node)), view) };
 }
 
 function isAnchored(node: Node): boolean {

@@ -43,6 +43,44 @@ test('Lua patterns that are malformed or not regular are refused with words', ()
   }
 });
 
+test('a character is what is written, not half of it', () => {
+  const table: readonly (readonly [string, readonly string[], readonly string[]])[] = [
+    ['^.$', ['é', '\u{1f41b}'], ['\u{1f41b}\u{1f41b}', '']],
+    ['^.{1,3}$', ['\u{1f41b}\u{1f41b}\u{1f41b}'], ['\u{1f41b}\u{1f41b}\u{1f41b}a']],
+    ['[\u{1f41b}\u{2728}]', ['\u{1f41b}', '\u{2728}'], ['\u{1f680}', '\u{1f41c}']],
+    ['^[^\u{1f41b}]$', ['\u{1f680}', 'a'], ['\u{1f41b}']],
+    ['^[\u{1f41a}-\u{1f41c}]$', ['\u{1f41b}'], ['\u{1f419}', '\u{1f41d}']],
+    ['^\u{1f41b}?$', ['', '\u{1f41b}'], ['\u{1f680}']],
+    ['(?i)ärger', ['Ärger', 'ÄRGER'], ['arger']],
+    ['(?i)[k]', ['K', '\u{212a}'], ['s']],
+    ['(?i)ς', ['σ', 'Σ'], ['s']],
+    ['(?i)i', ['I'], ['\u0131', '\u0130']],
+    ['^[^a]$', ['\ud83d'], ['a']],
+  ];
+  for (const [pattern, good, bad] of table) {
+    for (const text of good) assert.equal(finds(pcre(pattern), text), true, `${pattern} ${text}`);
+    for (const text of bad) assert.equal(finds(pcre(pattern), text), false, `${pattern} ${text}`);
+  }
+});
+
+test('in Lua and in Lace a character is a byte', () => {
+  const bytes = (text: string): Pattern => buildPattern(parsePcre(text, { isBytes: true }));
+  for (const [pattern, text, isFound] of [
+    [lua('^.$'), 'é', false],
+    [lua('^..$'), 'é', true],
+    [lua('^[é]$'), 'é', false],
+    [lua('é$'), 'é', true],
+    [lua('^%W%W%W%W$'), '\u{1f41b}', true],
+    [bytes('^.$'), 'é', false],
+    [bytes('^..$'), 'é', true],
+    [bytes('(?i)é'), 'É', false],
+    [bytes('\\xc3'), 'é', true],
+    [bytes('\\xe9'), 'é', false],
+  ] as const)
+    assert.equal(finds(pattern, text), isFound, text);
+  assert.equal(bytes('\\x{100}').kind, 'wrong');
+});
+
 /** What both engines understand alike, to be compared with the one of JavaScript. */
 const regexPart = fc.letrec<{ node: string }>((tie) => ({
   node: fc.oneof(
@@ -88,6 +126,20 @@ test('the rest of PCRE that is regular works', () => {
     ['a{,2}', ['a{,2}'], ['aa']],
     ['[]a]', [']'], ['b']],
     ['(?:)', [''], []],
+    ['(?m)^$', ['', 'a\n\n'], ['a\n']],
+    ['(?m)a\\n^', ['a\nb'], ['a\n']],
+    ['^\\R$', ['\r\n', '\n', '\u2028'], ['\r\r']],
+    ['\\R\\n', ['\n\n'], ['\r\n']],
+    ['\\101\\o{102}\\cA', ['AB\x01'], ['101']],
+    ['[\\01]', ['\x01'], ['1', '0']],
+    ['^\\Qab\\E+$', ['abb'], ['abab']],
+    ['^\\Q*\\E+$', ['**'], ['']],
+    ['(?x) a # b', ['a'], ['b']],
+    ['^a(?#many)*$', ['aa'], ['b']],
+    ['(?i)[[:^upper:]]', ['1'], ['a', 'A']],
+    ['a\\Kb', ['ab'], ['b']],
+    ['(?|(a)|(b))', ['b'], ['c']],
+    ['[\\w-/]', ['-', '/'], ['.']],
   ];
   for (const [pattern, good, bad] of table) {
     for (const text of good) assert.equal(finds(pcre(pattern), text), true, `${pattern} ${JSON.stringify(text)}`);
@@ -104,6 +156,8 @@ test('one character repeated possessively gives nothing back', () => {
     ['^a{1,2}+a$', ['aaa'], ['a', 'aa']],
     ['^[a-c]{2}+c$', ['abc'], ['ab', 'bc']],
     ['(?i)^a++A', [], ['aA', 'aaa']],
+    ['^(?:a|b)*+b', [], ['ab', 'b']],
+    ['^(a)?+a', ['aa'], ['a']],
   ];
   for (const [pattern, good, bad] of table) {
     for (const text of good) assert.equal(finds(pcre(pattern), text), true, `${pattern} ${text}`);
@@ -120,7 +174,7 @@ test('what no automaton can match is refused, and so is what is malformed', () =
     '(?<!a)',
     '(?>a)',
     '(ab)++',
-    '(?:a|b)*+',
+    '(?:a|bc)*+',
     '(?R)',
     '(?1)',
     '\\k<n>',
@@ -133,7 +187,10 @@ test('what no automaton can match is refused, and so is what is malformed', () =
     '*',
     '\\',
     '[b-a]',
-    '(?x:a)',
+    '(?y:a)',
+    '(?x:a # )',
+    '\\X',
+    '{2}',
     '\\p{L}',
     '[[:nope:]]',
   ];
