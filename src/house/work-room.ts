@@ -37,8 +37,10 @@ export async function openWorkRoom(
     // One place is always given out.
     work.share = level === 'short' ? 0 : 1;
   });
-  metrics.watch('work_running', 'Packs being made and pushes being judged.', () => work.running);
+  metrics.watch('work_running', 'Packs being made and pushes being taken in and judged.', () => work.running);
   metrics.watch('work_waiting', 'Requests that wait for a place to do so.', () => work.waiting);
+  metrics.watch('walks_running', 'Walks that prove what may be read.', () => work.walks.running);
+  metrics.watch('walks_waiting', 'Requests that wait for a place to walk.', () => work.walks.waiting);
   const degree = (of: 'memory' | 'disk') => (): number => PRESSURE_LEVELS.indexOf(pressure.report?.[of] ?? 'none');
   metrics.watch('memory_pressure', 'Memory of the machine: 0 enough, 1 tight, 2 short.', degree('memory'));
   metrics.watch('disk_pressure', 'Disk under the data directory: 0 enough, 1 tight, 2 short.', degree('disk'));

@@ -6,11 +6,11 @@ import { type Parsed, ok, refuse } from '../base/fault.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Repository } from '../repository/repository.ts';
 import { type FetchRequest, INFINITE_DEPTH } from './fetch-request.ts';
-import type { Reachability } from './reachability.ts';
+import type { Reachability, WalkPlaces } from './reachability.ts';
 import { type View, resolveName } from './view.ts';
 import { quoteLine } from './wire.ts';
 
-export interface AdmissionContext {
+export interface AdmissionContext extends WalkPlaces {
   readonly repository: Repository;
   readonly view: View;
   /** Was this tip shown to the client, in this conversation or a moment ago? */

@@ -139,12 +139,12 @@ export class Bundles {
   }
 
   /** The question that a fetch of the same tips gets, remembered as long as the view lives. */
-  async #mayHave({ repository, view, signal, requestId }: BundleQuestion, { name, tips }: Made): Promise<boolean> {
+  async #mayHave({ view, ...asked }: BundleQuestion, { name, tips }: Made): Promise<boolean> {
     const key = `upload/bundle ${name}`;
     const before = view.memo.get(key);
     if (typeof before === 'boolean') return before;
     const oids = tips.map(({ oid }) => oid);
-    const unreachable = await this.#options.reachability.unreachable({ repository, view, oids, signal, requestId });
+    const unreachable = await this.#options.reachability.unreachable({ ...asked, view, oids });
     const mayHave = unreachable.size === 0;
     view.memo.set(key, mayHave);
     return mayHave;

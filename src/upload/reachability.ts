@@ -9,13 +9,20 @@ import { BOUNDS } from '../base/bounds.ts';
 import { Fault } from '../base/fault.ts';
 import type { Oid } from '../git/oid.ts';
 import type { GitProcesses, GitSpec, Subcommand } from '../git/processes.ts';
+import type { WaitingFor, WorkGate } from '../git/service.ts';
 import type { Repository } from '../repository/repository.ts';
 import { askLines } from './git-lines.ts';
-import { Turnstile } from './turnstile.ts';
 import { type View, tipsAmong } from './view.ts';
 import { WalkCache, type Walked } from './walk-cache.ts';
 
-export interface ReachabilityQuestion {
+/** For a place to walk in, where it cannot be told without. */
+export interface WalkPlaces {
+  /** Absent: nobody has to wait for one. */
+  readonly work?: Pick<WorkGate, 'walk'> | undefined;
+  readonly tell?: WaitingFor['tell'];
+}
+
+export interface ReachabilityQuestion extends WalkPlaces {
   readonly repository: Repository;
   readonly view: View;
   readonly oids: Iterable<Oid>;
@@ -28,7 +35,6 @@ type Context = Omit<ReachabilityQuestion, 'oids'>;
 export class Reachability {
   readonly #processes: GitProcesses;
   readonly #cache = new WalkCache();
-  readonly #turnstile = new Turnstile(BOUNDS.walksMax, BOUNDS.walkQueueMax);
 
   constructor(processes: GitProcesses) {
     this.#processes = processes;
@@ -40,7 +46,8 @@ export class Reachability {
     if (open.size === 0) return open;
     const walked = this.#walkedOf(context);
     if (isAnswered(walked, open)) return open;
-    return await this.#turnstile.pass(context.signal, async () => await this.#outsideOf(context, open));
+    using _ = await placeFor(context);
+    return await this.#outsideOf(context, open);
   }
 
   async #outsideOf(context: Context, open: ReadonlySet<Oid>): Promise<ReadonlySet<Oid>> {
@@ -60,12 +67,11 @@ export class Reachability {
     const open = withoutTips(context.view, all);
     const inside = new Set([...all].filter((oid) => !open.has(oid)));
     if (open.size === 0) return inside;
-    await this.#turnstile.pass(context.signal, async () => {
-      const types = await this.#typesOf(context, open);
-      const commits = new Set([...open].filter((oid) => types.get(oid) === 'commit'));
-      const outside = await this.#commitsOutside(context, commits);
-      for (const oid of commits) if (!outside.has(oid)) inside.add(oid);
-    });
+    using _ = await placeFor(context);
+    const types = await this.#typesOf(context, open);
+    const commits = new Set([...open].filter((oid) => types.get(oid) === 'commit'));
+    const outside = await this.#commitsOutside(context, commits);
+    for (const oid of commits) if (!outside.has(oid)) inside.add(oid);
     return inside;
   }
 
@@ -169,6 +175,11 @@ export class Reachability {
     });
     walked.complete ||= end === 'end' && isWhole;
   }
+}
+
+/** @throws Fault `busy`, `aborted` */
+async function placeFor({ work, signal, tell }: Context): Promise<Disposable | undefined> {
+  return work?.walk?.({ signal, tell });
 }
 
 /** Takes out of `open` what is proven; true where what is left is known to be unreachable, or nothing is left. */

@@ -85,7 +85,7 @@ async function groundOf(t: TestContext, options: GroundOptions): Promise<Ground>
       for (const waiter of waiters.splice(0)) waiter(about);
       return entered;
     };
-    return Object.assign(enter, readsAlong ? { ifFree: gate.ifFree } : {});
+    return readsAlong && gate.ifFree !== undefined ? Object.assign(enter, { ifFree: gate.ifFree }) : enter;
   };
   const site = await openSite(t, {
     ...rest,

@@ -171,3 +171,49 @@ test('the administrator at the machine does not wait', async () => {
   await settle();
   assert.ok(local.place);
 });
+
+test('a place without a wait is had where one is free, within the same budgets, and given back once', async () => {
+  const { work } = open();
+  const gate = work.gate(from('ada'), 'r');
+  const places = [0, 1, 2].map(() => gate.ifFree?.());
+  assert.equal(work.running, 3);
+  assert.equal(gate.ifFree?.(), undefined, 'three quarters are for one user');
+  const waiting = entering(work.gate(from('ada'), 'other'));
+  await settle();
+  places[0]?.[Symbol.dispose]();
+  places[0]?.[Symbol.dispose]();
+  await settle();
+  assert.ok(waiting.place, 'who waits gets it');
+  assert.deepEqual([work.running, work.waiting], [3, 0]);
+  work.share = 0;
+  assert.equal(work.gate(from('bob'), 's').ifFree?.(), undefined, 'under pressure none is');
+  work.close();
+  assert.throws(() => gate.ifFree?.(), { code: 'busy' });
+});
+
+test('a hundred walks of one user, or of all without a name, do not keep a walk of another waiting', async () => {
+  for (const crowdOf of [
+    (work: Work) => work.gate(from('eve'), 'r'),
+    (work: Work, index: number) => work.gate(from(undefined, 'http', `10.0.0.${index}`), 'r'),
+  ]) {
+    const { work } = open();
+    const walking = (gate: WorkGate) => entering((about) => gate.walk?.(about) ?? Promise.reject(new Error('no walk')));
+    const crowd = Array.from({ length: 100 }, (_, index) => walking(crowdOf(work, index)));
+    const other = walking(work.gate(from('ada'), 'r'));
+    const second = walking(work.gate(from('ada'), 'r'));
+    await settle();
+    assert.ok(other.place, 'one place is left for others');
+    assert.equal(second.place, undefined);
+    crowd[0]?.place?.[Symbol.dispose]();
+    await settle();
+    assert.deepEqual([crowd[2]?.place !== undefined, second.place], [true, undefined], 'each has one: who came first');
+    other.place?.[Symbol.dispose]();
+    await settle();
+    assert.ok(second.place, 'nobody else may have the last one');
+    assert.deepEqual([work.walks.running, work.running], [3, 0], 'walks take no place for work');
+    work.close();
+    await settle();
+    assert.equal(work.walks.waiting, 0);
+    assert.ok(crowd.at(-1)?.fault instanceof Fault);
+  }
+});

@@ -1,17 +1,15 @@
-/** The small parts: the set of oids, the turnstile, the tracker of an answer, recent tips. */
+/** The small parts: the set of oids, the tracker of an answer, recent tips. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { BOUNDS } from '../../src/base/bounds.ts';
 import { systemClock } from '../../src/base/clock.ts';
-import { Fault } from '../../src/base/fault.ts';
 import { type Oid, OBJECT_FORMATS, oidHexLength } from '../../src/git/oid.ts';
 import type { RefSnapshot } from '../../src/git/ref-cache.ts';
 import type { Refname } from '../../src/git/refname.ts';
 import { AnswerTracker } from '../../src/upload/answer-tracker.ts';
 import { OidSet } from '../../src/upload/oid-set.ts';
 import { RecentTips } from '../../src/upload/recent-tips.ts';
-import { Turnstile } from '../../src/upload/turnstile.ts';
 import { pkts } from './house.ts';
 
 for (const format of OBJECT_FORMATS) {
@@ -56,31 +54,6 @@ test('in a pack without sideband nothing can be said', () => {
   const tracker = new AnswerTracker();
   tracker.take(Buffer.concat([pkts('NAK\n'), Buffer.from('PACK\0\0\0\u0002')]));
   assert.equal(tracker.lastWords('sorry').length, 0);
-});
-
-test('a turnstile lets so many in at once, the next in order, and forgets who gave up', async () => {
-  const turnstile = new Turnstile(2, 2);
-  const { signal } = new AbortController();
-  const order: string[] = [];
-  const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const inside = gates.map((gate) => turnstile.pass(signal, () => gate.promise));
-  const leaver = new AbortController();
-  const waiting = turnstile.pass(signal, async () => order.push('third'));
-  const gaveUp = turnstile.pass(leaver.signal, async () => order.push('never'));
-  await assert.rejects(
-    turnstile.pass(signal, async () => {}),
-    (error) => error instanceof Fault && error.code === 'busy',
-  );
-  leaver.abort();
-  await assert.rejects(gaveUp, (error) => error instanceof Fault && error.code === 'aborted');
-  assert.equal(order.length, 0);
-  gates[0]?.reject(new Error('broken'));
-  await assert.rejects(inside[0] ?? Promise.resolve(), /broken/);
-  await waiting;
-  gates[1]?.resolve();
-  await Promise.all(inside.slice(1));
-  await turnstile.pass(signal, async () => order.push('later'));
-  assert.deepEqual(order, ['third', 'later']);
 });
 
 function snapshotOf(refs: Readonly<Record<string, string>>): RefSnapshot {
