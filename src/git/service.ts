@@ -21,12 +21,18 @@ export interface Conversation {
   readonly requestId: string;
   /** Absent: nobody has to wait. */
   readonly work?: WorkGate;
-  /** Whether all this is still allowed, asked right before the first byte of a pack; absent: it is. */
-  readonly confirm?: () => Promise<Parsed<unknown>>;
+  /** Whether all this is still allowed, asked after each wait and right before the first byte of a pack; absent: it is. */
+  readonly confirm?: () => Promise<Parsed<StillAllowed>>;
   /** A word for the person behind the client, where the transport has a way for it beside Git's. Never throws. */
   readonly notice?: (text: string) => void;
   /** Where the transport can do without streams for what is short. */
   readonly brief?: BriefExchange | undefined;
+}
+
+/** What whoever asks may do by now. */
+export interface StillAllowed {
+  /** Which refs may be read; undefined: all but the gate's own. The same function as before where the answers are the same. */
+  readonly mayRead: ((refname: string) => boolean) | undefined;
 }
 
 /**

@@ -14,6 +14,7 @@ import type { Signed } from '../identity/signatures.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Committer } from './commit.ts';
 import type { Committed, CommitRequest } from './commit-request.ts';
+import { refuseHidden } from './hidden-meanwhile.ts';
 import { holdLine } from './hold-line.ts';
 import { holdLabel, reasonKey, writeHeld, type HeldPush, type HeldRef } from './hold-record.ts';
 import type { Holding } from './holding.ts';
@@ -193,7 +194,15 @@ class Application {
     const spent = await this.#ticket?.refusal();
     if (standing.kind === 'refused') refuseAll(updates, standing.reason);
     else if (spent !== undefined) refuseAll(updates, spent);
-    else await this.#pipeline.decideAgain(standing.value);
+    else await this.#confirmStanding(standing.value);
+  }
+
+  async #confirmStanding(now: HeldStanding): Promise<void> {
+    const { standing, updates } = this.#about;
+    const { refs, clock } = this.#parts;
+    const snapshot = (): Promise<RefSnapshot> => refs.snapshot(now.repository);
+    await refuseHidden(updates, { before: standing.mayRead, now: now.mayRead, snapshot, clock });
+    await this.#pipeline.decideAgain(now);
   }
 
   /** It did not pass, before the commit point. */

@@ -212,11 +212,10 @@ async function advertisementFor(
   { protocol, mode }: Conversation,
   about: PushAbout,
 ): Promise<{ readonly bytes: Buffer; readonly nonce: string | undefined }> {
-  const { repository, mayRead } = about;
-  if (about.freshen !== undefined) {
-    await about.freshen();
-    await assertStill(about);
-  }
+  const { repository } = about;
+  await about.freshen?.();
+  // An upstream may have been waited for.
+  const mayRead = about.freshen === undefined ? about.mayRead : await stillReadable(about);
   const snapshot = await refs.snapshot(repository);
   await askAhead(snapshot.byName.keys(), { mayRead, clock });
   const nonce = freshNonce({ certificates }, about);
@@ -225,11 +224,11 @@ async function advertisementFor(
   return { bytes: mode === 'advertise' ? Buffer.concat([serviceHeader(), bytes]) : bytes, nonce };
 }
 
-/** An upstream may have been waited for: whoever lost the right to push meanwhile sees none of its refs. @throws Fault `missing` */
-async function assertStill({ confirm }: PushAbout): Promise<void> {
+/** Whoever lost the right to push meanwhile sees no ref, others those that they may read by now. @throws Fault `missing` */
+async function stillReadable({ confirm }: PushAbout): Promise<PushAbout['mayRead']> {
   const still = await confirm();
-  if (still.kind === 'refused')
-    throw new Fault('missing', 'push was refused after a wait', { publicMessage: still.reason });
+  if (still.kind === 'ok') return still.value.mayRead;
+  throw new Fault('missing', 'push was refused after a wait', { publicMessage: still.reason });
 }
 
 /** Undefined where no check asks for signed pushes. */

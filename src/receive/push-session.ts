@@ -3,6 +3,7 @@
  * the client is spoken to is in `push-client.ts`.
  */
 import type { JournalEntry } from '../audit/entry.ts';
+import type { RefSnapshot } from '../git/ref-cache.ts';
 import type { Conversation } from '../git/service.ts';
 import type { PushTicket, PushTickets } from '../identity/pass-pushes.ts';
 import { principalLabel } from '../identity/principal.ts';
@@ -11,6 +12,7 @@ import type { CommitRequest, Committed } from './commit-request.ts';
 import { journalLine, journalRefs, outcomeOf, type PushLine } from './journal-line.ts';
 import type { Signed } from '../identity/signatures.ts';
 import { askAhead } from './decide.ts';
+import { refuseHidden } from './hidden-meanwhile.ts';
 import { awaitDecision, holdUpdates } from './hold-push.ts';
 import type { HeldPush } from './hold-record.ts';
 import type { Holding } from './holding.ts';
@@ -21,7 +23,7 @@ import { PushClient, type PushClientParts } from './push-client.ts';
 import { PushPlace } from './push-place.ts';
 import type { PushRequest } from './push-request.ts';
 import { openQuarantine, type Quarantine } from './quarantine.ts';
-import type { CommittedEvent, PushAbout, ReceiveMetrics, ReceiveReport } from './receive.ts';
+import type { CommittedEvent, PushAbout, ReceiveMetrics, ReceiveReport, Standing } from './receive.ts';
 import { readRefname } from './ref-names.ts';
 import { failTogether, mainRefusal, refuseAll, Update } from './update.ts';
 
@@ -45,7 +47,7 @@ interface ToCommit {
 export class PushSession {
   readonly #parts: SessionParts;
   readonly #conversation: Conversation;
-  readonly #about: PushAbout;
+  #about: PushAbout;
   readonly #client: PushClient;
   /** Where a pass may push so many times only. */
   readonly #ticket: PushTicket | undefined;
@@ -68,12 +70,21 @@ export class PushSession {
       if (this.#conversation.mode !== 'rpc') await client.advertise();
       if (this.#conversation.mode === 'advertise') return this.#report([], false);
       const request = await client.readRequest();
-      return request === undefined ? this.#report([], false) : await this.#serve(request);
+      if (request === undefined) return this.#report([], false);
+      await this.#lookAgain();
+      return await this.#serve(request);
     } catch (error) {
       const fault: unknown = error === this.#truth ? error : client.reasonFor(error);
       await client.fail(fault);
       throw fault;
     }
+  }
+
+  /** The client may have taken its time. Whoever may not push any more is told so, ref by ref, before the commit. */
+  async #lookAgain(): Promise<void> {
+    const { mode, confirm } = this.#conversation;
+    const still = mode === 'stateful' ? await confirm?.() : undefined;
+    if (still?.kind === 'ok') this.#about = { ...this.#about, mayRead: still.value.mayRead };
   }
 
   async #serve(request: PushRequest): Promise<ReceiveReport> {
@@ -204,8 +215,16 @@ export class PushSession {
     const confirmed = await this.#about.confirm();
     const spent = await this.#ticket?.refusal();
     if (confirmed.kind === 'refused') refuseAll(updates, confirmed.reason);
-    else if (spent === undefined) await pipeline.decideAgain(confirmed.value);
+    else if (spent === undefined) await this.#confirmStanding(pipeline, updates, confirmed.value);
     else refuseAll(updates, spent);
+  }
+
+  async #confirmStanding(pipeline: Pipeline, updates: readonly Update[], standing: Standing): Promise<void> {
+    const { refs, clock } = this.#parts;
+    const { repository, mayRead } = this.#about;
+    const snapshot = (): Promise<RefSnapshot> => refs.snapshot(repository);
+    await refuseHidden(updates, { before: mayRead, now: standing.mayRead, snapshot, clock });
+    await pipeline.decideAgain(standing);
   }
 
   async #quarantine(request: PushRequest): Promise<Quarantine | undefined> {

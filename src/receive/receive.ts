@@ -113,6 +113,8 @@ export interface PushAbout {
 export interface Standing {
   readonly principal: Principal;
   readonly repository: Repository;
+  /** Which refs may be read; undefined: every ref. */
+  readonly mayRead?: ((refname: string) => boolean) | undefined;
 }
 
 export interface ReceiveReport {

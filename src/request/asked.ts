@@ -1,6 +1,6 @@
 /** A request as its questions see it, and what a token or a pass keeps out before anything is looked for. */
 import type { Parsed } from '../base/fault.ts';
-import type { Conversation, WorkGate } from '../git/service.ts';
+import type { Conversation, StillAllowed, WorkGate } from '../git/service.ts';
 import type { Principal } from '../identity/principal.ts';
 import { parseRequestedName } from '../repository/name.ts';
 import type { Place } from './admission.ts';
@@ -40,7 +40,7 @@ export function operationOf({ service }: GitRequest): 'read' | 'write' {
 
 export interface Wired {
   readonly work: WorkGate | undefined;
-  readonly confirm: () => Promise<Parsed<unknown>>;
+  readonly confirm: () => Promise<Parsed<StillAllowed>>;
 }
 
 /** The wire of an admitted request. A transport makes streams and signals when they are first asked for, so they are not copied. */
@@ -50,7 +50,7 @@ export class Wiring implements Conversation {
   readonly requestId: string;
   readonly notice?: (text: string) => void;
   readonly work?: WorkGate;
-  readonly confirm: () => Promise<Parsed<unknown>>;
+  readonly confirm: () => Promise<Parsed<StillAllowed>>;
   readonly #request: GitRequest;
   readonly #place: Pick<Place, 'signal'>;
 

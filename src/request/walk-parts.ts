@@ -3,7 +3,7 @@ import type { Decision, Question } from '../access/decision.ts';
 import type { Journal, JournalOutcome, JournalRef } from '../audit/entry.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Fault, Parsed } from '../base/fault.ts';
-import type { Conversation } from '../git/service.ts';
+import type { Conversation, StillAllowed } from '../git/service.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { RepositoryName } from '../repository/name.ts';
 import type { Repository, RepositoryFacts } from '../repository/repository.ts';
@@ -14,7 +14,7 @@ import type { Work } from './work.ts';
 /** What the walk asks of the policy. */
 export interface WalkPolicy {
   decide(question: Question): Decision;
-  /** Undefined: every ref. */
+  /** Undefined: every ref. The same function for the same answers. */
   readableRefs(principal: Principal, repository: RepositoryFacts): ((refname: string) => boolean) | undefined;
 }
 
@@ -92,8 +92,8 @@ export interface WalkMirrors {
   ): (() => Promise<void>) | undefined;
 }
 
-/** Who asks, and about what. */
-export interface Standing {
+/** Who asks, about what, and which of its refs they may read. */
+export interface Standing extends StillAllowed {
   readonly principal: Principal;
   readonly repository: Repository;
 }

@@ -233,7 +233,7 @@ class OneWalk implements Walk {
       const decision = this.#decide(asked, { principal, operation, repository, ...forPush });
       if (decision.kind === 'refused') return refuse(decision.reason);
     }
-    return ok({ principal, repository });
+    return ok({ principal, repository, mayRead: this.#parts.policy.readableRefs(principal, repository) });
   }
 
   /** The walk, with what it throws turned into an outcome and a log line. */

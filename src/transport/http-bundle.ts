@@ -1,13 +1,14 @@
 /** A repository as one bundle over HTTP: whole, or from where a broken download ended. Who may is decided by the walk. */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { newId, type Clock } from '../base/clock.ts';
-import { Fault, publicMessageOf } from '../base/fault.ts';
+import { Fault, ok, publicMessageOf, refuse, type Parsed } from '../base/fault.ts';
 import { declareExact, writeThrough } from '../git/stream.ts';
 import { ANONYMOUS, type Principal } from '../identity/principal.ts';
 import { clientAddress } from '../request/address.ts';
 import { parseAuthorization } from '../request/authorization.ts';
 import type { VisitEnd, Visited } from '../request/visit.ts';
 import type { Walk } from '../request/walk.ts';
+import type { OpenBundle } from '../upload/bundles.ts';
 import type { BundleRequest, Upload } from '../upload/upload.ts';
 import { spoken, type DoorMetrics } from './door.ts';
 import { parseRange } from './http-range.ts';
@@ -34,6 +35,8 @@ interface Exchange {
 /** It may be kept by nobody but its reader, and asks again before it is used again: permissions change. */
 const PRIVATE: OutgoingHttpHeaders = { 'cache-control': 'private, no-cache', 'x-content-type-options': 'nosniff' };
 const CHALLENGE = { 'www-authenticate': 'Basic realm="gatehouse", charset="UTF-8"' };
+/** So often one is opened where the branches that may be read change meanwhile. */
+const LOOKS_MAX = 4;
 const NONE = 'there is no bundle of this repository: clone it without one';
 
 /** The repository's path, where the URL is that of a bundle. */
@@ -95,16 +98,13 @@ export async function serveBundle(exchange: Exchange, path: string): Promise<voi
 
 async function send(exchange: Exchange, requestId: string, visited: Visited): Promise<VisitEnd> {
   const { request, response, bundles } = exchange;
-  const { repository, mayRead, freshen, signal, work, onAnswer } = visited;
-  using bundle = await bundles.open({ repository, mayRead, freshen, requestId, signal, work });
-  if (bundle === undefined) {
-    return { outcome: 'refused', reason: NONE, tell: async () => answer(exchange, 404, NONE) };
+  const { signal, onAnswer } = visited;
+  const opened = await openStill(bundles, visited, requestId);
+  if (opened.kind === 'refused') {
+    const { reason } = opened;
+    return { outcome: 'refused', reason, tell: async () => answer(exchange, reason === NONE ? 404 : 403, reason) };
   }
-  // It may have taken long to make: whoever lost the right to it meanwhile does not get it.
-  const still = await visited.confirm();
-  if (still.kind === 'refused') {
-    return { outcome: 'refused', reason: still.reason, tell: async () => answer(exchange, 403, still.reason) };
-  }
+  using bundle = opened.value;
   const { size } = bundle;
   const etag = `"${bundle.etag}"`;
   const headers = { ...PRIVATE, etag, 'accept-ranges': 'bytes', 'content-type': 'application/x-git-bundle' };
@@ -131,6 +131,26 @@ async function send(exchange: Exchange, requestId: string, visited: Visited): Pr
     for await (const chunk of bundle.read({ start, end }, signal)) await writeThrough(response, chunk, signal);
   response.end();
   return { outcome: 'served', bytesOut: request.method === 'GET' ? end - start : 0 };
+}
+
+/** It may take long to make: whoever lost the right to it meanwhile, or to a branch in it, does not get it. */
+async function openStill({ open }: BundleDoorParts, visited: Visited, requestId: string): Promise<Parsed<OpenBundle>> {
+  let { mayRead } = visited;
+  for (let looks = 0; looks < LOOKS_MAX; looks += 1) {
+    const { repository, freshen, signal, work } = visited;
+    using stack = new DisposableStack();
+    const bundle = await open({ repository, mayRead, freshen, requestId, signal, work });
+    if (bundle === undefined) return refuse(NONE);
+    stack.use(bundle);
+    const still = await visited.confirm();
+    if (still.kind === 'refused') return still;
+    if (still.value.mayRead === mayRead) {
+      stack.move();
+      return ok(bundle);
+    }
+    ({ mayRead } = still.value);
+  }
+  return refuse(NONE);
 }
 
 function signalOf(response: ServerResponse): AbortSignal {

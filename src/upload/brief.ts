@@ -40,8 +40,8 @@ export interface BriefQuestion {
   readonly freshView: (since: number | undefined) => Promise<View>;
   /** `freshView` waits for somebody else: an upstream. */
   readonly isMirror: boolean;
-  /** Asks once more whether all this is still allowed. @throws Fault `missing` where it is not */
-  readonly confirm: () => Promise<void>;
+  /** The view as it may be shown once that is asked again. @throws Fault `missing` where nothing of it may */
+  readonly still: (view: View) => Promise<View>;
 }
 
 export class BriefAnswers {
@@ -67,9 +67,9 @@ export class BriefAnswers {
     const body = await brief.read();
     const listing = this.#listingOf(body);
     if (listing?.objectFormat !== question.objectFormat) return undefined;
-    const view = await question.freshView(brief.cameLate ? undefined : asked);
+    const seen = await question.freshView(brief.cameLate ? undefined : asked);
     // A client that keeps back the end of its question gets nothing that came after its right to it was gone.
-    if (brief.cameLate || question.isMirror) await question.confirm();
+    const view = brief.cameLate || question.isMirror ? await question.still(seen) : seen;
     using lent = await this.#encoded.lend(view, listing.listOf(view));
     if (lent === undefined) return undefined;
     await brief.answer(lent.bytes);

@@ -6,7 +6,6 @@ import type { Writable } from 'node:stream';
 import { Fault } from '../base/fault.ts';
 import { PktReader } from '../git/pkt-line.ts';
 import type { GitExit, GitProcesses, GitSpec } from '../git/processes.ts';
-import type { Conversation } from '../git/service.ts';
 import { writeAll } from '../git/stream.ts';
 import { AnswerTracker } from './answer-tracker.ts';
 import { type PackOnly, WaitingClient } from './waiting.ts';
@@ -21,6 +20,8 @@ export interface Exchange {
   readonly spec: GitSpec;
   /** Writes git's whole input; it may read from the client meanwhile. */
   readonly feed: (toGit: ToGit) => Promise<void>;
+  /** After a wait: whoever lost the right to any of this meanwhile gets nothing. @throws Fault */
+  readonly still: () => Promise<void>;
   /** A stateful git advertises first what the client has from us already. */
   readonly skipAdvertisement?: boolean;
   readonly packOnly?: PackOnly | undefined;
@@ -33,7 +34,7 @@ export async function exchange(options: Exchange): Promise<void> {
   const signal = AbortSignal.any([wire.signal, ending.signal]);
   const tracker = new AnswerTracker();
   const waiting = new WaitingClient(wire, tracker, options.packOnly);
-  using _ = await placeFor(wire, waiting, tracker);
+  using _ = await placeFor(options, waiting, tracker);
   await using child = await processes.start({ ...spec, signal });
   child.stdin.on('error', () => {});
   child.stdout.on('error', () => {});
@@ -63,19 +64,16 @@ export async function exchange(options: Exchange): Promise<void> {
   if (fault !== undefined) throw fault;
 }
 
-/** A wait may have been long: whoever lost the right to read meanwhile gets nothing. @throws Fault `missing` */
-export async function assertStill({ confirm }: Pick<Conversation, 'confirm'>): Promise<void> {
-  const still = await confirm?.();
-  if (still?.kind === 'refused')
-    throw new Fault('missing', 'fetch was refused after a wait', { publicMessage: still.reason });
-}
-
 /** @throws Fault after telling the client: there was no place for too long, or the client is gone. */
-async function placeFor(wire: Wire, { tell }: WaitingClient, tracker: AnswerTracker): Promise<Disposable> {
+async function placeFor(
+  { wire, still }: Exchange,
+  { tell }: WaitingClient,
+  tracker: AnswerTracker,
+): Promise<Disposable> {
   try {
     using stack = new DisposableStack();
     stack.use(wire.holdPlace(await wire.conversation.work?.({ signal: wire.signal, tell })));
-    await assertStill(wire.conversation);
+    await still();
     return stack.move();
   } catch (cause) {
     const fault = wire.signal.aborted ? goneOf(wire) : cause;

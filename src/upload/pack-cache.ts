@@ -11,7 +11,7 @@ import { Fault } from '../base/fault.ts';
 import type { GitProcesses, GitSpec } from '../git/processes.ts';
 import { announceLength, readChunk } from '../git/stream.ts';
 import { AnswerTracker } from './answer-tracker.ts';
-import { assertStill, failureOf, goneOf, handOver, wordsOf, type ToGit } from './exchange.ts';
+import { failureOf, goneOf, handOver, wordsOf, type Exchange, type ToGit } from './exchange.ts';
 import { BlockShelf, free } from './blocks.ts';
 import { MEMORY_BYTES_MAX, MadePack, type ReadOptions, type Room } from './made-pack.ts';
 import { PatientPlace } from './patient-place.ts';
@@ -98,7 +98,7 @@ export class PackCache implements Room {
   }
 
   /** Answers the fetch on `wire`. @throws Fault after telling the client where that is possible. */
-  async serve(wire: Wire, making: Making): Promise<void> {
+  async serve(wire: Wire, making: Making & Pick<Exchange, 'still'>): Promise<void> {
     const tracker = new AnswerTracker();
     const waiting = new WaitingClient(wire, tracker, making.packOnly);
     const { work } = wire.conversation;
@@ -109,7 +109,7 @@ export class PackCache implements Room {
     try {
       for await (const chunk of entry.pack.read({ signal: wire.signal, isExact: wire.isExact })) {
         if (!isBegun) {
-          await assertStill(wire.conversation);
+          await making.still();
           if (isAtHand && wire.bytesOut === 0) announceLength(wire.conversation.output, entry.pack.bytes);
         }
         isBegun = true;

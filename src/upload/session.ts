@@ -10,6 +10,7 @@ import type { Bundles } from './bundles.ts';
 import type { Encodable, EncodedLists } from './encoded.ts';
 import type { PackCache } from './pack-cache.ts';
 import type { RecentTips } from './recent-tips.ts';
+import { stillReadable, untilStill } from './still.ts';
 import { type MayRead, type View, hasView, shows, viewOf } from './view.ts';
 import type { Wire } from './wire.ts';
 
@@ -45,7 +46,7 @@ export class Session {
   readonly packs: PackCache | undefined;
   readonly bundleUrl: string | undefined;
   readonly bundles: Bundles | undefined;
-  readonly #options: SessionOptions;
+  #options: SessionOptions;
 
   constructor(options: SessionOptions) {
     this.wire = options.wire;
@@ -73,6 +74,31 @@ export class Session {
     return freshViewOf(this.#options);
   }
 
+  /** Asks whether all this is still allowed. @returns whether other refs may be read than before. @throws Fault `missing` */
+  async hasChanged(): Promise<boolean> {
+    const { mayRead } = this.#options;
+    const now = await stillReadable(this.wire.conversation, mayRead);
+    if (now !== mayRead) this.#options = { ...this.#options, mayRead: now };
+    return now !== mayRead;
+  }
+
+  /** The same snapshot as it may be read by what was answered last. */
+  seenNow({ snapshot }: View): Promise<View> {
+    return viewOf(snapshot, this.#options.mayRead);
+  }
+
+  /** `view` as it may be shown after a wait. @throws Fault `missing` */
+  async stillOf(view: View): Promise<View> {
+    let seen = view;
+    await untilStill(
+      () => this.hasChanged(),
+      async () => {
+        seen = await this.seenNow(view);
+      },
+    );
+    return seen;
+  }
+
   /** Writes what shows a view: from memory where it is kept. */
   async show(view: View, list: Encodable): Promise<void> {
     using lent = await this.#options.encoded.lend(view, list);
@@ -90,8 +116,6 @@ export class Session {
       wasShown: (oid) => wasShownHere(oid) || recentTips.holds({ repositoryId: repository.id, oid, isShown }),
       signal: wire.signal,
       requestId: wire.conversation.requestId,
-      work: wire.conversation.work,
-      tell: wire.conversation.notice,
     };
   }
 

@@ -9,6 +9,7 @@ import { FLUSH, encodePkt, pktText } from '../git/pkt-line.ts';
 import { type ArchiveArguments, archiveWords, parseArchiveArguments } from './archive-arguments.ts';
 import { exchange } from './exchange.ts';
 import type { Session } from './session.ts';
+import { changedMeanwhile, untilStill } from './still.ts';
 import type { Done } from './upload-v2.ts';
 import { resolveName } from './view.ts';
 import { quoteLine } from './wire.ts';
@@ -19,12 +20,23 @@ export async function serveArchive(session: Session): Promise<Done> {
   if (wire.conversation.mode === 'advertise') throw badInput('upload-archive advertises nothing');
   const asked = parseArchiveArguments(await readWords(session));
   if (asked.kind === 'refused') return await refuseArchive(session, asked.reason);
+  // The client may have taken its time.
+  await session.hasChanged();
   const object = await objectOf(session, asked.value);
   if (object.kind === 'refused') return await refuseArchive(session, object.reason);
   const words = archiveWords(asked.value, object.value);
   await exchange({
     processes: session.processes,
     wire,
+    still: () =>
+      untilStill(
+        () => session.hasChanged(),
+        async () => {
+          const now = await objectOf(session, asked.value);
+          if (now.kind === 'refused') throw new Fault('missing', 'archive was refused', { publicMessage: now.reason });
+          if (now.value !== object.value) throw changedMeanwhile();
+        },
+      ),
     spec: session.gitSpec({
       subcommand: 'upload-archive',
       // The object is one that was checked; by default git takes ref names only.

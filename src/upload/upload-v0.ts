@@ -4,15 +4,17 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { BOUNDS } from '../base/bounds.ts';
 import { Fault, badInput } from '../base/fault.ts';
 import { type Oid, parseOid } from '../git/oid.ts';
 import { FLUSH, type Pkt, pktText } from '../git/pkt-line.ts';
 import type { AdmissionContext, Admitted } from './admission.ts';
 import { advertisementV0, line, serviceHeader } from './advertisement.ts';
-import { type ToGit, assertStill, exchange } from './exchange.ts';
+import { type ToGit, exchange } from './exchange.ts';
 import { type FetchRequest, FetchRequestReader, wantLines } from './fetch-request.ts';
 import type { Session } from './session.ts';
+import { changedMeanwhile, tipsStill, untilStill } from './still.ts';
 import type { Done } from './upload-v2.ts';
 import type { View } from './view.ts';
 import { quoteLine } from './wire.ts';
@@ -24,25 +26,55 @@ const NOTHING_FETCHED: Done = { event: 'ls-refs', wants: 0 };
 /** Serves a conversation in any mode. */
 export async function serveV0(session: Session): Promise<Done> {
   const { mode } = session.wire.conversation;
-  const view = mode === 'rpc' ? await session.view() : await session.freshView();
-  // An upstream may have been waited for.
-  if (session.isMirror) await assertStill(session.wire.conversation);
-  if (mode !== 'rpc') await advertise(session, view);
+  const shown = mode === 'rpc' ? undefined : await viewToShow(session);
+  if (shown !== undefined) await advertise(session, shown);
   if (mode === 'advertise') return NOTHING_FETCHED;
   const asked = await readWants(session);
   if (asked.wants.length === 0) return NOTHING_FETCHED;
-  let context = session.admissionContext(view);
+  // The client may have taken its time to say what it wants.
+  await session.hasChanged();
+  const negotiation = new Negotiation({ session, asked, shown }, await admitWants({ session, asked, shown }));
+  if (mode === 'rpc') await negotiateOnce(negotiation);
+  else await negotiate(negotiation);
+  return { event: 'fetch', wants: asked.wants.length };
+}
+
+async function viewToShow(session: Session): Promise<View> {
+  const view = await session.freshView();
+  // An upstream may have been waited for.
+  return session.isMirror ? session.stillOf(view) : view;
+}
+
+interface Asking {
+  readonly session: Session;
+  readonly asked: FetchRequest;
+  /** What this very conversation advertised. */
+  readonly shown: View | undefined;
+}
+
+interface Admission {
+  readonly admitted: Admitted;
+  readonly context: AdmissionContext;
+}
+
+/** What may be had of what was advertised here, of which what is hidden by now is not. @throws Fault `missing` */
+async function admitWants({ session, asked, shown }: Asking): Promise<Admission> {
+  let context = await contextOf(session, asked, shown);
   let admitted = await session.admission.admit(asked, context);
-  if (admitted.kind === 'refused' && mode === 'rpc' && session.isMirror) {
+  if (admitted.kind === 'refused' && shown === undefined && session.isMirror) {
     // The advertisement was another request's: the upstream may have gone on.
     context = session.admissionContext(await session.freshView());
     admitted = await session.admission.admit(asked, context);
   }
   if (admitted.kind === 'refused') throw new Fault('missing', 'fetch was refused', { publicMessage: admitted.reason });
-  const negotiation = { session, admitted: admitted.value, context };
-  if (mode === 'rpc') await negotiateOnce(negotiation);
-  else await negotiate(negotiation);
-  return { event: 'fetch', wants: asked.wants.length };
+  return { admitted: admitted.value, context };
+}
+
+async function contextOf(session: Session, asked: FetchRequest, shown: View | undefined): Promise<AdmissionContext> {
+  const seen = shown && (await session.seenNow(shown));
+  if (seen === shown) return session.admissionContext(shown ?? (await session.view()));
+  const tips = shown && seen && tipsStill(shown, seen, new Set(asked.wants));
+  return session.admissionContext(await session.view(), (oid) => tips?.has(oid) === true);
 }
 
 async function advertise(session: Session, view: View): Promise<void> {
@@ -81,14 +113,50 @@ async function readWants({ wire, repository }: Session): Promise<FetchRequest> {
   return reader.request();
 }
 
-interface Negotiation {
+/** A negotiation that was admitted, and is again wherever what may be read changes. */
+class Negotiation {
   readonly session: Session;
-  readonly admitted: Admitted;
-  readonly context: AdmissionContext;
+  readonly request: FetchRequest;
+  readonly #asking: Asking;
+  #checkHaves: boolean;
+  #context: AdmissionContext;
+
+  constructor(asking: Asking, { admitted, context }: Admission) {
+    this.session = asking.session;
+    this.request = admitted.request;
+    this.#asking = asking;
+    this.#checkHaves = admitted.checkHaves;
+    this.#context = context;
+  }
+
+  /**
+   * Asked after each wait. @returns whether other haves may be known than before.
+   * @throws Fault `missing`, or `busy` where git would have to be asked for something else now.
+   */
+  async still(): Promise<boolean> {
+    let hasChanged = false;
+    await untilStill(
+      () => this.session.hasChanged(),
+      async () => {
+        hasChanged = true;
+        const { admitted, context } = await admitWants(this.#asking);
+        if (!isDeepStrictEqual(admitted.request, this.request)) throw changedMeanwhile();
+        this.#checkHaves = admitted.checkHaves;
+        this.#context = context;
+      },
+    );
+    return hasChanged;
+  }
+
+  /** Those of `haves` that git may hear of. */
+  async knownHaves(haves: readonly Oid[]): Promise<readonly Oid[]> {
+    return this.#checkHaves ? this.session.admission.knownHaves(haves, this.#context) : haves;
+  }
 }
 
 /** ssh and git://: git and the client talk in turns, we pass on what is well-formed. */
-async function negotiate({ session, admitted, context }: Negotiation): Promise<void> {
+async function negotiate(negotiation: Negotiation): Promise<void> {
+  const { session } = negotiation;
   await exchange({
     processes: session.processes,
     wire: session.wire,
@@ -104,11 +172,13 @@ async function negotiate({ session, admitted, context }: Negotiation): Promise<v
       },
     }),
     skipAdvertisement: true,
+    still: async () => void (await negotiation.still()),
     feed: async (toGit) => {
-      if (!(await sendWants(session, admitted.request, toGit))) return;
+      if (!(await sendWants(session, negotiation.request, toGit))) return;
       for (;;) {
         const round = await readRound(session);
-        const haves = admitted.checkHaves ? await session.admission.knownHaves(round.haves, context) : round.haves;
+        await negotiation.still();
+        const haves = await negotiation.knownHaves(round.haves);
         if (!(await sendRound({ session, haves, end: round.end, toGit })) || round.end === 'done') return;
         if (round.end === 'closed') throw new Fault('aborted', 'client ended the negotiation');
       }
@@ -117,13 +187,14 @@ async function negotiate({ session, admitted, context }: Negotiation): Promise<v
 }
 
 /** HTTP: everything the client has to say in this round is in the body. */
-async function negotiateOnce({ session, admitted, context }: Negotiation): Promise<void> {
+async function negotiateOnce(negotiation: Negotiation): Promise<void> {
+  const { session } = negotiation;
   const { wire } = session;
   const rounds: Round[] = [];
   const from = wire.bytesIn;
   for (let end = 'flush'; end === 'flush';) {
     const round = await readRound(session);
-    const haves = admitted.checkHaves ? await session.admission.knownHaves(round.haves, context) : round.haves;
+    const haves = await negotiation.knownHaves(round.haves);
     if (wire.bytesIn - from > BOUNDS.fetchRequestBytesMax) throw badInput('the request is too large');
     if (rounds.length >= ROUNDS_MAX) throw badInput('too many rounds in one request');
     rounds.push({ haves, end: round.end });
@@ -137,8 +208,13 @@ async function negotiateOnce({ session, admitted, context }: Negotiation): Promi
       options: ['--stateless-rpc', '--strict'],
       config: { 'uploadpack.allowAnySHA1InWant': 'true', 'uploadpack.allowFilter': 'true' },
     }),
+    still: async () => {
+      if (!(await negotiation.still())) return;
+      for (const { haves } of rounds)
+        if ((await negotiation.knownHaves(haves)).length < haves.length) throw changedMeanwhile();
+    },
     feed: async (toGit) => {
-      if (!(await sendWants(session, admitted.request, toGit))) return;
+      if (!(await sendWants(session, negotiation.request, toGit))) return;
       for (const round of rounds) if (!(await sendRound({ session, ...round, toGit }))) return;
     },
   });

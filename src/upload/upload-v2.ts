@@ -3,6 +3,7 @@
  * POST. `ls-refs` is answered from memory, `fetch` by a git that gets only what was admitted.
  */
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { BOUNDS } from '../base/bounds.ts';
 import { Fault, badInput, type Parsed } from '../base/fault.ts';
 import { type ObjectFormat, type Oid, zeroOid } from '../git/oid.ts';
@@ -11,10 +12,11 @@ import type { Repository } from '../repository/repository.ts';
 import type { Admitted } from './admission.ts';
 import { advertisementV2, line } from './advertisement.ts';
 import type { Session } from './session.ts';
-import { assertStill, exchange, type ToGit } from './exchange.ts';
+import { exchange, type ToGit } from './exchange.ts';
 import { type FetchRequest, FetchRequestReader, argumentLines } from './fetch-request.ts';
 import { LsRefsRequest, lsRefsList } from './ls-refs.ts';
-import { type View, tipsAmong } from './view.ts';
+import { changedMeanwhile, tipsStill, untilStill } from './still.ts';
+import type { View } from './view.ts';
 import { packOnly } from './waiting.ts';
 import { quoteLine } from './wire.ts';
 
@@ -115,9 +117,8 @@ async function* argumentsOf({ wire }: Session): AsyncGenerator<string> {
 async function lsRefs(session: Session, hasArguments: boolean): Promise<View> {
   const request = new LsRefsRequest();
   if (hasArguments) for await (const text of argumentsOf(session)) request.take(text);
-  const view = await session.freshView();
   // The client may have taken its time to ask: what is shown is later than the decision about the conversation.
-  await assertStill(session.wire.conversation);
+  const view = await session.stillOf(await session.freshView());
   await session.show(view, lsRefsList(request)(view));
   return view;
 }
@@ -146,11 +147,22 @@ async function fetch({ session, hasArguments, shown }: FetchCommand): Promise<nu
   const asked = reader.request();
   // As git: no want means that nothing was wanted, unless only the negotiation is.
   if (asked.wants.length === 0 && !asked.flags.has('wait-for-done')) return 0;
+  // What a client over HTTP asks for was decided about with its head, a moment ago.
+  if (wire.conversation.mode === 'stateful') await session.hasChanged();
   const { view, admitted } = await admitWants(session, asked, shown);
+  const still = (): Promise<void> =>
+    untilStill(
+      () => session.hasChanged(),
+      async () => {
+        const now = await admitWants(session, asked, shown);
+        if (!isDeepStrictEqual(now.admitted.request, admitted.request)) throw changedMeanwhile();
+      },
+    );
   if (isWhole(asked)) session.bundles?.noteClone(repository.id);
   const request = withSomeHave(asked, admitted.request, repository.objectFormat);
   const making = {
     packOnly: packOnly(request),
+    still,
     spec: session.gitSpec({ subcommand: 'upload-pack', options: ['--stateless-rpc', '--strict'], protocol: 2 }),
     feed: async (toGit: ToGit) => {
       const head = `${line('command=fetch')}${line(`object-format=${repository.objectFormat}`)}0001`;
@@ -181,11 +193,11 @@ interface AdmittedWants {
  * without `ls-refs` in this conversation (each HTTP request is one) may know of what came upstream since.
  */
 async function admitWants(session: Session, asked: FetchRequest, shown: View | undefined): Promise<AdmittedWants> {
-  const shownTips: ReadonlySet<string> = shown === undefined ? new Set() : tipsAmong(shown, new Set(asked.wants));
+  const shownTips = shown && tipsStill(shown, await session.seenNow(shown), new Set(asked.wants));
   const admit = async (view: View): Promise<Parsed<Admitted>> =>
     session.admission.admit(
       asked,
-      session.admissionContext(view, (oid: Oid) => shownTips.has(oid)),
+      session.admissionContext(view, (oid: Oid) => shownTips?.has(oid) === true),
     );
   let view = await session.view();
   let admitted = await admit(view);

@@ -13,11 +13,11 @@ import { Admission } from './admission.ts';
 import { BriefAnswers } from './brief.ts';
 import { Bundles, type BundleEvent, type OpenBundle } from './bundles.ts';
 import { EncodedLists } from './encoded.ts';
-import { assertStill } from './exchange.ts';
 import { PackCache, type PackCacheResult } from './pack-cache.ts';
 import { Reachability } from './reachability.ts';
 import { RecentTips } from './recent-tips.ts';
 import { freshViewOf, Session, type Sight } from './session.ts';
+import { viewStill } from './still.ts';
 import { serveArchive } from './upload-archive.ts';
 import { serveV0 } from './upload-v0.ts';
 import { type Done, serveV2 } from './upload-v2.ts';
@@ -169,7 +169,7 @@ async function briefly({ answers, conversation, service, sight, hasBundle }: Bri
       moment: () => sight.refs.moment(),
       freshView: (since) => freshViewOf(sight, since),
       isMirror: sight.freshen !== undefined,
-      confirm: () => assertStill(conversation),
+      still: (view) => viewStill(conversation, view, sight.mayRead),
     });
     return report === undefined ? OPEN : { kind: 'done', report };
   } catch (cause) {

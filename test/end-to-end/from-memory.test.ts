@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { Agent, request as httpRequest } from 'node:http';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import type { Client } from 'ssh2';
 import { encodePkt } from '../../src/git/pkt-line.ts';
@@ -251,6 +251,48 @@ describe('a question that was begun before a right was taken away shows nothing 
     const after = (await heard).split('refs/heads/main');
     assert.equal(after.length, 2, 'shown once, not twice');
     assert.match(after[1] ?? '', /ERR /);
+  });
+
+  test('by ref, over SSH and git://: a branch that rules or a group hide is gone from the next command on', async () => {
+    const { site, ownerSsh, adminSsh, owner, tree } = siege;
+    await done(adminSsh, 'group adduser callers vera');
+    await done(ownerSsh, 'config salon set public true');
+    const sealed = 'deny "sealed" [operation is readref] [ref is refs/heads/sealed] ![group is callers]';
+    await done(ownerSsh, `rules salon set`, `${sealed}\n`);
+    await gitOk(owner, ['commit', '-q', '--allow-empty', '-m', 'Sealed'], tree);
+    await gitOk(owner, ['push', '-q', url(site.gate, 'ssh', 'salon'), 'HEAD:refs/heads/sealed'], tree);
+    const oid = await gitOk(owner, ['rev-parse', 'HEAD'], tree);
+    await gitOk(owner, ['reset', '-q', '--hard', 'HEAD~1'], tree);
+    const want = Buffer.concat([
+      encodePkt('command=fetch'),
+      encodePkt('object-format=sha1'),
+      Buffer.from('0001'),
+      encodePkt(`want ${oid}`),
+      encodePkt('done'),
+      Buffer.from('0000'),
+    ]);
+    const talk = async (stream: Duplex, hide: () => Promise<unknown>): Promise<string> => {
+      const heard = hear(stream);
+      stream.write(LIST);
+      await heardOf(stream, /refs\/heads\/sealed/);
+      await hide();
+      stream.write(LIST);
+      stream.end(want);
+      return (await heard).split('refs/heads/sealed').slice(1).join('');
+    };
+    const group = await talk(await channel(client, 'git-upload-pack salon', 2), () =>
+      done(adminSsh, 'group deluser callers vera'),
+    );
+    assert.match(group, /refs\/heads\/main[^]*ERR upload-pack: not our ref/);
+    assert.doesNotMatch(group, /PACK/);
+
+    await done(ownerSsh, 'rules salon set', '# nothing is hidden\n');
+    const socket = dial(site.gate.git);
+    socket.write(encodePkt(`git-upload-pack /salon\0host=x\0\0version=2\0`));
+    const rules = await talk(socket, () => done(ownerSsh, 'rules salon set', `${sealed}\n`));
+    assert.match(rules, /refs\/heads\/main[^]*ERR upload-pack: not our ref/);
+    assert.doesNotMatch(rules, /PACK/);
+    await done(ownerSsh, 'config salon set public false');
   });
 
   test('over HTTP, of a client that keeps back the end of its question', async () => {

@@ -86,6 +86,50 @@ test('rules that changed while the push runs decide again, ref by ref; rules tha
   assert.equal(asked.length, 2);
 });
 
+test('a push during which a ref is hidden from its pusher is refused: it may stand on what that ref leads to', async (t) => {
+  const NOW = (refname: string): boolean => !refname.includes('secret');
+  let mayRead: ((refname: string) => boolean) | undefined;
+  const site = await openSite(t, {
+    confirm: async () => ok({ principal: PRINCIPAL, repository: site.repository, mayRead }),
+  });
+  const tree = await site.workTree();
+  await commitFile(tree, 'a');
+  await git(tree, 'push', '-q', site.repository.path, 'main', 'main:refs/heads/open');
+  await commitFile(tree, 'b');
+  await git(tree, 'push', '-q', site.repository.path, 'main:refs/heads/secret');
+  mayRead = NOW;
+  // Names what the hidden ref has, and by that would show it.
+  const naming = await git(tree, 'push', '--porcelain', site.gitUrl, 'main:refs/heads/mine', ':refs/heads/open');
+  assert.match(naming.stdout, /refs\/heads\/mine.*just been changed: push again/);
+  const deleting = await git(tree, 'push', '--porcelain', site.gitUrl, ':refs/heads/secret');
+  assert.match(deleting.stdout, /refs\/heads\/secret.*you may not read this ref/);
+  const making = await git(tree, 'push', '--porcelain', site.gitUrl, 'main~1:refs/heads/secret-2');
+  assert.match(making.stdout, /refs\/heads\/secret-2.*you may not read this ref/);
+  assert.doesNotMatch(await site.refs(), /mine|secret-2/);
+  assert.match(await site.refs(), /refs\/heads\/secret$/m);
+  // Another function that answers the same hides nothing, and other refs that come into sight are no reason either.
+  mayRead = () => true;
+  assert.equal((await git(tree, 'push', '--porcelain', site.gitUrl, 'main:refs/heads/mine')).code, 0);
+});
+
+test('who pushes to a mirror is shown what may be read once its upstream was waited for', async (t) => {
+  let mayRead: ((refname: string) => boolean) | undefined;
+  const site = await openSite(t, {
+    async freshen() {
+      mayRead = (refname) => !refname.includes('secret');
+    },
+    confirm: async () => ok({ principal: PRINCIPAL, repository: site.repository, mayRead }),
+  });
+  const tree = await site.workTree();
+  await commitFile(tree, 'a');
+  await git(tree, 'push', '-q', site.repository.path, 'main:refs/heads/secret');
+  for (const url of [site.gitUrl, site.httpUrl]) {
+    mayRead = undefined;
+    const { stderr } = await git(tree, 'push', url, ':secret');
+    assert.match(stderr, /secret.*remote ref does not exist|unable to delete 'secret'/, 'it is not advertised');
+  }
+});
+
 test('an atomic push of which one ref may not be updated any more is refused whole', async (t) => {
   let isClosed = false;
   const site = await openSite(t, {

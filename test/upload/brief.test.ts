@@ -37,8 +37,9 @@ function sight(): {
       return VIEW;
     },
     isMirror: false,
-    confirm: async () => {
+    still: async (view) => {
       confirms += 1;
+      return view;
     },
   };
   return {
@@ -82,18 +83,36 @@ test('a question whose body came later than its head gets a look of its own', as
 test('who was waited for, the client or an upstream, is asked about again before anything is shown', async () => {
   const answers = new BriefAnswers(new EncodedLists());
   const refused = new Error('not any more');
-  const confirm = (): Promise<void> => Promise.reject(refused);
+  const still = (): Promise<View> => Promise.reject(refused);
   const said: Buffer[] = [];
   const answer = async (bytes: Buffer): Promise<void> => void said.push(bytes);
   const own = sight();
   const late = { ...exchange(Promise.resolve(), true), answer };
   const atOnce = { ...exchange(Promise.resolve(), false), answer };
-  await assert.rejects(answers.answer(late, { ...own.question, confirm }), refused);
-  await assert.rejects(answers.answer(atOnce, { ...own.question, isMirror: true, confirm }), refused);
+  await assert.rejects(answers.answer(late, { ...own.question, still }), refused);
+  await assert.rejects(answers.answer(atOnce, { ...own.question, isMirror: true, still }), refused);
   assert.equal(said.length, 0);
   await answers.answer(atOnce, own.question);
   assert.equal(own.confirms, 0, 'what came at once was decided about just before');
   await answers.answer(late, own.question);
   assert.equal(own.confirms, 1);
   assert.equal(said.length, 2);
+});
+
+test('what is shown to a client that was waited for is what it may see then', async () => {
+  const answers = new BriefAnswers(new EncodedLists());
+  const asked: View[] = [];
+  const now: View = { ...VIEW, key: 'fewer', memo: new Map() };
+  const { question } = sight();
+  const entry = { refname: 'refs/heads/secret', oid: 'a'.repeat(40) } as View['refs'][number];
+  const before: View = { ...VIEW, refs: [entry], memo: new Map() };
+  const said: Buffer[] = [];
+  const late = { ...exchange(Promise.resolve(), true), answer: async (bytes: Buffer) => void said.push(bytes) };
+  const still = async (view: View): Promise<View> => {
+    asked.push(view);
+    return now;
+  };
+  await answers.answer(late, { ...question, freshView: async () => before, still });
+  assert.deepEqual(asked, [before]);
+  assert.deepEqual(said.map(String), ['0000']);
 });
