@@ -116,6 +116,8 @@ export class Session {
       wasShown: (oid) => wasShownHere(oid) || recentTips.holds({ repositoryId: repository.id, oid, isShown }),
       signal: wire.signal,
       requestId: wire.conversation.requestId,
+      work: wire.conversation.work,
+      tell: wire.conversation.notice,
     };
   }
 
