@@ -3,7 +3,7 @@ import { compileConf, type CompiledConf } from '../access/gitolite/compile-conf.
 import type { ConfChange } from '../access/gitolite/conf-change.ts';
 import { SUGARS } from '../access/gitolite/conf-settings.ts';
 import { TEMPLATES_IGNORED } from '../access/gitolite/plain-rules.ts';
-import { isPlainWord } from '../access/gitolite/words.ts';
+import { isPlainWord, isTrue, refusedRepository } from '../access/gitolite/words.ts';
 import type { Problem } from '../access/problem.ts';
 import { Stint } from '../base/stint.ts';
 import { readSources } from './conf-sources.ts';
@@ -57,7 +57,7 @@ function fatalOf({ file, line, message, text }: Problem): string {
   return line === 0 ? said : `${said}\n${file}:${line}: ${text}`;
 }
 
-/** The names of new ones. */
+/** The names of new ones. @throws `dies` before any is made, where a name leads out of the place of repositories. */
 async function makeNamed(
   run: Run,
   { conf }: CompiledConf,
@@ -68,6 +68,9 @@ async function makeNamed(
   const stint = new Stint();
   const missing: Named[] = [];
   for (const named of namedRepositories(conf)) {
+    // A path that leads elsewhere is not even looked at.
+    const refused = isTrue(named.name) ? refusedRepository(named.name) : undefined;
+    if (refused !== undefined) throw dies(refused);
     if (statOf(`${repositoryPath(rc, named.name)}/${SENTINEL_FILE}`)?.isFile() !== true) missing.push(named);
     if (stint.isOver) await stint.rest();
   }

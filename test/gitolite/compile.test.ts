@@ -1,5 +1,6 @@
 /** `gitolite compile`, next to the real gitolite: what it says of a conf, makes, and leaves in force. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, suite } from 'node:test';
@@ -31,6 +32,17 @@ suite('compile, next to the real gitolite', { skip: NO_GITOLITE }, () => {
       await compileSame(site, `${BASE}${more}\n`);
     await site.same(['compile', 'now']);
     await site.same(['list-phy-repos']);
+  });
+
+  test('makes nothing where a name leads elsewhere, and leaves in force what was', async () => {
+    await using site = await newTwins({ conf: `${BASE}repo before\n    RW = u1\n` });
+    for (const name of ['x/../../outside', 'a..b', 'deep/', 'b.git/c', 'd.git.git', '0'])
+      await compileSame(site, `${BASE}repo ${name}\n    RW = u1\n`);
+    await compileSame(site, `${BASE}@g = x/../../outside\nrepo @g\n    RW = u1\n`);
+    await site.same(['list-repos']);
+    await site.same(['list-phy-repos']);
+    await site.same(['access', 'before', 'u1', 'W', 'any']);
+    for (const home of [site.ours.home, site.realHome]) assert.equal(existsSync(join(home, 'outside.git')), false);
   });
 
   test('warns of the same, and makes the same', async () => {

@@ -42,13 +42,20 @@ export function isUnsafeValue(text: string): boolean {
 
 /** What `repository` must not be, in gitolite's words; undefined: it may be asked about. */
 export function insaneRepository(name: string): string | undefined {
+  const refused = refusedRepository(name);
+  if (refused !== undefined) return refused;
+  // Another spelling of a path would be asked about by other rules than the repository that lies there.
+  const isOtherwiseSpelt = isPlainWord(name) && /\/\.?(?:\/|$)/.test(name);
+  return isOtherwiseSpelt ? `'${name}' has an empty part, or one that is '.'` : undefined;
+}
+
+/** What gitolite itself does not hear of. */
+export function refusedRepository(name: string): string | undefined {
   if (!isTrue(name) || !isPatternWord(name)) return `invalid repo '${name}'`;
   if (name.endsWith('/')) return `'${name}' ends with a '/'`;
   const isPlain = isPlainWord(name);
   if (isPlain && name.includes('..')) return `'${name}' contains '..'`;
   if (isPlain && name.includes('.git/')) return `'${name}' contains '.git/'`;
-  // Another spelling of a path would be asked about by other rules than the repository that lies there.
-  if (isPlain && /\/\.?(?:\/|$)/.test(name)) return `'${name}' has an empty part, or one that is '.'`;
   if (name.endsWith('.git')) return `'${name}' ends with '.git'`;
   return undefined;
 }
