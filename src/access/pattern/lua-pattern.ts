@@ -11,7 +11,6 @@ const LETTERS: Readonly<Record<string, CharSet>> = {
   a: CLASSES.alpha,
   c: CLASSES.cntrl,
   d: CLASSES.digit,
-  g: CLASSES.graph,
   l: CLASSES.lower,
   p: CLASSES.punct,
   s: CLASSES.space,
@@ -21,12 +20,15 @@ const LETTERS: Readonly<Record<string, CharSet>> = {
   z: single(0),
 };
 
+const PERCENT = 37;
+
 const START: Node = { kind: 'assert', holds: (_text, index) => index === 0, isStart: true };
 const END: Node = { kind: 'assert', holds: (text, index) => index === text.length, isEnd: true };
 
 export function parseLuaPattern(text: string): PatternNode {
   if (text.length > PATTERN_CHARS_MAX)
     return { kind: 'wrong', message: `a pattern has at most ${PATTERN_CHARS_MAX} characters` };
+  if (text.includes('\0')) return { kind: 'wrong', message: 'a zero ends a pattern: write %z' };
   return new LuaParser(toBytes(text)).parse();
 }
 
@@ -136,36 +138,49 @@ class LuaParser {
     const c = this.#text.charAt(this.#next);
     this.#next += 1;
     const lower = c.toLowerCase();
+    if (lower === 'g') this.#problem = '%g is a class in some versions of Lua only: write [%w%p]';
     const known = Object.hasOwn(LETTERS, lower) ? LETTERS[lower] : undefined;
     if (known === undefined) return single(c.charCodeAt(0));
     return c === lower ? known : inverse(known);
   }
 
-  /** Behind the opening bracket. A `]` in first place is ordinary. */
+  /** Behind the opening bracket. Where a set ends is found first: a `%` at the end of a range still hides a `]`. */
   #set(): CharSet | undefined {
     const isInverse = this.#text.charAt(this.#next) === '^';
     if (isInverse) this.#next += 1;
+    const end = this.#setEnd();
+    if (end === undefined) {
+      this.#problem = "malformed pattern (missing ']')";
+      return undefined;
+    }
     const sets: CharSet[] = [];
-    for (let isFirst = true; ; isFirst = false) {
-      if (this.#next >= this.#text.length) {
-        this.#problem = "malformed pattern (missing ']')";
-        return undefined;
-      }
-      const c = this.#text.charAt(this.#next);
-      this.#next += 1;
-      if (c === ']' && !isFirst) break;
-      const member = c === '%' ? this.#escape() : this.#member(c);
+    while (this.#next < end) {
+      const member = this.#member(end);
       if (member === undefined) return undefined;
       sets.push(member);
     }
+    this.#next = end + 1;
     const has = union(sets);
     return isInverse ? inverse(has) : has;
   }
 
-  #member(c: string): CharSet {
-    const last = this.#text.charAt(this.#next + 1);
-    if (this.#text.charAt(this.#next) !== '-' || last === '' || last === ']') return single(c.charCodeAt(0));
-    this.#next += 2;
-    return range(c.charCodeAt(0), last.charCodeAt(0));
+  /** A `]` in first place is ordinary. */
+  #setEnd(): number | undefined {
+    let at = this.#next;
+    do {
+      at += this.#text.charAt(at) === '%' ? 2 : 1;
+      if (at >= this.#text.length) return undefined;
+    } while (this.#text.charAt(at) !== ']');
+    return at;
+  }
+
+  #member(end: number): CharSet | undefined {
+    const at = this.#next;
+    const first = this.#text.charCodeAt(at);
+    this.#next += 1;
+    if (first === PERCENT) return this.#escape();
+    if (this.#text.charAt(at + 1) !== '-' || at + 2 >= end) return single(first);
+    this.#next = at + 3;
+    return range(first, this.#text.charCodeAt(at + 2));
   }
 }

@@ -28,6 +28,13 @@ const LUA_TABLE: readonly (readonly [string, readonly string[], readonly string[
   ['^%u%l*$', ['Main'], ['main']],
   ['', ['', 'x'], []],
   ['.', ['\n'], ['']],
+  // The end of a range may be a %, which hides the ] behind it all the same.
+  ['^[a-%]x]$', [']', 'x'], ['a', ']x]']],
+  ['^[%a-z]$', ['q', '-', 'z'], ['1']],
+  ['^[a-c-e]$', ['b', '-', 'e'], ['d']],
+  ['^[^]%-]$', ['a'], [']', '-']],
+  ['(a)*', ['a*'], ['a']],
+  ['^*a', ['*a'], ['a']],
 ];
 
 test('Lua patterns match as Lua does', () => {
@@ -38,7 +45,20 @@ test('Lua patterns match as Lua does', () => {
 });
 
 test('Lua patterns that are malformed or not regular are refused with words', () => {
-  for (const pattern of ['%', '[a', '(', ')', '%b()', '(a)%1', '%fx', 'x'.repeat(PATTERN_CHARS_MAX + 1)]) {
+  for (const pattern of [
+    '%',
+    '[a',
+    '(',
+    ')',
+    '%b()',
+    '(a)%1',
+    '%fx',
+    '%g',
+    '[%G]',
+    'a\0',
+    '[a-%]',
+    'x'.repeat(PATTERN_CHARS_MAX + 1),
+  ]) {
     assert.equal(lua(pattern).kind, 'wrong', pattern);
   }
 });
