@@ -94,10 +94,11 @@ export class Cgi {
 
   /** A refusal as Git's clients show it: an answer without fault whose only line is an ERR. The exit code. */
   async die(run: Run, text: string): Promise<number> {
-    await run.warn(text);
     const line = run.env['SSH_ORIGINAL_COMMAND'] ?? this.#invocation.env['SSH_ORIGINAL_COMMAND'] ?? '';
     const service = line.includes('git-receive-pack') ? 'git-receive-pack' : 'git-upload-pack';
+    // The words of a command's complaint go where its answer goes: behind the head.
     await this.#write(this.#head(service));
+    await run.warn(text);
     await this.#write(`${packet(`# service=${service}\n`)}0000${packet(`ERR ${text.trimEnd()}\n`)}`);
     return 0;
   }

@@ -106,6 +106,7 @@ async function arrive(
   if (via === 'nowhere') throw dies('who the *heck* are you?');
   if (via === 'http' && (env['GITOLITE_HTTP_HOME'] ?? '') === '') throw dies('GITOLITE_HTTP_HOME not set');
   if (env['REQUEST_METHOD'] === 'PROPFIND' && via === 'http') throw dies('fallback to DAV not supported');
+  await cgi?.begin();
   const user = cgi === undefined ? undefined : cgi.user(run);
   const words = user === undefined ? argv : [user];
   const from = via === 'file' ? [] : [`FROM=${address}`];
@@ -116,7 +117,6 @@ async function arrive(
   if (via === 'file' && /git-\w+-pack/.test(line)) {
     await run.warn(`TRACE: gsh(${words.join(')(')})\nTRACE: gsh(SOC=${line})\n`);
   }
-  await cgi?.begin();
   return withoutShellFlag(words, invocation.program);
 }
 

@@ -138,6 +138,18 @@ function converse(owner: string, programs: Programs, serve: Serve): void {
       const unknown = await (await fetch(`${asked.href}/reboot`, { headers })).text();
       assert.match(unknown, /FATAL: unknown git\/gitolite command: 'reboot'/);
     });
+
+    test('says behind a head what is wrong with a request', async () => {
+      const headers = { authorization: nameTag('bob') };
+      const dav = await fetch(`${urls.named.href}/lab.git/`, { method: 'PROPFIND', headers });
+      assert.equal(dav.status, 200);
+      assert.match(await dav.text(), /ERR FATAL: fallback to DAV not supported\n/);
+      if (serve !== serveCgi) return;
+      const odd = await fetch(`${urls.named.href}/info`, { headers: { authorization: nameTag('bob smith') } });
+      assert.equal(odd.status, 200);
+      assert.match(odd.headers.get('content-type') ?? '', /^text\/plain/);
+      assert.match(await odd.text(), /^FATAL: invalid user 'bob smith'/m);
+    });
   });
 }
 
