@@ -1,10 +1,11 @@
 /**
  * Where the objects of held pushes lie: `<repository>/gatehouse/held/<id>/objects`, beside the quarantines and as invisible
- * to every reader, so that they go where the repository goes. Files are hard links: a push of which a part is carried out
- * needs its pack twice. Nothing is ever moved out of an area: an approval that fails half-way leaves it whole.
+ * to every reader, so that they go where the repository goes. Files are hard links (copies, where there are
+ * none): a push of which a part is carried out needs its pack twice. Nothing is ever moved out of an area: an approval that fails half-way leaves it whole.
  */
-import { chmod, link, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { linkOrCopy } from '../base/links.ts';
 import type { Durable } from './durable.ts';
 import { syncQuarantine } from './install.ts';
 import { GATE_DIRECTORY } from './quarantine.ts';
@@ -31,13 +32,16 @@ export async function bytesIn(objectDirectory: string): Promise<number> {
   return bytes;
 }
 
-/** Links everything from one object directory into another. Not durable by itself. */
-export async function linkObjects(from: string, to: string): Promise<void> {
+/** Links everything from one object directory into another. Not durable by itself. @returns what had to be copied */
+export async function linkObjects(from: string, to: string): Promise<readonly string[]> {
+  const copied: string[] = [];
   await mkdir(join(to, 'pack'), { recursive: true, mode: 0o700 });
   for (const { directory, name } of await filesOf(from)) {
     await mkdir(join(to, directory), { recursive: true, mode: 0o700 });
-    await link(join(from, directory, name), join(to, directory, name));
+    const path = join(to, directory, name);
+    if ((await linkOrCopy(join(from, directory, name), path)) === 'copied') copied.push(path);
   }
+  return copied;
 }
 
 /** The objects of a quarantine in an area of their own, on disk when it resolves: bytes, names, and the way to them. */
@@ -51,7 +55,7 @@ export async function fillArea(
   await mkdir(area, { recursive: true, mode: 0o700 });
   await chmod(area, 0o700);
   await syncQuarantine(objectDirectory, durable);
-  await linkObjects(objectDirectory, objects);
+  for (const path of await linkObjects(objectDirectory, objects)) await durable.syncFile(path);
   for (const name of await readdir(objects)) await durable.syncDirectory(join(objects, name));
   for (let path = objects; path !== dirname(repositoryPath); path = dirname(path)) await durable.syncDirectory(path);
 }

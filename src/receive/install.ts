@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { allSynced } from '../base/durable.ts';
 import { Fault } from '../base/fault.ts';
+import { isWithoutLinks } from '../base/links.ts';
 import type { Durable } from './durable.ts';
 import { hasCode } from './loose-place.ts';
 import { GATE_DIRECTORY, isSynced, WRITE_SYNCED } from './quarantine.ts';
@@ -19,7 +20,7 @@ const unlinkAsync = promisify(unlink);
 
 /** What a `.keep` file of ours starts with. */
 const KEPT_BY_US = 'gatehouse ';
-/** Each `.keep` file of ours is a link to this one, whose text is whole and on disk before it has its name. */
+/** Each `.keep` file of ours is a link to this one, whose text is whole and on disk before it has its name; else a text of its own. */
 const NOTE = join(GATE_DIRECTORY, 'keep');
 const NOTE_TEXT = `${KEPT_BY_US}push\n`;
 /** Others may replace the text while it is linked. */
@@ -88,24 +89,51 @@ async function installPacks(options: InstallOptions): Promise<readonly string[]>
 /** False where somebody else keeps it already: then it is not ours to release. */
 async function keep({ objectDirectory, repositoryPath }: InstallOptions, path: string): Promise<boolean> {
   const note = join(repositoryPath, NOTE);
+  const made = join(objectDirectory, 'tmp_keep');
+  let hasReplaced = false;
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
     const linked = await tryLink(note, path);
     if (linked === 'linked' || linked === 'taken') return linked === 'linked';
-    await makeNote(note, join(objectDirectory, 'tmp_keep'), linked);
+    await writeNote(made);
+    if (linked === 'missing') {
+      if ((await tryLink(made, note)) === 'unusable') return keepAlone(made, path);
+      await unlinkAsync(made);
+    } else {
+      if (hasReplaced || !(await replaceNote(made, note))) return keepAlone(made, path);
+      hasReplaced = true;
+    }
   }
   throw new Fault('internal', 'pack cannot be kept', { context: { path } });
 }
 
-/**
- * The first pack here, or another user made the text. Who is killed in the middle leaves no `.keep` that does not say whose
- * it is. A text that is there is not replaced without need: whoever is about to link it would find none.
- */
-async function makeNote(note: string, made: string, why: 'missing' | 'unusable'): Promise<void> {
+/** Whole and on disk before it gets a name: who is killed in the middle leaves no `.keep` that does not say whose it is. */
+async function writeNote(made: string): Promise<void> {
   // Read-only: it is the text of every `.keep` of ours, now and later, and not for anybody to write a reason into.
   await writeFile(made, NOTE_TEXT, { flag: WRITE_SYNCED, mode: 0o444 });
-  if (why === 'unusable') return renameAsync(made, note);
-  await tryLink(made, note);
-  return unlinkAsync(made);
+}
+
+/**
+ * Another user made the text, or it has all the names that it can have. One that can be linked is not replaced: whoever is
+ * about to link it would find none. False: it is not ours to replace either.
+ */
+async function replaceNote(made: string, note: string): Promise<boolean> {
+  try {
+    await renameAsync(made, note);
+    return true;
+  } catch (error) {
+    if (hasCode(error, ['EPERM', 'EACCES'])) return false;
+    throw error;
+  }
+}
+
+/**
+ * Where nothing can be linked: a text of the pack's own. A rename replaces what is there, so somebody else's reason that
+ * comes in this very moment is lost, and nothing else.
+ */
+async function keepAlone(made: string, path: string): Promise<boolean> {
+  const isTaken = existsSync(path);
+  await (isTaken ? unlinkAsync(made) : renameAsync(made, path));
+  return !isTaken;
 }
 
 async function tryLink(from: string, to: string): Promise<'linked' | 'taken' | 'missing' | 'unusable'> {
@@ -116,7 +144,7 @@ async function tryLink(from: string, to: string): Promise<'linked' | 'taken' | '
     if (hasCode(error, ['EEXIST'])) return 'taken';
     // Also where it was replaced at this moment.
     if (hasCode(error, ['ENOENT'])) return 'missing';
-    if (hasCode(error, ['EPERM', 'EMLINK'])) return 'unusable';
+    if (isWithoutLinks(error)) return 'unusable';
     throw error;
   }
 }

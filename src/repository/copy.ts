@@ -10,6 +10,7 @@ import { join } from 'node:path';
 
 import { BOUNDS } from '../base/bounds.ts';
 import { Fault, ok, refuse, type Parsed } from '../base/fault.ts';
+import { isWithoutLinks } from '../base/links.ts';
 import { syncDirectory, syncFile } from '../base/durable.ts';
 import { assertOwnEnd, runGitOk } from '../git/run.ts';
 import { isInternalRefname, parseRefname } from '../git/refname.ts';
@@ -198,8 +199,7 @@ async function linkFile(from: string, to: string): Promise<boolean> {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (code === 'ENOENT') return false;
     if (code === 'EEXIST') return true;
-    // Another file system, too many links, or a kernel that lets nobody link what somebody else owns.
-    if (code !== 'EXDEV' && code !== 'EMLINK' && code !== 'EPERM') throw error;
+    if (!isWithoutLinks(error)) throw error;
   }
   try {
     await copyFile(from, to, constants.COPYFILE_FICLONE);
