@@ -14,21 +14,18 @@ function refusal(): Error | undefined {
   return Object.assign(new Error(`${links.code}: no links here`), { code: links.code, syscall: 'link' });
 }
 
-const failing: { link: typeof link.__promisify__ } = {
-  async link(from, to) {
+Object.assign(fs, {
+  link(from: string, to: string, done: (error: Error | null) => void) {
+    const error = refusal();
+    if (error === undefined) link(from, to, done);
+    else done(error);
+  },
+});
+Object.assign(promises, {
+  async link(from: string, to: string) {
     const error = refusal();
     if (error !== undefined) throw error;
     await linkLater(from, to);
   },
-};
-
-Object.assign(fs, {
-  link(from: string, to: string, done: (error: Error | null) => void) {
-    failing.link(from, to).then(
-      () => done(null),
-      (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
-    );
-  },
 });
-Object.assign(promises, failing);
 syncBuiltinESMExports();
