@@ -87,7 +87,7 @@ echo "VREF/show/nothing falls through"
 echo "VREF/show/a/b no, said $(basename $0)"
 `;
 const LOOK = `#!/bin/sh
-echo "$0 dir $GIT_DIR user $GL_USER args $#: $*"
+echo "$0 dir $GIT_DIR user $GL_USER options $GIT_PUSH_OPTION_COUNT args $#: $*"
 [ $# = 0 ] && sed 's/^/got /' && git rev-parse -q --verify refs/heads/main
 exit 0
 `;

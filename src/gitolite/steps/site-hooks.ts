@@ -98,7 +98,7 @@ class Hooks {
     const input = updates?.map(({ refname, oldOid, newOid }) => `${oldOid} ${newOid} ${refname}\n`).join('');
     try {
       const path = `${await configs.programs(this.#run)}:${run.env['PATH'] ?? ''}`;
-      const env = { ...given.env, ...optionsEnv(this.#push), PATH: path };
+      const env = { ...given.env, ...(updates && optionsEnv(this.#push)), PATH: path };
       const { code } = await runProgram(run, {
         file,
         args,
@@ -133,9 +133,8 @@ class Hooks {
   }
 }
 
-/** githooks(5), pre-receive: push options as numbered variables. */
+/** githooks(5): pre-receive and post-receive get push options as numbered variables, and git's own count of none, too. */
 function optionsEnv({ options }: Push): Env {
-  if (options.length === 0) return {};
   const numbered = options.map((option, index) => [`GIT_PUSH_OPTION_${index}`, option] as const);
   return { GIT_PUSH_OPTION_COUNT: String(options.length), ...Object.fromEntries(numbered) };
 }
