@@ -13,6 +13,8 @@ const DEPTH_MAX = 40;
 export interface SiteSources {
   /** Path, relative to `conf/` -> text. */
   readonly files: ReadonlyMap<string, string>;
+  /** See `ConfSources`. */
+  readonly others?: ReadonlySet<string>;
   readonly settings: ConfSettings;
 }
 
@@ -21,13 +23,18 @@ export function readSources(rc: Rc): SiteSources {
   const folder = `${rc.adminBase}/conf`;
   const files = new Map<string, string>();
   let bytes = 0;
-  for (const path of filesBelow(folder, '.conf')) {
+  const others = new Set<string>();
+  for (const path of filesBelow(folder, '')) {
+    if (!path.endsWith('.conf')) {
+      others.add(path);
+      continue;
+    }
     bytes += statOf(join(folder, path))?.size ?? 0;
     if (bytes > BOUNDS.policyBytesMax) throw dies(`a conf has at most ${BOUNDS.policyBytesMax} bytes`);
     files.set(path, readFileSync(join(folder, path), 'utf8'));
   }
   if (!files.has('gitolite.conf')) throw dies('open gitolite.conf failed: No such file or directory\n');
-  return { files, settings: settingsOf(rc) };
+  return { files, others, settings: settingsOf(rc) };
 }
 
 export function settingsOf(rc: Rc): ConfSettings {

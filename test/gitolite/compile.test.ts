@@ -28,6 +28,8 @@ suite('compile, next to the real gitolite', { skip: NO_GITOLITE }, () => {
       '@g = ba!d',
       'include x.conf',
       'subconf "x.txt"',
+      'include "rule_info"',
+      'include "rule_[i]*"',
     ])
       await compileSame(site, `${BASE}${more}\n`);
     await site.same(['compile', 'now']);

@@ -50,6 +50,8 @@ export type ConfCompilation =
 export interface ConfSources {
   /** Path, relative to the conf's directory -> text; `gitolite.conf` is the entry. */
   readonly files: ReadonlyMap<string, string>;
+  /** Paths of what else lies there: an include may name it, and is wrong then. */
+  readonly others?: ReadonlySet<string>;
   readonly settings: ConfSettings;
   /** In front of the files' names where people read them: `conf/`. */
   readonly folder?: string;
@@ -57,7 +59,9 @@ export interface ConfSources {
   readonly previous?: CompiledConf | undefined;
 }
 
-export function compileConf({ files, settings, folder = '', previous }: ConfSources): ConfCompilation {
+const NONE: ReadonlySet<string> = new Set();
+
+export function compileConf({ files, others = NONE, settings, folder = '', previous }: ConfSources): ConfCompilation {
   // Settings reach into every line.
   const known = previous !== undefined && isDeepStrictEqual(previous.reuse.settings, settings) ? previous : undefined;
   const texts = new Map([...files].map(([path, text]) => [path, linesOf(path, text, known)]));
@@ -69,7 +73,7 @@ export function compileConf({ files, settings, folder = '', previous }: ConfSour
     problems.die({ file: CONF_ENTRY, line: 0 }, `a conf has at most ${BOUNDS.policyBytesMax} bytes`);
   if (problems.fatal.length > 0) return wrong();
   const clean = new CleanLines(known?.reuse.clean);
-  const read = readConfLines({ texts, hostname: settings.hostname, clean, problems });
+  const read = readConfLines({ texts, others, hostname: settings.hostname, clean, problems });
   const sweet = addSiteSugar(read, settings, problems);
   const patterns = new ConfPatterns(known?.reuse.patterns);
   const parser = new ConfParser({ settings, patterns, problems });

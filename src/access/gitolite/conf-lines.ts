@@ -2,7 +2,7 @@
 import type { CleanLines } from './clean-lines.ts';
 import { MASTER, type ConfLine } from './conf-line.ts';
 import type { ConfProblems } from './conf-problem.ts';
-import { globFiles, normalPath } from './include-glob.ts';
+import { globFiles, isElsewhere, normalPath } from './include-glob.ts';
 
 export const CONF_ENTRY = 'gitolite.conf';
 
@@ -12,6 +12,8 @@ const INCLUDE_DEPTH_MAX = 50;
 export interface ConfLinesOptions {
   /** Path, relative to the conf's directory -> lines. */
   readonly texts: ReadonlyMap<string, readonly string[]>;
+  /** See `ConfSources`. */
+  readonly others: ReadonlySet<string>;
   readonly hostname: string | undefined;
   readonly clean: CleanLines;
   readonly problems: ConfProblems;
@@ -34,7 +36,7 @@ class LineReader {
 
   constructor(options: ConfLinesOptions) {
     this.#options = options;
-    this.#files = [...options.texts.keys()];
+    this.#files = [...options.texts.keys(), ...options.others];
   }
 
   read(file: string, subconf: string): void {
@@ -73,7 +75,7 @@ class LineReader {
       glob,
     }: { readonly isSubconf: boolean; readonly name: string | undefined; readonly glob: string },
   ): void {
-    const { texts, problems } = this.#options;
+    const { texts, others, problems } = this.#options;
     if (isSubconf && at.subconf !== MASTER) {
       problems.die(at, `subconf '${at.subconf}' attempting to run 'subconf'`);
       return;
@@ -86,13 +88,18 @@ class LineReader {
     const files = globFiles(pattern, this.#files);
     if (files === undefined) problems.die(at, 'the glob has too many alternatives');
     for (const found of files ?? []) {
-      const file = normalPath(found);
-      if (file === undefined || !texts.has(file)) {
+      // Not a warning: without its rules the conf could give more than it means to.
+      if (isElsewhere(found)) {
+        problems.die(at, `invalid include/subconf filename '${found}': only files below the conf's directory are read`);
+        return;
+      }
+      const file = normalPath(found) ?? found;
+      if (!texts.has(file) && !others.has(file)) {
         problems.warn(at, `included file not found: '${found}'`);
         continue;
       }
       const [, base] = /([^/]+).conf$/.exec(file) ?? [];
-      if (base === undefined) {
+      if (base === undefined || others.has(file)) {
         problems.die(at, `invalid include/subconf filename '${file}'`);
         return;
       }

@@ -4,8 +4,8 @@
 const ALTERNATIVES_MAX = 1_000;
 
 /**
- * In the order in which they are read. A name without wildcards comes back whether it is there or not.
- * Undefined: too many alternatives.
+ * In the order in which they are read. A name without wildcards comes back whether it is there or not, and so does what
+ * leads elsewhere (`isElsewhere`). Undefined: too many alternatives.
  */
 export function globFiles(glob: string, files: readonly string[]): readonly string[] | undefined {
   const found: string[] = [];
@@ -15,7 +15,7 @@ export function globFiles(glob: string, files: readonly string[]): readonly stri
     for (const alternative of alternatives) {
       const matched = files.filter((file) => isGlobMatch(alternative, file)).toSorted(byAlphabet);
       if (matched.length > 0) found.push(...matched);
-      else if (!/[*?[]/.test(alternative)) found.push(alternative);
+      else if (!/[*?[]/.test(alternative) || isElsewhere(alternative)) found.push(alternative);
     }
   }
   return found;
@@ -31,6 +31,11 @@ export function normalPath(path: string): string | undefined {
     } else parts.push(part);
   }
   return path.startsWith('/') ? undefined : parts.join('/');
+}
+
+/** Out of the conf's directory: absolute, above it, or below somebody's home. */
+export function isElsewhere(path: string): boolean {
+  return path.startsWith('~') || normalPath(path) === undefined;
 }
 
 function byAlphabet(a: string, b: string): number {

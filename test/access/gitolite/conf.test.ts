@@ -102,6 +102,18 @@ test('includes are read in place, each file once, and keep their own lines', () 
   assert.equal(asked(site, 'foo', 'ann W'), 'refs/.*');
 });
 
+test('an include that leads out of the conf is refused, whatever lies there', () => {
+  const more = { 'a.conf': 'repo foo', 'sub/b.conf': 'include "../../x.conf"' };
+  for (const path of ['/etc/x.conf', '/etc/*.conf', '../x.conf', 'sub/../../[x].conf', '~/x.conf', '~eve/{x,y}.conf'])
+    for (const word of ['include', 'subconf'])
+      assert.match(
+        fatal({ ...more, 'gitolite.conf': `repo foo\n${word} "${path}"` }) ?? '',
+        /^gitolite.conf:2: .* below/,
+      );
+  assert.match(fatal({ ...more, 'gitolite.conf': 'include "sub/*.conf"' }) ?? '', /^sub\/b.conf:1: .* below/);
+  assert.equal(fatal({ ...more, 'gitolite.conf': 'include "sub/.././a.conf"' }), undefined);
+});
+
 test('a delegated part rules its own repositories only, and its groups are its own', () => {
   const site = conf({
     'gitolite.conf': '@part = p/..* q\n@staff = ann\nsubconf "part.conf"\nrepo z\n  R = @staff',
