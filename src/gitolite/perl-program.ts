@@ -79,9 +79,10 @@ class PerlProgram {
 
   #simple(): void {
     const source = this.#source;
-    const word = source.take(/(?:push|unshift|delete|return)\b/y)?.[0];
+    const word = source.take(/(?:push|unshift|delete|undef|return)\b/y)?.[0];
     if (word === 'push' || word === 'unshift') return this.#grow(word);
     if (word === 'delete') return this.#delete();
+    if (word === 'undef') return this.#undefine();
     if (word === 'return') return this.#ignored();
     const isDeclared = source.take(/(?:my|our|local)\b\s*/y) !== undefined;
     if (/^[$@%]/.test(source.peek())) return this.#assignment(isDeclared);
@@ -147,6 +148,19 @@ class PerlProgram {
     const place = this.#expressions.place();
     this.#end();
     this.#variables.remove(place);
+  }
+
+  /** `undef $rc{X}`, with or without brackets: without a value, or empty. */
+  #undefine(): void {
+    const source = this.#source;
+    source.skipBlank();
+    const isBracketed = source.takeText('(');
+    source.skipBlank();
+    const place = this.#expressions.place();
+    source.skipBlank();
+    if (isBracketed && !source.takeText(')')) throw unclear(source.line, 'more than one value');
+    this.#end();
+    this.#variables.set(place, place.sigil === '%' ? new Map() : place.sigil === '@' ? [] : undefined);
   }
 
   /** A list that is assigned: in brackets, or one item. */

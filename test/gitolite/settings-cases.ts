@@ -58,6 +58,12 @@ $rc{A} = 'wrong';
     delete $RC{H}{x}; my @more = ('m', 'n'); push @{$RC{L}}, @more;
     1;
   `,
+  undef: `
+    %RC = ( A => 'a', L => [ 'b' ], H => { x => 1, y => { z => 2 } }, K => 'kept', P => 'x' );
+    undef $RC{A}; $RC{A} //= 'taken'; undef @{ $RC{L} }; push @{ $RC{L} }, 'c'; undef(%{ $RC{H}{y} }); undef ($RC{P}); $RC{P} ||= 'again';
+    my $own = 'set'; undef $own; $RC{O} = $own || 'unset';
+    1;
+  `,
   'variables of its own': `
     no strict; use utf8;
     my $base = "/srv/git"; my @names = ('a', 'b'); my %hash = (k => 'v'); our $other = $base . '/other';
