@@ -38,7 +38,7 @@ async function readAlong(
   spool: Spool,
   objects: number,
 ): Promise<Indexed | Refusal | undefined> {
-  const source = new Along(options, spool);
+  const source = new Sender(options, spool, options.limits.placeWaitsMs);
   const stop = source.stalled;
   try {
     const indexed = await indexPack(options, { objects, source, stop });
@@ -49,54 +49,71 @@ async function readAlong(
   }
 }
 
-/** What the client sends, with a copy of it in the spool, for as long as it is not waited for too long. */
-class Along implements PackSource {
+/** Silence after which it is looked whether the pack is over: some clients do not say so. In milliseconds. */
+const QUIET_MS = 50;
+
+/** What the client sends, up to the end of the pack and with a copy of it in the spool. */
+class Sender implements PackSource {
   readonly #options: LargePackOptions;
   readonly #spool: Spool;
+  readonly #over = new AbortController();
   readonly #stalled = new AbortController();
+  #ends: AbortSignal | undefined;
   #leftMs: number;
 
-  constructor(options: LargePackOptions, spool: Spool) {
+  /** @param patienceMs for how long in all it may be waited for; undefined: as the input says. */
+  constructor(options: LargePackOptions, spool: Spool, patienceMs = Infinity) {
     this.#options = options;
     this.#spool = spool;
-    this.#leftMs = options.limits.placeWaitsMs;
+    this.#leftMs = patienceMs;
   }
 
-  /** Aborted when git waited too long in all. */
+  /** Aborted when it was waited for too long. */
   get stalled(): AbortSignal {
     return this.#stalled.signal;
   }
 
-  async next(until: AbortSignal): Promise<Buffer | undefined> {
-    // Some clients say nothing when they have sent everything: git works then, and is not waiting for them.
-    if (this.#spool.isWhole) return undefined;
-    const chunk = await this.#clientsTurn(until);
-    if (chunk !== undefined) await this.#spool.take(chunk);
-    return chunk;
-  }
-
-  async #clientsTurn(until: AbortSignal): Promise<Buffer | undefined> {
+  /** @param until the same each time */
+  async next(until?: AbortSignal): Promise<Buffer | undefined> {
+    this.#ends ??= until === undefined ? this.#over.signal : AbortSignal.any([until, this.#over.signal]);
     const { clock, input } = this.#options;
     const beganMs = clock.monotonicMs();
-    const cancel = clock.after(this.#leftMs, () => {
-      this.#stalled.abort(new Fault('aborted', 'client is slow'));
-    });
+    const cancel = this.#watch();
+    let chunk: Buffer | undefined;
     try {
-      return await input.next(until);
+      chunk = await input.next(this.#ends);
     } finally {
       cancel();
       this.#leftMs = Math.max(0, this.#leftMs - (clock.monotonicMs() - beganMs));
     }
+    if (chunk !== undefined) await this.#spool.take(chunk);
+    return chunk;
+  }
+
+  /** Ends the wait for the next chunk where there is none, or git's where it takes too long. Returns what ends this. */
+  #watch(): () => void {
+    const { clock } = this.#options;
+    const leftMs = this.#leftMs;
+    const stall = (): void => this.#stalled.abort(new Fault('aborted', 'client is slow'));
+    const look = (): void => {
+      if (this.#spool.isWhole) this.#over.abort();
+      else if (leftMs <= QUIET_MS) stall();
+      else if (leftMs !== Infinity) cancel = clock.after(leftMs - QUIET_MS, stall);
+    };
+    // Who drips is waited for by a little, again and again.
+    let cancel = clock.after(Math.min(QUIET_MS, leftMs), look);
+    return () => {
+      cancel();
+    };
   }
 }
 
-/** Up to the end of the pack. Undefined: it is all here. */
-async function takeRest({ input, limits, signal }: LargePackOptions, spool: Spool): Promise<Refusal | undefined> {
-  while (!spool.isWhole) {
-    const chunk = await input.next();
-    if (chunk === undefined) break; // git will say what is missing
+/** Up to the end of the pack. Undefined: it is all here, or git will say what is missing. */
+async function takeRest(options: LargePackOptions, spool: Spool): Promise<Refusal | undefined> {
+  const { input, limits, signal } = options;
+  const sender = new Sender(options, spool);
+  while ((await sender.next()) !== undefined) {
     if (input.bytes > limits.packBytesMax) return refuse(`the pack is larger than ${limits.packBytesMax} bytes`);
-    await spool.take(chunk);
   }
   if (signal.aborted) throw new Fault('aborted', 'push was aborted', { cause: signal.reason });
   return undefined;

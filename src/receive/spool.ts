@@ -17,12 +17,13 @@ const PIECE_BYTES = 256 * KIB;
 export class Spool implements AsyncDisposable {
   readonly #directory: string;
   readonly #hash: Hash;
+  /** Of the checksum, and so of what comes before the piece in `#buffer`: the last bytes of the piece before, which may be it. */
   readonly #sumBytes: number;
-  /** The last bytes, which may be the checksum. */
-  #tail = Buffer.alloc(0);
   /** Copied together: a sender that drips would have us keep a buffer of its own for each byte. */
-  #gathered = Buffer.alloc(0);
-  #gatheredBytes = 0;
+  #buffer = Buffer.alloc(0);
+  #pieceBytes = 0;
+  /** Where in `#buffer` the first byte is that `#hash` lacks. */
+  #unhashedAt: number;
   #file: FileHandle | undefined;
   #fileBytes = 0;
 
@@ -31,29 +32,34 @@ export class Spool implements AsyncDisposable {
     this.#directory = directory;
     this.#hash = createHash(format);
     this.#sumBytes = oidHexLength(format) / 2;
+    this.#unhashedAt = this.#sumBytes;
   }
 
   get bytes(): number {
-    return this.#fileBytes + this.#gatheredBytes;
+    return this.#fileBytes + this.#pieceBytes;
   }
 
   /**
-   * What came so far ends as a pack does. Who makes a pack in whose middle that is so as well, just where a chunk ends,
-   * has made one that git takes for cut off.
+   * What came so far ends as a pack does. Who makes a pack in whose middle that is so as well, just where it was asked, has
+   * made one that git takes for cut off.
    */
   get isWhole(): boolean {
-    return this.#tail.length === this.#sumBytes && this.#hash.copy().digest().equals(this.#tail);
+    if (this.bytes < this.#sumBytes) return false;
+    this.#catchUp();
+    return this.#hash
+      .copy()
+      .digest()
+      .equals(this.#buffer.subarray(this.#pieceBytes, this.#pieceBytes + this.#sumBytes));
   }
 
-  /** Keeps a copy of `chunk`, which may change afterwards. @throws where the disk does not take it. */
+  /** Keeps a copy of `chunk`, which may change afterwards. @throws Fault `busy` where the disk does not take it. */
   async take(chunk: Buffer): Promise<void> {
-    this.#digest(chunk);
+    if (this.#buffer.length === 0) this.#buffer = Buffer.allocUnsafeSlow(this.#sumBytes + PIECE_BYTES);
     for (let at = 0; at < chunk.length;) {
-      if (this.#gathered.length === 0) this.#gathered = Buffer.allocUnsafeSlow(PIECE_BYTES);
-      const copied = chunk.copy(this.#gathered, this.#gatheredBytes, at);
+      const copied = chunk.copy(this.#buffer, this.#sumBytes + this.#pieceBytes, at);
       at += copied;
-      this.#gatheredBytes += copied;
-      if (this.#gatheredBytes === PIECE_BYTES) await this.#write();
+      this.#pieceBytes += copied;
+      if (this.#pieceBytes === PIECE_BYTES) await this.#write();
     }
   }
 
@@ -68,37 +74,43 @@ export class Spool implements AsyncDisposable {
       at += bytesRead;
       yield buffer.subarray(0, bytesRead);
     }
-    if (this.#gatheredBytes > 0) yield this.#gathered.subarray(0, this.#gatheredBytes);
+    if (this.#pieceBytes > 0) yield this.#piece;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
-    this.#gathered = Buffer.alloc(0);
+    this.#buffer = Buffer.alloc(0);
+    this.#pieceBytes = 0;
     await file?.close();
   }
 
+  get #piece(): Buffer {
+    return this.#buffer.subarray(this.#sumBytes, this.#sumBytes + this.#pieceBytes);
+  }
+
+  /** Each byte once, all but the last ones. */
+  #catchUp(): void {
+    const end = this.#pieceBytes;
+    if (end <= this.#unhashedAt) return;
+    this.#hash.update(this.#buffer.subarray(this.#unhashedAt, end));
+    this.#unhashedAt = end;
+  }
+
   async #write(): Promise<void> {
+    this.#catchUp();
     try {
       this.#file ??= await openNameless(join(this.#directory, 'spool'));
-      await this.#file.writeFile(this.#gathered);
+      await this.#file.writeFile(this.#piece);
     } catch (cause) {
       const publicMessage = 'the server has no disk for the pack: try again later';
       if (hasCode(cause, ['ENOSPC', 'EDQUOT'])) throw new Fault('busy', 'disk is full', { cause, publicMessage });
       throw new Fault('internal', 'pack cannot be spooled', { cause });
     }
-    this.#fileBytes += this.#gatheredBytes;
-    this.#gatheredBytes = 0;
-  }
-
-  #digest(chunk: Buffer): void {
-    // Of each chunk the last bytes wait: they may be what the others are compared with.
-    const kept = Math.max(0, this.#sumBytes - chunk.length);
-    const before = this.#tail.length - Math.min(this.#tail.length, kept);
-    this.#hash.update(this.#tail.subarray(0, before));
-    const over = Math.max(0, chunk.length - this.#sumBytes);
-    this.#hash.update(chunk.subarray(0, over));
-    this.#tail = Buffer.concat([this.#tail.subarray(before), chunk.subarray(over)]);
+    this.#buffer.copyWithin(0, PIECE_BYTES, PIECE_BYTES + this.#sumBytes);
+    this.#unhashedAt -= PIECE_BYTES;
+    this.#fileBytes += PIECE_BYTES;
+    this.#pieceBytes = 0;
   }
 }
 

@@ -157,44 +157,72 @@ async function assertClean({ site, work }: Ground): Promise<void> {
 }
 
 for (const readsAlong of [true, false]) {
-  test(`many large pushes of one user start no more index-packs than it has places (reads along: ${readsAlong})`, async (t) => {
-    const ground = await groundOf(t, { places: 2, readsAlong });
-    const { site, indexers, tree } = ground;
-    const names = Array.from({ length: 6 }, (_, index) => `large${index}`);
-    for (const name of names) await largeCommit(tree, name);
-    await Promise.all(
-      names.map((name, index) => gitOk(tree, 'push', '-q', index < 3 ? site.httpUrl : site.gitUrl, name)),
-    );
-    assert.equal(indexers.started, names.length);
-    assert.ok(indexers.most <= 2, `${indexers.most} at once`);
-    const refs = await site.refs();
-    for (const name of names) assert.match(refs, new RegExp(`refs/heads/${name}$`, 'm'));
-    await assertClean(ground);
-  });
+  test(
+    `many large pushes of one user start no more index-packs than it has places (reads along: ${readsAlong})`,
+    { timeout: 120_000 },
+    async (t) => {
+      const ground = await groundOf(t, { places: 2, readsAlong });
+      const { site, indexers, tree } = ground;
+      const names = Array.from({ length: 6 }, (_, index) => `large${index}`);
+      for (const name of names) await largeCommit(tree, name);
+      await Promise.all(
+        names.map((name, index) => gitOk(tree, 'push', '-q', index < 3 ? site.httpUrl : site.gitUrl, name)),
+      );
+      assert.equal(indexers.started, names.length);
+      assert.ok(indexers.most <= 2, `${indexers.most} at once`);
+      const refs = await site.refs();
+      for (const name of names) assert.match(refs, new RegExp(`refs/heads/${name}$`, 'm'));
+      await assertClean(ground);
+    },
+  );
 }
 
-test('a client that stops in the middle of a pack loses its place to others, and not its push', async (t) => {
-  const ground = await groundOf(t, { places: 1, placeWaitsMs: 20 });
+test(
+  'a client that stops in the middle of a pack loses its place to others, and not its push',
+  { timeout: 120_000 },
+  async (t) => {
+    const ground = await groundOf(t, { places: 1, placeWaitsMs: 20 });
+    const { site, indexers, tree } = ground;
+    await largeCommit(tree, 'slow');
+    await largeCommit(tree, 'other');
+    const { head, pack } = await wordsOf(tree, 'slow');
+    const begun = indexers.begun();
+    const ended = site.nextEnd();
+    const slow = await says(site, [head, pack.subarray(0, 1_700_000)]);
+    await begun;
+    await gitOk(tree, 'push', '-q', site.httpUrl, 'other');
+    assert.match(await site.refs(), /refs\/heads\/other$/m);
+    slow.socket.write(pack.subarray(1_700_000));
+    assert.match(await answerOf(slow), /unpack ok/);
+    await ended;
+    assert.match(await site.refs(), /refs\/heads\/slow$/m);
+    assert.ok(indexers.started >= 3, 'what was read along was begun anew');
+    assert.equal(indexers.most, 1);
+    await assertClean(ground);
+  },
+);
+
+test('a client that drips loses its place as one that stops does', { timeout: 60_000 }, async (t) => {
+  const ground = await groundOf(t, { places: 1, placeWaitsMs: 100 });
   const { site, indexers, tree } = ground;
   await largeCommit(tree, 'slow');
   await largeCommit(tree, 'other');
   const { head, pack } = await wordsOf(tree, 'slow');
   const begun = indexers.begun();
   const ended = site.nextEnd();
-  const slow = await says(site, [head, pack.subarray(0, 1_700_000)]);
+  let at = 1_700_000;
+  const slow = await says(site, [head, pack.subarray(0, at)]);
+  const dripping = setInterval(() => slow.socket.write(pack.subarray(at, ++at)), 5);
   await begun;
   await gitOk(tree, 'push', '-q', site.httpUrl, 'other');
-  assert.match(await site.refs(), /refs\/heads\/other$/m);
-  slow.socket.write(pack.subarray(1_700_000));
+  clearInterval(dripping);
+  slow.socket.write(pack.subarray(at));
   assert.match(await answerOf(slow), /unpack ok/);
   await ended;
-  assert.match(await site.refs(), /refs\/heads\/slow$/m);
-  assert.equal(indexers.started, 3, 'what was read along was begun anew');
-  assert.equal(indexers.most, 1);
   await assertClean(ground);
 });
 
-test('a crowd of clients that stop in the middle keep no git', async (t) => {
+test('a crowd of clients that stop in the middle keep no git', { timeout: 120_000 }, async (t) => {
   const ground = await groundOf(t, { places: 2, placeWaitsMs: 1 });
   const { site, tree } = ground;
   await largeCommit(tree, 'slow');
@@ -209,7 +237,7 @@ test('a crowd of clients that stop in the middle keep no git', async (t) => {
 });
 
 for (const door of ['http', 'git'] as const) {
-  test(`who leaves while it waits for a place leaves nothing behind (${door})`, async (t) => {
+  test(`who leaves while it waits for a place leaves nothing behind (${door})`, { timeout: 120_000 }, async (t) => {
     const ground = await groundOf(t, { places: 1 });
     const { site, work, indexers, tree, nextWait } = ground;
     await largeCommit(tree, 'large');
@@ -234,7 +262,7 @@ for (const door of ['http', 'git'] as const) {
   });
 }
 
-test('a gate that closes sends home who waits for a place, and who comes then', async (t) => {
+test('a gate that closes sends home who waits for a place, and who comes then', { timeout: 120_000 }, async (t) => {
   const ground = await groundOf(t, { places: 1 });
   const { site, work, indexers, tree, nextWait } = ground;
   await largeCommit(tree, 'large');
@@ -251,43 +279,47 @@ test('a gate that closes sends home who waits for a place, and who comes then', 
   assert.deepEqual(site.leftovers(), []);
 });
 
-test('what is too large, cut off, corrupt or only looks whole is refused as it is without a wait', async (t) => {
-  for (const format of ['sha1', 'sha256'] as const) {
-    const ground = await groundOf(t, { places: 1, readsAlong: false, format });
-    const { site, indexers, tree } = ground;
-    await largeCommit(tree, 'large');
-    const zero = '0'.repeat(format === 'sha1' ? 40 : 64);
-    const oid = await gitOk(tree, 'rev-parse', 'large');
-    const words = await wordsOf(tree, 'large');
-    const capabilities = `report-status side-band-64k object-format=${format}`;
-    const head = Buffer.concat([pkt(`${zero} ${oid} refs/heads/large\0${capabilities}`), Buffer.from('0000')]);
-    const { pack } = words;
-    const half = pack.subarray(0, 1_500_000);
-    const lying = Buffer.concat([half, createHash(format).update(half).digest()]);
-    const corrupt = Buffer.from(pack);
-    corrupt.writeUInt8(corrupt.readUInt8(1_000_000) ^ 1, 1_000_000);
-    for (const [name, bytes, why] of [
-      ['cut off', half, /unpack .*early EOF/],
-      ['only looks whole', lying, /unpack /],
-      ['corrupt', corrupt, /unpack /],
-    ] as const) {
-      const ended = site.nextEnd();
-      const client = await says(site, [head, bytes]);
-      // Who lies does not say that it is over: it looks as if it were.
-      if (name === 'only looks whole') client.socket.write('');
-      else client.socket.end();
-      const answer = await answerOf(client);
-      assert.match(answer, why, name);
-      assert.doesNotMatch(answer, /unpack ok/, name);
-      await ended;
+test(
+  'what is too large, cut off, corrupt or only looks whole is refused as it is without a wait',
+  { timeout: 120_000 },
+  async (t) => {
+    for (const format of ['sha1', 'sha256'] as const) {
+      const ground = await groundOf(t, { places: 1, readsAlong: false, format });
+      const { site, indexers, tree } = ground;
+      await largeCommit(tree, 'large');
+      const zero = '0'.repeat(format === 'sha1' ? 40 : 64);
+      const oid = await gitOk(tree, 'rev-parse', 'large');
+      const words = await wordsOf(tree, 'large');
+      const capabilities = `report-status side-band-64k object-format=${format}`;
+      const head = Buffer.concat([pkt(`${zero} ${oid} refs/heads/large\0${capabilities}`), Buffer.from('0000')]);
+      const { pack } = words;
+      const half = pack.subarray(0, 1_500_000);
+      const lying = Buffer.concat([half, createHash(format).update(half).digest()]);
+      const corrupt = Buffer.from(pack);
+      corrupt.writeUInt8(corrupt.readUInt8(1_000_000) ^ 1, 1_000_000);
+      for (const [name, bytes, why] of [
+        ['cut off', half, /unpack .*early EOF/],
+        ['only looks whole', lying, /unpack /],
+        ['corrupt', corrupt, /unpack /],
+      ] as const) {
+        const ended = site.nextEnd();
+        const client = await says(site, [head, bytes]);
+        // Who lies does not say that it is over: it looks as if it were.
+        if (name === 'only looks whole') client.socket.write('');
+        else client.socket.end();
+        const answer = await answerOf(client);
+        assert.match(answer, why, name);
+        assert.doesNotMatch(answer, /unpack ok/, name);
+        await ended;
+        await assertClean(ground);
+      }
+      const before = indexers.started;
+      await largeCommit(tree, 'huge', PACK_BYTES_MAX + 1);
+      const { code, stderr } = await git(tree, 'push', site.httpUrl, 'huge');
+      assert.notEqual(code, 0);
+      assert.match(stderr, new RegExp(`the pack is larger than ${PACK_BYTES_MAX} bytes`));
+      assert.equal(indexers.started, before, 'no git saw it');
       await assertClean(ground);
     }
-    const before = indexers.started;
-    await largeCommit(tree, 'huge', PACK_BYTES_MAX + 1);
-    const { code, stderr } = await git(tree, 'push', site.httpUrl, 'huge');
-    assert.notEqual(code, 0);
-    assert.match(stderr, new RegExp(`the pack is larger than ${PACK_BYTES_MAX} bytes`));
-    assert.equal(indexers.started, before, 'no git saw it');
-    await assertClean(ground);
-  }
-});
+  },
+);
