@@ -1,10 +1,12 @@
 /** Rule templates: blocks of the conf that say which groups a repository is in and whom it lets in, written to its files. */
+import { insaneRepository } from '../access/gitolite/words.ts';
 import { readTemplateFiles } from './conf-sources.ts';
 import { createWild } from './create-repository.ts';
 import { GROUPS_FILE, isDiskName, PERMISSIONS_FILE, repositoryPath, statOf, textOf, writeText } from './disk.ts';
 import { glWarn } from './gl-log.ts';
 import { ADMIN_REPOSITORY } from './hooks.ts';
 import type { Run } from './run.ts';
+import { REPOSITORY_WORD } from './words.ts';
 
 /** What one `repo` line of a block and the lines below it say. */
 interface Template {
@@ -23,10 +25,18 @@ export async function applyTemplates(run: Run): Promise<ReadonlySet<string>> {
   const { templates, badLines } = readTemplates(readTemplateFiles(run.rc));
   for (const line of badLines) await glWarn(run, `bad line: ${line}`);
   for (const template of templates) {
-    for (const name of await namesOf(run, template))
-      if (isDiskName(name) && (await apply(run, name, template))) changed.add(name);
+    for (const name of await namesOf(run, template)) {
+      if (!isDiskName(name)) await warnOf(run, name);
+      else if (await apply(run, name, template)) changed.add(name);
+    }
   }
   return changed;
+}
+
+/** Gitolite dies of such a name, and what follows a compile is not done: keys that are gone would go on. Patterns it skips. */
+async function warnOf(run: Run, name: string): Promise<void> {
+  const wrong = REPOSITORY_WORD.test(name) ? insaneRepository(name) : undefined;
+  if (wrong !== undefined) await glWarn(run, `${wrong}; its template data is ignored`);
 }
 
 /** Whether that changed something. */
