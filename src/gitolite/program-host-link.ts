@@ -20,10 +20,16 @@ export type HostOrder =
   | StartOrder
   | { readonly kind: 'signal'; readonly id: number; readonly signal: EndSignal };
 
+/** Why one could not be started: what is asked about it is the system's code, `ENOENT` above all. */
+export interface StartFailure {
+  readonly reason: string;
+  readonly code?: string;
+}
+
 export type HostReport =
   | { readonly kind: 'pipes'; readonly paths: readonly string[] }
   | { readonly kind: 'started'; readonly id: number; readonly pid: number }
-  | { readonly kind: 'failed'; readonly id: number; readonly reason: string }
+  | ({ readonly kind: 'failed'; readonly id: number } & StartFailure)
   | { readonly kind: 'ended'; readonly id: number; readonly code: number };
 
 export function isHostOrder(message: unknown): message is HostOrder {

@@ -7,7 +7,14 @@ import { type ChildProcess, execFileSync } from 'node:child_process';
 import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type HostOrder, type HostReport, isHostOrder, PIPES_AT_ONCE, type StartOrder } from './program-host-link.ts';
+import {
+  type HostOrder,
+  type HostReport,
+  type StartFailure,
+  isHostOrder,
+  PIPES_AT_ONCE,
+  type StartOrder,
+} from './program-host-link.ts';
 import { exitCodeOf, signalTree, spawnWithUmask } from './program-starter.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'gatehouse-programs-'));
@@ -56,11 +63,16 @@ function start(order: StartOrder): void {
     const stderr = open(order.stderr, constants.O_WRONLY, openPipe);
     watch(id, spawnWithUmask(order, [stdin, stdout, stderr]));
   } catch (error) {
-    report({ kind: 'failed', id, reason: String(error) });
+    report({ kind: 'failed', id, ...failureOf(error) });
   } finally {
     // Only the program holds them now, so its end is their end.
     for (const descriptor of opened) closeSync(descriptor);
   }
+}
+
+function failureOf(error: unknown): StartFailure {
+  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? { code: error.code } : {};
+  return { reason: error instanceof Error ? error.message : String(error), ...code };
 }
 
 function watch(id: number, child: ChildProcess): void {
@@ -70,7 +82,7 @@ function watch(id: number, child: ChildProcess): void {
   });
   child.once('error', (error) => {
     running.delete(id);
-    report({ kind: 'failed', id, reason: error.message });
+    report({ kind: 'failed', id, ...failureOf(error) });
   });
   child.once('exit', (code, signal) => {
     running.delete(id);

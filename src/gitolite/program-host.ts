@@ -8,7 +8,13 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compileCache } from '../base/compile-cache.ts';
 import { Fault } from '../base/fault.ts';
-import { type HostOrder, type HostReport, isHostReport, PIPES_AT_ONCE } from './program-host-link.ts';
+import {
+  type HostOrder,
+  type HostReport,
+  type StartFailure,
+  isHostReport,
+  PIPES_AT_ONCE,
+} from './program-host-link.ts';
 import { type ProgramOrder, type ProgramStarter, signalTree, type StartedProgram } from './program-starter.ts';
 
 const MAIN = fileURLToPath(new URL('program-host-main.ts', import.meta.url));
@@ -157,7 +163,7 @@ class HostLife {
         this.#programs.get(report.id)?.started.resolve(report.pid);
         break;
       case 'failed':
-        this.#programs.get(report.id)?.started.reject(new Error(report.reason));
+        this.#programs.get(report.id)?.started.reject(errorOf(report));
         this.#programs.delete(report.id);
         break;
       case 'ended':
@@ -239,4 +245,9 @@ class PipeEnds {
       if (descriptor !== undefined) closeSync(descriptor);
     }
   }
+}
+
+/** As this process would have got it from the system. */
+function errorOf({ reason, code }: StartFailure): Error {
+  return Object.assign(new Error(reason), code === undefined ? {} : { code });
 }

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { test, type TestContext } from 'node:test';
 import { Fault } from '../../src/base/fault.ts';
+import { runInstalled } from '../../src/gitolite/installed.ts';
 import { ProgramHost } from '../../src/gitolite/program-host.ts';
 import { findProgram, runProgram } from '../../src/gitolite/programs.ts';
 import type { Run } from '../../src/gitolite/run.ts';
@@ -49,6 +50,14 @@ async function program(ground: Ground, text: string): Promise<string> {
 function isFault(code: string): (error: unknown) => boolean {
   return (error) => error instanceof Fault && error.code === code;
 }
+
+testEach('a program that this server lacks is named to who asked for its work', async (ground) => {
+  const { run } = await ground.newRun();
+  await assert.rejects(
+    runInstalled(run, { file: 'no-such-program', args: [] }),
+    (error) => error instanceof Fault && error.publicMessage === 'no-such-program is not installed on this server',
+  );
+});
 
 testEach('a program gets its arguments, the environment of the invocation and a directory', async (ground) => {
   const file = await program(ground, 'echo "$# $2 $GL_BINDIR $MORE $PWD"; echo oops >&2; exit 3');
