@@ -100,14 +100,16 @@ export class Work {
   /** For one request about one repository. */
   gate(origin: RequestOrigin, repositoryId: string): WorkGate {
     const { transport } = origin;
-    const { onWaited, perRepositoryMax } = this.#limits;
-    const own = claimsOf(origin, this.#limits);
-    const claims = [...own, { key: `repository ${repositoryId}`, max: perRepositoryMax }];
-    const work: Entry = { places: this.#places, claims, transport, onWaited };
-    const walk: Entry = { places: this.#walks, claims: claimsOf(origin, WALK_LIMITS), transport };
-    return Object.assign((about: WaitingFor) => this.#enter(work, about), {
-      ifFree: () => disposing(this.#places.enterIfFree(claims, isUrgent(transport))),
-      walk: (about: WaitingFor) => this.#enter(walk, about),
+    // Most requests never ask: nothing is put together for them.
+    const claims = (): readonly Claim[] => [
+      ...claimsOf(origin, this.#limits),
+      { key: `repository ${repositoryId}`, max: this.#limits.perRepositoryMax },
+    ];
+    const work = (): Entry => ({ places: this.#places, claims: claims(), transport, onWaited: this.#limits.onWaited });
+    const walk = (): Entry => ({ places: this.#walks, claims: claimsOf(origin, WALK_LIMITS), transport });
+    return Object.assign((about: WaitingFor) => this.#enter(work(), about), {
+      ifFree: () => disposing(this.#places.enterIfFree(claims(), isUrgent(transport))),
+      walk: (about: WaitingFor) => this.#enter(walk(), about),
     });
   }
 
