@@ -1,4 +1,5 @@
 /** What a compile reads: the conf's files, groups from directories of keys, and the settings that decisions depend on. */
+import { isUtf8 } from 'node:buffer';
 import { readdirSync, readFileSync, type Dirent } from 'node:fs';
 import { join } from 'node:path';
 import { SUGARS, type ConfSettings } from '../access/gitolite/conf-settings.ts';
@@ -31,10 +32,22 @@ export function readSources(rc: Rc): SiteSources {
     }
     bytes += statOf(join(folder, path))?.size ?? 0;
     if (bytes > BOUNDS.policyBytesMax) throw dies(`a conf has at most ${BOUNDS.policyBytesMax} bytes`);
-    files.set(path, readFileSync(join(folder, path), 'utf8'));
+    files.set(path, confText(readFileSync(join(folder, path))));
   }
   if (!files.has('gitolite.conf')) throw dies('open gitolite.conf failed: No such file or directory\n');
   return { files, others, settings: settingsOf(rc) };
+}
+
+/** UTF-8. A line that is none is Latin-1, as descriptions in old confs are; what is written of it is UTF-8. */
+export function confText(bytes: Buffer): string {
+  if (isUtf8(bytes)) return bytes.toString('utf8');
+  const lines = bytes.toString('latin1').split(/(?<=\n)/);
+  return lines
+    .map((line) => {
+      const raw = Buffer.from(line, 'latin1');
+      return isUtf8(raw) ? raw.toString('utf8') : line;
+    })
+    .join('');
 }
 
 export function settingsOf(rc: Rc): ConfSettings {
@@ -94,6 +107,6 @@ function entriesOf(path: string): readonly Dirent[] {
 /** The conf's files one after another, also those that no line includes, as far as one of them has template data. */
 export function readTemplateFiles(rc: Rc): string {
   const folder = `${rc.adminBase}/conf`;
-  const texts = filesBelow(folder, '.conf').map((path) => readFileSync(join(folder, path), 'utf8'));
+  const texts = filesBelow(folder, '.conf').map((path) => confText(readFileSync(join(folder, path))));
   return texts.some((text) => text.includes('=begin template-data')) ? texts.join('\n') : '';
 }

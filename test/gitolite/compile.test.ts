@@ -36,6 +36,25 @@ suite('compile, next to the real gitolite', { skip: NO_GITOLITE }, () => {
     await site.same(['list-phy-repos']);
   });
 
+  test('reads a line that is no UTF-8 as Latin-1, and others as they are', async () => {
+    await using site = await newGround();
+    assert.equal((await site.gitolite(['setup', '-a', 'admin'])).code, 0);
+    const conf = Buffer.concat([
+      Buffer.from(`${BASE}repo old\n    option maker = `),
+      Buffer.from('Größe\n', 'latin1'),
+      Buffer.from('    option text = größer\n    RW = u1\n', 'utf8'),
+    ]);
+    await writeFile(join(site.home, '.gitolite/conf/gitolite.conf'), conf);
+    assert.equal((await site.gitolite(['compile'])).code, 0);
+    const { stdout } = await site.gitolite(['git-config', '-r', 'old', '.']);
+    assert.equal(stdout, 'old\tgitolite-options.maker\tGröße\nold\tgitolite-options.text\tgrößer\n');
+    await writeFile(
+      join(site.home, '.gitolite/conf/gitolite.conf'),
+      Buffer.from(`${BASE}repo fö\n RW = u\n`, 'latin1'),
+    );
+    assert.match((await site.gitolite(['compile'])).stderr, /^FATAL: bad reponame 'fö'$/m);
+  });
+
   test('makes nothing where a name leads elsewhere, and leaves in force what was', async () => {
     await using site = await newTwins({ conf: `${BASE}repo before\n    RW = u1\n` });
     for (const name of ['x/../../outside', 'a..b', 'deep/', 'b.git/c', 'd.git.git', '0'])

@@ -13,7 +13,7 @@ import { isZeroOid, type Oid } from '../../git/oid.ts';
 import type { GitProcesses } from '../../git/processes.ts';
 import type { Repository } from '../../repository/repository.ts';
 import type { Push, RefUpdate, Step, Verdict } from '../../receive/step.ts';
-import { settingsOf } from '../conf-sources.ts';
+import { confText, settingsOf } from '../conf-sources.ts';
 import { runGitolite } from '../gitolite.ts';
 import { ADMIN_REPOSITORY, GATE_NAMES } from '../hooks.ts';
 import { runProgram } from '../programs.ts';
@@ -156,7 +156,7 @@ async function readConf(place: ObjectPlace, commit: Oid): Promise<ReadonlyMap<st
     if (type !== 'blob' || mode === '120000' || !path.endsWith('.conf')) continue;
     const bytes = await readBlob(place, oid, left);
     left -= bytes?.length ?? 0;
-    files.set(path.slice('conf/'.length), bytes?.toString('utf8') ?? '');
+    files.set(path.slice('conf/'.length), bytes === undefined ? '' : confText(bytes));
   }
   if (!files.has(CONF_ENTRY)) throw dies(`a push to ${ADMIN_REPOSITORY} holds conf/${CONF_ENTRY}`);
   return files;
