@@ -20,6 +20,16 @@ export async function getOptions(
   args: readonly string[],
   specs: readonly OptionSpec[],
 ): Promise<GivenOptions | undefined> {
+  const { complaints, ...given } = await getOptionsAnyhow(run, args, specs);
+  return complaints.length === 0 ? given : undefined;
+}
+
+/** Whatever could be read, for commands that go on after they complained. */
+export async function getOptionsAnyhow(
+  run: Run,
+  args: readonly string[],
+  specs: readonly OptionSpec[],
+): Promise<GivenOptions & { readonly complaints: readonly string[] }> {
   const options = new Map<string, string>();
   const operands: string[] = [];
   const complaints: string[] = [];
@@ -34,23 +44,39 @@ export async function getOptions(
       operands.push(arg);
       continue;
     }
-    const [spec, ...others] = fitting(word.toLowerCase(), specs);
-    if (spec === undefined) complaints.push(`Unknown option: ${word}`);
-    else if (others.length > 0) complaints.push(`Option ${word} is ambiguous`);
-    else if (spec.takesValue !== true) {
-      if (written === undefined) options.set(spec.names[0], '');
-      else complaints.push(`Option ${word} does not take an argument`);
+    const [fit, ...others] = fitting(word.toLowerCase(), specs);
+    if (fit === undefined) complaints.push(`Unknown option: ${word.toLowerCase()}`);
+    else if (others.length > 0) complaints.push(ambiguous(word.toLowerCase(), [fit, ...others]));
+    else if (fit.spec.takesValue !== true) {
+      if (written === undefined) options.set(fit.spec.names[0], '');
+      else complaints.push(`Option ${fit.name} does not take an argument`);
     } else {
       const value = written ?? waiting.pop();
-      if (value === undefined) complaints.push(`Option ${word} requires an argument`);
-      else options.set(spec.names[0], value);
+      if (value === undefined) complaints.push(`Option ${fit.name} requires an argument`);
+      else options.set(fit.spec.names[0], value);
     }
   }
   for (const complaint of complaints) await glWarn(run, `${complaint}\n`);
-  return complaints.length === 0 ? { options, operands } : undefined;
+  return { options, operands, complaints };
 }
 
-function fitting(word: string, specs: readonly OptionSpec[]): readonly OptionSpec[] {
-  const exact = specs.filter(({ names }) => names.includes(word));
-  return exact.length > 0 ? exact : specs.filter(({ names }) => names.some((name) => name.startsWith(word)));
+interface Fit {
+  readonly spec: OptionSpec;
+  /** As it would be written out. */
+  readonly name: string;
+}
+
+/** One where it is clear what is meant, with its first name where several of its names would fit. */
+function fitting(word: string, specs: readonly OptionSpec[]): readonly Fit[] {
+  const all = specs.flatMap((spec) => spec.names.map((name) => ({ spec, name })));
+  const exact = all.filter(({ name }) => name === word);
+  const found = exact.length > 0 ? exact : all.filter(({ name }) => name.startsWith(word));
+  const [first] = found;
+  if (first === undefined || found.length === 1) return found;
+  return found.every(({ spec }) => spec === first.spec) ? [{ ...first, name: first.spec.names[0] }] : found;
+}
+
+function ambiguous(word: string, fits: readonly Fit[]): string {
+  const names = fits.map(({ name }) => name).sort();
+  return `Option ${word} is ambiguous (${names.join(', ')})`;
 }

@@ -1,12 +1,11 @@
 /** `gitolite access`: what the conf says about one user and one repository, or many. */
 import type { Access, Attempt } from '../../access/gitolite/conf-access.ts';
-import { isRefWord } from '../../access/gitolite/words.ts';
+import { isRefWord, isTrue } from '../../access/gitolite/words.ts';
 import { askCommand, decided, type Decided } from '../ask.ts';
 import { inputLines } from '../input.ts';
-import { wordsOf } from '../rc-value.ts';
 import type { Run } from '../run.ts';
 import { dies } from '../words.ts';
-import { BATCH_BYTES_MAX, Pages } from './batch.ts';
+import { BATCH_BYTES_MAX, batchWords, Pages } from './batch.ts';
 import type { SiteCommand } from './command.ts';
 
 const USAGE = `Usage:  gitolite access [-q|-s] REPOSITORY USER [PERMISSION [REF]]
@@ -72,7 +71,7 @@ async function single(run: Run, asked: Asked, switches: ReadonlySet<string>): Pr
 async function batch(run: Run, { repository, user, attempt, ref }: Asked): Promise<number> {
   const pages = new Pages(run);
   for await (const line of inputLines(run, BATCH_BYTES_MAX)) {
-    const words = [...wordsOf(line)];
+    const words = batchWords(line);
     const asked = {
       repository: repository === '%' ? (words.shift() ?? '') : repository,
       user: user === '%' ? (words.shift() ?? '') : user,
@@ -92,7 +91,7 @@ async function batch(run: Run, { repository, user, attempt, ref }: Asked): Promi
 async function wideBatch(run: Run, columns: readonly (string | undefined)[]): Promise<number> {
   const pages = new Pages(run);
   for await (const line of inputLines(run, BATCH_BYTES_MAX)) {
-    const words = [...wordsOf(line)];
+    const words = batchWords(line);
     const [repository = '', user = '', permission, written] = columns.map((one) => (one === '%' ? words.shift() : one));
     await pages.during(async () => {
       const asked = { repository, user, attempt: attemptOf(permission), ref: refOf(written) };
@@ -104,7 +103,7 @@ async function wideBatch(run: Run, columns: readonly (string | undefined)[]): Pr
   return 0;
 }
 
-/** `perl -s`: switches stand in front. */
+/** `perl -s`: switches stand in front, and may have a value; one that is false in Perl leaves them off. */
 function perlSwitches(args: readonly string[]): {
   readonly switches: ReadonlySet<string>;
   readonly words: readonly string[];
@@ -113,7 +112,9 @@ function perlSwitches(args: readonly string[]): {
   for (const [at, arg] of args.entries()) {
     if (arg === '--') return { switches, words: args.slice(at + 1) };
     if (!/^-./.test(arg)) return { switches, words: args.slice(at) };
-    switches.add(arg.slice(1));
+    const [name = '', value = '1'] = arg.slice(1).split(/=(.*)/s);
+    if (isTrue(value)) switches.add(name);
+    else switches.delete(name);
   }
   return { switches, words: [] };
 }

@@ -2,10 +2,9 @@
 import { configMatching, configOf } from '../options.ts';
 import { getOptions } from '../getopt.ts';
 import { inputLines } from '../input.ts';
-import { wordsOf } from '../rc-value.ts';
 import type { Run } from '../run.ts';
 import { dies } from '../words.ts';
-import { BATCH_BYTES_MAX, Pages } from './batch.ts';
+import { BATCH_BYTES_MAX, batchWords, Pages } from './batch.ts';
 import type { SiteCommand } from './command.ts';
 
 const USAGE = `Usage:  gitolite git-config [-n] [-q] [-r] [-ev] REPOSITORY KEY
@@ -65,7 +64,7 @@ interface Asked {
 async function batch(run: Run, { repository, key }: Asked, how: How): Promise<number> {
   const pages = new Pages(run);
   for await (const line of inputLines(run, BATCH_BYTES_MAX)) {
-    const words = [...wordsOf(line)];
+    const words = batchWords(line);
     const asked = {
       repository: repository === '%' ? (words.shift() ?? '') : repository,
       key: key === '%' ? (words.shift() ?? '') : key,

@@ -1,10 +1,10 @@
 /** The `list-*` commands: what the conf names, and what lies on disk. Sorted, one a line. */
 import { Meter } from '../../access/meter.ts';
 import { compilePerl } from '../../access/gitolite/perl-pattern.ts';
-import { isPlainWord } from '../../access/gitolite/words.ts';
+import { isPlainWord, isTrue } from '../../access/gitolite/words.ts';
 import { assertSane, repositoryMemberships, repositoryOf, siteUser } from '../ask.ts';
 import { isDiskName, repositoryPath, statOf } from '../disk.ts';
-import { getOptions } from '../getopt.ts';
+import { getOptionsAnyhow } from '../getopt.ts';
 import { glWarn } from '../gl-log.ts';
 import type { Run } from '../run.ts';
 import { dies } from '../words.ts';
@@ -100,16 +100,15 @@ const listMemberships = lister('list-memberships', {
   summary: 'all groups that a user or a repository is in',
   operands: '-u USER|-r REPOSITORY',
   async list(run, args) {
-    const given = await getOptions(run, args, [
+    const { options } = await getOptionsAnyhow(run, args, [
       { names: ['user', 'u'], takesValue: true },
       { names: ['repo', 'r'], takesValue: true },
       { names: ['help', 'h'] },
     ]);
-    const user = given?.options.get('user') ?? '';
-    const repository = given?.options.get('repo') ?? '';
-    if (given?.options.has('help') === true || (user === '' && repository === '')) return undefined;
-    const found = user === '' ? await ofRepository(run, repository) : await ofUser(run, user, repository);
-    return [...found].filter((one) => one !== '@all' && one !== (user === '' ? repository : user));
+    const [user = '', repository = ''] = ['user', 'repo'].map((name) => options.get(name));
+    if (options.has('help') || !(isTrue(user) || isTrue(repository))) return undefined;
+    const found = isTrue(user) ? await ofUser(run, user, repository) : await ofRepository(run, repository);
+    return [...found].filter((one) => one !== '@all' && one !== (isTrue(user) ? user : repository));
   },
 });
 
@@ -131,7 +130,7 @@ function saysSomething(
 async function ofUser(run: Run, name: string, repository: string): Promise<Iterable<string>> {
   const { compiled } = await run.site.conf(run.rc);
   const user = await siteUser(run, name);
-  if (repository === '') return compiled.index.userMemberships(user);
+  if (!isTrue(repository)) return compiled.index.userMemberships(user);
   assertSane(repository);
   return compiled.index.userMemberships(user, await repositoryOf(run, repository));
 }

@@ -50,6 +50,7 @@ suite('what the conf says, next to the real gitolite', { skip: NO_GITOLITE }, ()
       foo/u3/x u3 ^C|foo/u3/x u1 ^C|foo/u3/x u1 W|foo/u3/x u3 W|@repos u1 R|@repos u1 W|r1 @admins W|r1 @staff W
       r1 u2 X|r1 u2 W ba~d|r1 u2 W VREF/NAME/foox|r1 u2 W VREF/NAME/bar|r1 u6 C x|lib/r3 u3 C x|r1 u6 D x|lib/r3 u3 D x
       lib/r3 u3 M x|bad..x u3 M x|r1 bad~user R|r1/ u3 R|r1.git u3 R|only-options u3 R|nothing-said u3 R
+      -q=5 r1 u2 W x|-q=0 r1 u2 W x|-q= r1 u2 W x|-q -q=0 r1 u2 W x|-s=0 r1 u2 W master|
       -s r1 u2 W master|-s r1 u2 W VREF/NAME/foo|-s r1 u5 R|-s r1 u2 ^C|-s foo/u1/z u1 W|-s -q r1 u5 R|-- r1 u2 R`;
     for (const question of questions.split(/[|\n]/).filter((one) => one.trim() !== ''))
       await site.same(['access', ...question.trim().split(' ')]);
@@ -67,6 +68,7 @@ suite('what the conf says, next to the real gitolite', { skip: NO_GITOLITE }, ()
     await site.same(['access', 'r1', '%', 'R'], { stdin: 'u1\nu5' });
     await site.same(['access', '%', 'u5', 'R'], { stdin: 'r1\nbad..\nr2\n' });
     await site.same(['access', '-q', '%', 'u5', 'R'], { stdin: 'r1\n' });
+    await site.same(['access', '%', 'u5', 'R'], { stdin: 'größe\n' });
     await site.same(['git-config', '-r', '%', 'gitweb'], { stdin: 'r1\nr2\nnosuch\n' });
     await site.same(['git-config', '%', 'gitweb.description'], { stdin: 'r1\nr2\nnosuch\n' });
     await site.same(['git-config', '-r', 'r1', '%'], { stdin: 'gitweb\noption\n' });
@@ -102,11 +104,12 @@ suite('what the conf says, next to the real gitolite', { skip: NO_GITOLITE }, ()
     for (const line of `list-groups|list-repos|list-users|list-users r1|list-users ^foo|list-phy-repos|list-phy-repos x
       list-memberships -u u3|list-memberships -u admin|list-memberships -r r1|list-memberships -r foo/u3/x
       list-memberships -r nosuch|list-memberships -r r5x|list-memberships -r bad..name|list-memberships --user=u4
-      list-memberships -u u3 -r r1|list-members @repos|list-members @admins|list-members @nosuch|list-members repos
+      list-memberships -u u3 -r r1|list-memberships -u u3 -x|list-memberships -u u3 -r 0|list-members @repos|list-members @admins|list-members @nosuch|list-members repos
       list-nosuch`.split(/[|\n]/))
       await site.same(line.trim().split(' '));
     for (const line of ['list-groups x', 'list-users -h', 'list-repos x', 'list-memberships', 'list-members'])
       await site.sameUsage(line.split(' '));
+    for (const name of ['0', '']) await site.sameUsage(['list-memberships', '-u', name]);
   });
 
   test('list-users warns of a hundred repositories', async () => {
