@@ -199,7 +199,8 @@ class OneWalk implements Walk {
     await visit.decided(native?.text ?? reason);
     const { repository } = visit;
     if (decision.kind === 'allowed' && repository !== undefined) return ok(repository);
-    const own = native === undefined ? {} : { native: native.text };
+    // Where it is allowed, there is no such repository: a group, or a pattern.
+    const own = native === undefined || decision.kind === 'allowed' ? {} : { native: native.text };
     const mayRead = repository !== undefined && operation !== 'read' && ask('read').kind === 'allowed';
     if (mayRead) return { kind: 'refused', reason, ...own };
     const mayMake = !isSiteUser(principal) && this.#mayMake(asked, principal);

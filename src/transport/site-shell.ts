@@ -219,6 +219,11 @@ async function serveGit(call: Call, { git, user, parts }: GitAsked): Promise<num
   return exit;
 }
 
+/** A question that gitolite dies of is no refusal. */
+function hinted(answer: string): string {
+  return answer.includes('DENIED') ? `${answer}\n(or you mis-spelled the reponame)` : answer;
+}
+
 /** @throws what the client is to read, where nothing was said yet. */
 function conclude(outcome: Outcome): number {
   switch (outcome.kind) {
@@ -226,9 +231,7 @@ function conclude(outcome: Outcome): number {
       return 0;
     case 'missing':
     case 'refused':
-      throw dies(
-        outcome.native === undefined ? outcome.reason : `${outcome.native}\n(or you mis-spelled the reponame)`,
-      );
+      throw dies(outcome.native === undefined ? outcome.reason : hinted(outcome.native));
     case 'faulted': {
       if (outcome.inBand) return DIED_IN_GIT;
       const { cause } = outcome;

@@ -115,6 +115,13 @@ const CASES: readonly Case[] = [
     stderr: "FATAL: invalid user 'a;b'\n",
   },
   {
+    name: 'a user whose name is false in Perl',
+    env: overSsh("git-upload-pack 'testing'"),
+    argv: ['0'],
+    code: 25,
+    stderr: "FATAL: invalid user '0'\n",
+  },
+  {
     name: 'a test harness with a command of git',
     env: { G3T_USER: 'ann', SSH_ORIGINAL_COMMAND: "git-upload-pack 'no/such'" },
     code: 25,

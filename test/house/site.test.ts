@@ -85,6 +85,10 @@ repo lab
 repo private
     RW+ = ann
 
+@labs = lab
+repo @labs
+    RW = ann
+
 repo people/CREATOR/..*
     C   = @all
     RW+ = CREATOR
@@ -143,6 +147,14 @@ describe('a gate with a gitolite site', () => {
         ended.stderr,
       );
     }
+  });
+
+  test('a group that somebody may read is no repository, and is told to be none', async () => {
+    const { ann, gate } = place;
+    const ended = await git(ann, ['ls-remote', url(gate, 'ssh', '@labs')]);
+    assert.notEqual(ended.code, 0);
+    assert.doesNotMatch(ended.stderr, /refs\//);
+    assert.match(ended.stderr, /^FATAL: no such repository/m);
   });
 
   test('a wild repository is made by its first clone, for its creator', async () => {
