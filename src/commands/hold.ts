@@ -5,6 +5,7 @@ import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { Approval } from '../receive/apply-held.ts';
 import type { Decider } from '../receive/hold-desk.ts';
 import { holdLabel, type HeldPush } from '../receive/hold-record.ts';
+import type { DamagedHold } from '../receive/holding.ts';
 import type { RefView } from '../receive/hold-view.ts';
 import type { Repository } from '../repository/repository.ts';
 import { findReadable } from './answer.ts';
@@ -18,6 +19,10 @@ export interface HoldDeskParts {
   list(): AsyncIterable<HeldPush>;
   waiting(): AsyncIterable<HeldPush>;
   find(text: string): Promise<{ readonly held: HeldPush; readonly isLatest: boolean } | undefined>;
+  /** Ids whose records are damaged. */
+  readonly damaged: ReadonlySet<string>;
+  findDamaged(text: string): Promise<DamagedHold | undefined>;
+  removeDamaged(damaged: DamagedHold, decider: Decider): Promise<Parsed<number>>;
   repositoryOf(held: HeldPush): Promise<Repository | undefined>;
   view(
     held: HeldPush,
@@ -35,7 +40,9 @@ export const HOLD_COMMANDS: readonly Command[] = [
   {
     form: 'hold list [REPO]',
     summary: 'List pushes that wait for an approval',
-    details: ['Those of repositories that you may read.'],
+    details: [
+      'Those of repositories that you may read. Administrators are shown damaged records as well, of which nothing can be told but their ids.',
+    ],
     flags: [{ name: '--all', meaning: 'decided ones too, as long as they are on record' }],
     examples: ['hold list', 'hold list api --all', 'hold list --json'],
     isReadOnly: true,
@@ -69,11 +76,14 @@ export const HOLD_COMMANDS: readonly Command[] = [
   {
     form: 'hold refuse ID',
     summary: 'Refuse a held push; its objects are removed',
+    details: [
+      'A push whose record is damaged is removed in the same way, by an administrator: nobody can tell any more whose it was or what it brought.',
+    ],
     flags: [REASON],
     examples: ["hold refuse k7m2pq9x --reason 'not before the release'"],
     scope: 'admin',
     permission: { kind: 'open' },
-    run: (call: Call) => decideOn(call, 'refuse'),
+    run: refusePush,
   },
   {
     form: 'hold cancel ID',
@@ -117,10 +127,23 @@ async function list(call: Call): Promise<Answer> {
     const pusher = principalLabel(held.principal);
     return [holdLabel(held), held.state, held.repository.name, pusher, what, shortTime(held.expiresAt)];
   });
+  const damaged = asked === undefined ? await damagedOf(call, holds) : [];
   return done(
-    seen.map((held) => heldJson(held)),
-    table(rows),
+    [...seen.map((held) => heldJson(held)), ...damaged.map((id) => ({ id, state: 'damaged' }))],
+    table([...rows, ...damaged.map((id) => [id, 'damaged', '', '', '', ''])]),
   );
+}
+
+/** Ids of damaged records, for who may administer the site. */
+async function damagedOf(call: Call, holds: HoldDeskParts): Promise<readonly string[]> {
+  if (holds.damaged.size === 0 || !mayTidy(call)) return [];
+  const found: string[] = [];
+  for (const id of [...holds.damaged].sort()) if ((await holds.findDamaged(id)) !== undefined) found.push(id);
+  return found;
+}
+
+function mayTidy(call: Call): boolean {
+  return call.ask({ operation: 'administer', action: 'holdremove' }).kind === 'allowed';
 }
 
 async function show(call: Call): Promise<Answer> {
@@ -170,6 +193,21 @@ function changedWords(held: HeldPush): string {
   return `it is held for other reasons by now than were shown: hold show ${holdLabel(held)}, then approve that id`;
 }
 
+/** Also of a push of which nothing is known any more. */
+async function refusePush(call: Call): Promise<Answer> {
+  const { holds } = call.parts;
+  const damaged = mayTidy(call) ? await holds?.findDamaged(call.args.text('ID')) : undefined;
+  if (holds === undefined || damaged === undefined) return decideOn(call, 'refuse');
+  const { principal, origin } = call;
+  const reason = call.args.value('--reason') ?? '';
+  if (reason.trim() === '') return { kind: 'usage', reason: '--reason TEXT is missing: say why' };
+  const removed = await holds.removeDamaged(damaged, { principal, reason, requestId: origin.id });
+  if (removed.kind === 'refused') return removed;
+  const { id } = damaged;
+  const objects = removed.value === 0 ? 'no objects of it were found' : 'its objects are removed';
+  return done({ id, state: 'removed' }, `the damaged record of ${id} is removed; ${objects}\n`);
+}
+
 async function decideOn(call: Call, how: 'refuse' | 'cancel'): Promise<Answer> {
   // Taking back shows nothing: whoever may push may, and a pass that does not fetch as well.
   const found = await findHeld(call, how === 'cancel' ? { forPush: true } : {});
@@ -191,7 +229,9 @@ async function decideOn(call: Call, how: 'refuse' | 'cancel'): Promise<Answer> {
 async function findHeld(call: Call, more: Pick<Question, 'forPush'> = {}): Promise<Found | Answer> {
   const text = call.args.text('ID');
   const desk = call.parts.holds;
-  const found = await desk?.find(text);
+  // Of a damaged one nobody can tell who may know of it.
+  const isHidden = !mayTidy(call) && (await desk?.findDamaged(text)) !== undefined;
+  const found = isHidden ? undefined : await desk?.find(text);
   const repository = found && (await desk?.repositoryOf(found.held));
   if (
     desk === undefined ||

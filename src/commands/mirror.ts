@@ -8,7 +8,6 @@ import { addProvisioned, type ForgeWish } from '../upstream/forges/provision.ts'
 import type { Doing, MirrorView, RefreshReport } from '../upstream/mirrors.ts';
 import { DEFAULT_REFS } from '../upstream/ref-plan.ts';
 import { parseUpstreamUrl } from '../upstream/upstream-url.ts';
-import type { Rekeyed } from '../upstream/vault.ts';
 import { done, type Answer, type Call, type Command } from './command.ts';
 import { shown } from './find.ts';
 import {
@@ -21,6 +20,7 @@ import {
   TOKEN_FLAG,
 } from './mirror-forge.ts';
 import { MIRROR_GITCONFIG } from './mirror-gitconfig.ts';
+import { MIRROR_REKEY } from './mirror-rekey.ts';
 import { PUSH_FLAGS, readUpstreamOptions, SECRET_FLAGS, UPSTREAM_FLAGS } from './mirror-options.ts';
 import { freshness, readableViews, stateJson, viewJson, viewText } from './mirror-view.ts';
 import { count, fields, table } from './table.ts';
@@ -151,22 +151,8 @@ export const MIRROR_COMMANDS: readonly Command[] = [
   },
   MIRROR_SWEEP,
   MIRROR_GITCONFIG,
-  {
-    form: 'mirror rekey',
-    summary: 'Seal every credential anew, under another key',
-    details: [
-      'Makes another vault key, seals every credential under it, then forgets the old key. It may be cut off at any moment and goes on at the next start. Where the key comes from GATEHOUSE_VAULT_KEY, start the gate with the new key there and the old one in GATEHOUSE_VAULT_OLD_KEY first.',
-    ],
-    examples: ['mirror rekey'],
-    scope: 'admin',
-    permission: { kind: 'site', action: 'mirrorrekey' },
-    run: rekey,
-  },
+  MIRROR_REKEY,
 ];
-
-export interface VaultDesk {
-  rekey(): Promise<Rekeyed>;
-}
 
 const NO_MIRRORS = refuse('this gate has no mirrors');
 
@@ -325,14 +311,6 @@ async function upstreamName(call: Call, repository: Repository): Promise<Parsed<
   if (call.parts.mirrors?.damaged.has(repository.id) === true) return ok('an upstream that nobody knows any more');
   const view = await viewOf(call, repository);
   return view.kind === 'refused' ? view : ok(view.value.upstream.url.text);
-}
-
-async function rekey(call: Call): Promise<Answer> {
-  const { vault } = call.parts;
-  if (vault === undefined) return NO_MIRRORS;
-  const { keyId, resealed } = await vault.rekey();
-  const text = `${count(resealed, 'credential')} sealed anew; the vault key is ${keyId} now. Keep a copy of it where the data directory is not.\n`;
-  return done({ keyId, resealed }, text);
 }
 
 async function viewOf(call: Call, repository: Repository): Promise<Parsed<MirrorView>> {

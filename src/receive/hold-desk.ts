@@ -1,12 +1,13 @@
 /** What people do with held pushes: list, look, approve, refuse, take back. Who may is asked by the commands; that nobody approves their own push is seen to here. */
 import { BOUNDS } from '../base/bounds.ts';
-import { refuse, type Parsed } from '../base/fault.ts';
+import { ok, refuse, type Parsed } from '../base/fault.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import { applyHeld, type Approval, type ApplyParts } from './apply-held.ts';
 import { decidedWords } from './hold-push.ts';
-import { holdLine } from './hold-line.ts';
-import { hasArea, heldObjects } from './holding-area.ts';
+import { damagedLine, holdLine } from './hold-line.ts';
+import type { DamagedHold } from './holding.ts';
+import { hasArea, heldObjects, removeArea } from './holding-area.ts';
 import { holdLabel, isKept, namesBehind, parseHoldLabel, type HeldPush, type HoldState } from './hold-record.ts';
 import { viewRef, type RefView } from './hold-view.ts';
 import type { RepositorySource } from './recovery.ts';
@@ -17,11 +18,14 @@ export interface Decider {
   readonly requestId: string;
 }
 
+/** Repositories looked through at once. */
+const PAGE = 500;
+
 export class HoldDesk {
-  readonly #parts: ApplyParts & { readonly catalogue: Pick<RepositorySource, 'byId'> };
+  readonly #parts: ApplyParts & { readonly catalogue: RepositorySource };
   #cancelSweep: (() => void) | undefined;
 
-  constructor(parts: ApplyParts & { readonly catalogue: Pick<RepositorySource, 'byId'> }) {
+  constructor(parts: ApplyParts & { readonly catalogue: RepositorySource }) {
     this.#parts = parts;
   }
 
@@ -44,6 +48,40 @@ export class HoldDesk {
     const held = label === undefined ? undefined : await this.#parts.holding.find(label.id);
     if (label === undefined || held === undefined || label.round > held.round) return undefined;
     return { held, isLatest: label.round === held.round };
+  }
+
+  /** The damaged record that a person means; undefined: there is none, or it is whole. */
+  async findDamaged(text: string): Promise<DamagedHold | undefined> {
+    const label = parseHoldLabel(text);
+    return label && this.#parts.holding.findDamaged(label.id);
+  }
+
+  /**
+   * The end of a held push whose record is damaged: nothing can be told about it, so nothing else can be done with it.
+   * @returns how many directories of objects went with it. @throws Fault of the journal
+   */
+  async removeDamaged(damaged: DamagedHold, { principal, reason, requestId }: Decider): Promise<Parsed<number>> {
+    const { holding, journal } = this.#parts;
+    if (!(await holding.removeDamaged(damaged))) return refuse(`${damaged.id} changed: look again`);
+    const { found, name } = await this.#areasOf(damaged);
+    for (const path of found) await removeArea(path, damaged.id);
+    const by = principalLabel(principal);
+    await journal.append(damagedLine(damaged.id, { by, requestId, reason, repository: name }));
+    return ok(found.length);
+  }
+
+  /** Paths of repositories that keep objects for it: all are looked at, since of a damaged record nothing is believed. */
+  async #areasOf({
+    id,
+  }: DamagedHold): Promise<{ readonly found: readonly string[]; readonly name: string | undefined }> {
+    const found: Repository[] = [];
+    let after: string | undefined;
+    for (;;) {
+      const page = await this.#parts.catalogue.list({ limit: PAGE, ...(after === undefined ? {} : { after }) });
+      for (const repository of page) if (await hasArea(repository.path, id)) found.push(repository);
+      after = page.at(-1)?.name;
+      if (after === undefined) return { found: found.map(({ path }) => path), name: found[0]?.name };
+    }
   }
 
   /** Where it was pushed to; undefined: that is gone. */

@@ -29,6 +29,24 @@ export function holdLine(held: HeldPush, { by, requestId, what, reason, refs }: 
   };
 }
 
+/** Of a record that nobody can read: who pushed what is not known. */
+export function damagedLine(
+  id: string,
+  about: Pick<HoldDeed, 'by' | 'requestId' | 'reason'> & { readonly repository: string | undefined },
+): JournalEntry {
+  const { by, requestId, reason, repository } = about;
+  return {
+    event: 'hold',
+    outcome: 'served',
+    request: requestId,
+    transport: 'local',
+    address: 'local',
+    principal: by,
+    ...(repository === undefined ? {} : { repository }),
+    reason: `removes ${id}, whose record is damaged: ${reason}`,
+  };
+}
+
 function refsOf({ refs, state }: HeldPush): readonly JournalRef[] {
   return refs.slice(0, BOUNDS.journalRefsMax).map(({ refname, oldOid, newOid }) => {
     return { name: refname, old: oldOid, new: newOid, result: state };

@@ -55,6 +55,13 @@ export interface HoldRequest {
   readonly objectDirectory: string | undefined;
 }
 
+/** A record that does not parse. */
+export interface DamagedHold {
+  readonly id: string;
+  /** Of the store. */
+  readonly version: number;
+}
+
 /** Records read at once. */
 const PAGE = 50;
 
@@ -93,9 +100,29 @@ export class Holding {
     return stored === undefined ? undefined : readWhole(stored);
   }
 
-  /** Ids whose records are damaged, as the start found them: nothing can be decided about them, their objects are kept. */
+  /** Ids whose records are damaged, as far as they were read: nothing can be approved about them, their objects are kept. */
   get damaged(): ReadonlySet<string> {
     return this.#damaged;
+  }
+
+  /** What can be told of a damaged record; undefined: there is none, or it is whole. */
+  async findDamaged(id: string): Promise<DamagedHold | undefined> {
+    const stored = await this.#parts.store.get('held', id);
+    if (stored === undefined || this.#whole(stored) !== undefined) return undefined;
+    return { id, version: stored.version };
+  }
+
+  /** Forgets a damaged record: its objects are wanted by nobody then. False: it changed meanwhile. */
+  async removeDamaged({ id, version }: DamagedHold): Promise<boolean> {
+    const done = await this.#parts.store.transact({
+      checks: [{ kind: 'held', key: id, version }],
+      writes: [{ kind: 'held', key: id, delete: true }],
+    });
+    if (done.kind !== 'committed') return false;
+    this.#damaged.delete(id);
+    (await this.#summaries()).delete(id);
+    await this.#count();
+    return true;
   }
 
   /** All records but damaged ones, in the order of ids: one at a time, for one may be large. */
@@ -370,7 +397,7 @@ function readWhole(stored: Stored): HeldPush {
     throw new Fault('corrupt', 'record of a held push is damaged', {
       cause,
       context: { held: stored.key },
-      publicMessage: `the record of the held push ${stored.key} is damaged: its objects are kept until the store is brought back from a backup`,
+      publicMessage: `the record of the held push ${stored.key} is damaged: its objects are kept until the store is brought back from a backup, or an administrator removes it with hold refuse`,
     });
   }
 }

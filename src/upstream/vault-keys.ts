@@ -62,7 +62,10 @@ export function keyFile(path: string): KeySource {
     async write(keys) {
       const lines = keys.map(({ bytes }) => `${bytes.toString('base64')}\n`);
       const caption = '# Opens the credentials of this gate. Keep a copy where the data directory is not.\n';
-      await writeFileDurably(path, caption + lines.join(''), { mode: 0o600 });
+      await writeFileDurably(path, caption + lines.join(''), { mode: 0o600 }).catch((cause: unknown) => {
+        const hint = `the vault key ${path} cannot be replaced here: nothing is changed. Replace it where it comes from`;
+        throw keyFault('vault key file cannot be written', hint, cause);
+      });
     },
   };
 }
@@ -88,13 +91,33 @@ export function takeKeysFrom(env: NodeJS.ProcessEnv): Parsed<KeySource | undefin
   return ok(keys.length === 0 ? undefined : givenKeys(keys));
 }
 
+/**
+ * Why a key file with these permissions is not used; undefined: it is. A file of our own is for us alone, as ssh wants its
+ * keys. One that root owns cannot be changed by us, and its group is the way in which systemd (`LoadCredential=`, where the
+ * group's bits are the mask of an access list), containers and orchestrators give a secret to one account.
+ * @param ownUid the account of the gate; undefined: there are no accounts here
+ */
+export function keyFileProblem(
+  { mode, uid, path }: { readonly mode: number; readonly uid: number; readonly path: string },
+  ownUid = process.geteuid?.(),
+): string | undefined {
+  if (ownUid === undefined) return undefined;
+  if (uid !== ownUid && uid !== 0)
+    return `the vault key belongs to another account, which could replace it: chown ${ownUid} ${path}`;
+  const isGiven = uid !== ownUid;
+  const open = mode & (isGiven ? 0o027 : 0o077);
+  if (open === 0) return undefined;
+  if ((open & 0o007) === 0 && (open & 0o020) === 0)
+    return `the group of the file may read the vault key: chmod 600 ${path}`;
+  return `others may read or write the vault key: chmod ${isGiven ? '440' : '600'} ${path}`;
+}
+
 /** Undefined where there is none. */
 async function readKeyFile(path: string): Promise<string | undefined> {
   try {
-    const { mode, size } = await stat(path);
-    if ((mode & 0o027) !== 0) {
-      throw keyFault('vault key file is open to others', `others may read or write the vault key: chmod 600 ${path}`);
-    }
+    const { mode, uid, size } = await stat(path);
+    const wrong = keyFileProblem({ mode, uid, path });
+    if (wrong !== undefined) throw keyFault('vault key file is open to others', wrong);
     if (size > FILE_BYTES_MAX) throw keyFault('vault key file is too large', `${path} is no file of vault keys`);
     return await readFile(path, 'utf8');
   } catch (cause) {

@@ -5,6 +5,7 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
+import { Stint } from '../base/stint.ts';
 import { readFields } from '../base/fields.ts';
 import { Turns } from '../repository/turns.ts';
 import { listAll, type Store, type Stored, type Write } from '../store/store.ts';
@@ -35,11 +36,21 @@ export interface Rekeyed {
   readonly keyId: string;
   /** Credentials that were sealed anew. */
   readonly resealed: number;
+  /** Ids of damaged ones that were removed. */
+  readonly dropped: readonly string[];
+}
+
+/** A credential that does not open. */
+export interface Unreadable {
+  readonly id: string;
+  /** The key that it was sealed with, which is not here; undefined: it is damaged, and no key opens it. */
+  readonly lacksKey: string | undefined;
 }
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const TURN = 'vault';
+const IDS_SHOWN = 8;
 
 export class Vault {
   readonly #parts: VaultParts;
@@ -66,13 +77,40 @@ export class Vault {
 
   /** Why some credential cannot be opened, in words for the operator; undefined where each can. */
   async problem(): Promise<string | undefined> {
-    const missing = new Set<string>();
+    return this.#problemOf(await this.unreadable());
+  }
+
+  /** Each credential that cannot be opened: all are tried. */
+  async unreadable(): Promise<readonly Unreadable[]> {
+    const found: Unreadable[] = [];
+    const stint = new Stint();
     for await (const stored of listAll(this.#parts.store, 'sealed')) {
-      const keyId = keyIdOf(stored);
-      if (keyId === undefined) return `the record of the sealed credential ${stored.key} is damaged`;
-      if (this.#key(keyId) === undefined) missing.add(keyId);
+      if (stint.isOver) await stint.rest();
+      const sealed = sealedOf(stored);
+      const lacksKey = sealed !== undefined && this.#key(sealed.keyId) === undefined ? sealed.keyId : undefined;
+      if (lacksKey !== undefined) found.push({ id: stored.key, lacksKey });
+      else if (sealed === undefined || !this.#opens(stored, sealed.purpose)) found.push({ id: stored.key, lacksKey });
     }
-    return missing.size === 0 ? undefined : this.#lacking([...missing]);
+    return found;
+  }
+
+  #opens(stored: Stored, purpose: SealedPurpose): boolean {
+    try {
+      this.#opened(stored, purpose).fill(0);
+      return true;
+    } catch (error) {
+      if (error instanceof Fault && error.code === 'corrupt') return false;
+      throw error;
+    }
+  }
+
+  #problemOf(unreadable: readonly Unreadable[]): string | undefined {
+    const damaged = unreadable.filter(({ lacksKey }) => lacksKey === undefined).map(({ id }) => id);
+    const missing = new Set(unreadable.flatMap(({ lacksKey }) => lacksKey ?? []));
+    const words: string[] = [];
+    if (damaged.length > 0) words.push(`damaged sealed credentials: ${shortList(damaged)}`);
+    if (missing.size > 0) words.push(this.#lacking([...missing]));
+    return words.length === 0 ? undefined : words.join('; ');
   }
 
   /**
@@ -99,11 +137,16 @@ export class Vault {
    * Another master key: every record is sealed anew, then the old key is forgotten. Until then both are kept, so a crash
    * at any moment leaves everything readable, and the next start goes on. With keys from the environment, seals everything
    * under the first of them. @throws Fault with a public message where a record cannot be opened: nothing is changed.
+   * @param dropDamaged removes what no key opens, first. What is sealed with a key that is not here may open some day: it stays.
    */
-  async rekey(): Promise<Rekeyed> {
+  async rekey({ dropDamaged = false }: { readonly dropDamaged?: boolean } = {}): Promise<Rekeyed> {
     return this.#turns.run(TURN, async () => {
-      const problem = await this.problem();
-      if (problem !== undefined) throw unreadable(problem);
+      const unreadable = await this.unreadable();
+      const dropped = dropDamaged ? unreadable.filter(({ lacksKey }) => lacksKey === undefined) : [];
+      const problem = this.#problemOf(unreadable.filter((each) => !dropped.includes(each)));
+      if (problem !== undefined) throw unusable(problem);
+      for (const { id: key } of dropped)
+        await this.#parts.store.transact({ writes: [{ kind: 'sealed', key, delete: true }] });
       const { keys, clock, onRekeyStep } = this.#parts;
       if (keys.write !== undefined) {
         const fresh = [masterKey(clock.randomBytes(KEY_BYTES)), ...this.#keys];
@@ -111,7 +154,7 @@ export class Vault {
         this.#keys = fresh;
         await onRekeyStep?.('key-written');
       }
-      return this.#reseal();
+      return { ...(await this.#reseal()), dropped: dropped.map(({ id }) => id) };
     });
   }
 
@@ -119,7 +162,7 @@ export class Vault {
   async #reseal(): Promise<Rekeyed> {
     const { store, keys, onRekeyStep } = this.#parts;
     const [current] = this.#keys;
-    if (current === undefined) throw unreadable(`there is no vault key: ${keys.name} has none`);
+    if (current === undefined) throw unusable(`there is no vault key: ${keys.name} has none`);
     let resealed = 0;
     for await (const stored of listAll(store, 'sealed')) {
       if (readSealed(stored).keyId === current.id) continue;
@@ -133,7 +176,7 @@ export class Vault {
       this.#keys = [current];
       await onRekeyStep?.('old-key-dropped');
     }
-    return { keyId: current.id, resealed };
+    return { keyId: current.id, resealed, dropped: [] };
   }
 
   async #resealOne(stored: Stored, current: MasterKey): Promise<void> {
@@ -154,8 +197,8 @@ export class Vault {
     const [known] = this.#keys;
     if (known !== undefined) return known;
     const problem = await this.problem();
-    if (problem !== undefined) throw unreadable(problem);
-    if (keys.write === undefined) throw unreadable(`there is no vault key: ${keys.name} is not set`);
+    if (problem !== undefined) throw unusable(problem);
+    if (keys.write === undefined) throw unusable(`there is no vault key: ${keys.name} is not set`);
     const fresh = masterKey(clock.randomBytes(KEY_BYTES));
     await keys.write([fresh]);
     this.#keys = [fresh];
@@ -174,7 +217,7 @@ export class Vault {
   #opened(stored: Stored, purpose: SealedPurpose): Buffer {
     const record = readSealed(stored);
     const key = this.#key(record.keyId);
-    if (key === undefined) throw unreadable(this.#lacking([record.keyId]));
+    if (key === undefined) throw unusable(this.#lacking([record.keyId]));
     try {
       const nonce = Buffer.from(record.nonce, 'base64');
       const sealed = Buffer.from(record.sealed, 'base64');
@@ -221,9 +264,9 @@ function readSealed(stored: Stored): Sealed {
 }
 
 /** Undefined: the record does not parse. */
-function keyIdOf(stored: Stored): string | undefined {
+function sealedOf(stored: Stored): Sealed | undefined {
   try {
-    return readSealed(stored).keyId;
+    return readSealed(stored);
   } catch (error) {
     if (error instanceof Fault && error.code === 'corrupt') return undefined;
     throw error;
@@ -235,6 +278,11 @@ function boundTo({ id, purpose }: Secret, keyId: string): Buffer {
   return Buffer.from(`${JSON.stringify(['gatehouse sealed 1', purpose, id, keyId])}\n`);
 }
 
-function unreadable(publicMessage: string): Fault {
+function shortList(ids: readonly string[]): string {
+  const more = ids.length > IDS_SHOWN ? ` and ${ids.length - IDS_SHOWN} more` : '';
+  return `${ids.slice(0, IDS_SHOWN).join(', ')}${more}`;
+}
+
+function unusable(publicMessage: string): Fault {
   return new Fault('corrupt', 'vault lacks a key', { publicMessage });
 }

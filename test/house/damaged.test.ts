@@ -4,10 +4,11 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../src/store/sqlite.ts';
-import { git, gitOk, ssh, sshConfirmed, sshOk, startGate, startSite, url } from '../support/gate.ts';
+import { addPerson, git, gitOk, ssh, sshConfirmed, sshOk, startGate, startSite, url } from '../support/gate.ts';
 
 test('damaged records of mirrors, credentials, forwarded and held pushes close these, not the gate', async (t) => {
-  const { admin, gate } = await startSite(t);
+  const site = await startSite(t);
+  const { admin, gate } = site;
   for (const name of ['mirrored', 'stuck', 'plain']) await sshOk(admin, gate, ['create', name]);
   const tree = join(admin.home, 'tree');
   await gitOk(admin, ['init', '-q', '-b', 'main', tree]);
@@ -48,7 +49,10 @@ test('damaged records of mirrors, credentials, forwarded and held pushes close t
   assert.notEqual((await git(admin, ['ls-remote', url(again, 'ssh', 'stuck')])).code, 0);
   assert.match((await ssh(admin, again, ['mirror', 'show', 'mirrored'])).stderr, /damaged in the store/);
   assert.match(await sshOk(admin, again, ['mirror', 'list']), /stuck/);
-  assert.equal(await sshOk(admin, again, ['hold', 'list', '--all']), '');
+  assert.match(await sshOk(admin, again, ['hold', 'list', '--all']), /^abcdefgh +damaged\s*$/);
+  assert.deepEqual(JSON.parse(await sshOk(admin, again, ['hold', 'list', '--json'])), [
+    { id: 'abcdefgh', state: 'damaged' },
+  ]);
   assert.match(
     (await ssh(admin, again, ['hold', 'show', 'abcdefgh'])).stderr,
     /abcdefgh is damaged: its objects are kept/,
@@ -61,6 +65,35 @@ test('damaged records of mirrors, credentials, forwarded and held pushes close t
   // The area that no record speaks of goes; the other one may be all that is left of somebody's push.
   while (existsSync(join(area, 'nobodys2'))) await new Promise(setImmediate);
   assert.deepEqual(readdirSync(area), ['abcdefgh']);
+  for (const what of ['approve', 'cancel'])
+    assert.match((await ssh(admin, again, ['hold', what, 'abcdefgh', '--reason', 'x'])).stderr, /abcdefgh is damaged/);
+  // Whose it was nobody knows: to others it is not there.
+  const guest = await addPerson({ ...site, gate: again }, 'guest');
+  const nothing = (await ssh(guest, again, ['hold', 'show', 'qqqqqqqq'])).stderr.replace('qqqqqqqq', 'abcdefgh');
+  for (const words of [['show'], ['refuse', '--reason=x'], ['cancel']]) {
+    const [verb = '', ...rest] = words;
+    assert.equal((await ssh(guest, again, ['hold', verb, 'abcdefgh', ...rest])).stderr, nothing);
+  }
+  assert.equal(await sshOk(guest, again, ['hold', 'list', '--all']), '');
+  assert.equal((await ssh(admin, again, ['hold', 'refuse', 'abcdefgh'])).code, 2, 'a reason is wanted');
+  assert.match(
+    await sshOk(admin, again, ['hold', 'refuse', 'abcdefgh', '--reason', 'nobody misses it']),
+    /the damaged record of abcdefgh is removed; its objects are removed/,
+  );
+  assert.deepEqual(readdirSync(area), []);
+  assert.equal(await sshOk(admin, again, ['hold', 'list', '--all']), '');
+  assert.match((await ssh(admin, again, ['hold', 'show', 'abcdefgh'])).stderr, /there is no held push/);
+  assert.match(
+    await sshOk(admin, again, ['audit', 'log', '--json']),
+    /"event":"hold"[^\n]*removes abcdefgh, whose record is damaged: nobody misses it"[^\n]*"repository":"plain"/,
+  );
+
+  const stopped = await ssh(admin, again, ['mirror', 'rekey']);
+  assert.equal(stopped.code, 1);
+  assert.match(stopped.stderr, /nothing is changed.*credential f00d \(damaged\).*mirror rekey --drop-damaged/);
+  const rekeyed: unknown = JSON.parse(await sshOk(admin, again, ['mirror', 'rekey', '--drop-damaged', '--json']));
+  assert.deepEqual((rekeyed as { readonly dropped: unknown }).dropped, [{ id: 'f00d', mirror: null }]);
+  assert.match(await sshOk(admin, again, ['mirror', 'rekey']), /0 credentials sealed anew/);
   await sshConfirmed(admin, again, ['destroy', 'plain']);
   assert.equal(await again.stop(), 0);
 });

@@ -8,7 +8,14 @@ import { Fault } from '../../src/base/fault.ts';
 import { isJsonObject, type Json } from '../../src/base/json.ts';
 import { openSqliteStore } from '../../src/store/sqlite.ts';
 import type { Store, Write } from '../../src/store/store.ts';
-import { givenKeys, keyFile, masterKey, parseMasterKey, takeKeysFrom } from '../../src/upstream/vault-keys.ts';
+import {
+  givenKeys,
+  keyFile,
+  keyFileProblem,
+  masterKey,
+  parseMasterKey,
+  takeKeysFrom,
+} from '../../src/upstream/vault-keys.ts';
 import { REKEY_STEPS, Vault, type SealedPurpose, type VaultParts } from '../../src/upstream/vault.ts';
 import { run, workspace, type Scope } from '../support/workspace.ts';
 
@@ -164,11 +171,87 @@ test('a rotation that is killed at any step leaves every secret readable, and th
   }
 });
 
+test('what does not open stops a rekey before anything is changed, is named, and is dropped only where that is asked for', async (t) => {
+  const { store, open, keyPath } = await place(t);
+  const vault = await open();
+  for (const id of ['whole', 'changed', 'nothing']) await seal(store, vault, id, `secret ${id}`);
+  await tamper(store, 'changed', (value) => ({ ...value, sealed: flipped(value['sealed']) }));
+  await tamper(store, 'nothing', () => ({ keyId: 7 }));
+  const before = [readFileSync(keyPath, 'utf8'), JSON.stringify(await store.list('sealed'))];
+  const now = async (): Promise<readonly string[]> => [
+    readFileSync(keyPath, 'utf8'),
+    JSON.stringify(await store.list('sealed')),
+  ];
+  const both = ['changed', 'nothing'].map((id) => ({ id, lacksKey: undefined }));
+  assert.deepEqual(await vault.unreadable(), both);
+  const naming = (error: unknown): boolean =>
+    error instanceof Fault && /damaged sealed credentials: changed, nothing/.test(error.publicMessage ?? '');
+  await assert.rejects(vault.rekey(), naming);
+  assert.deepEqual(await now(), before);
+
+  // Sealed with a key that is not here: it may come back, and nobody drops that.
+  const other = masterKey(Buffer.alloc(32, 7));
+  const away = await Vault.open({ store, clock: systemClock, keys: givenKeys([other]) });
+  await seal(store, away, 'away', 'secret away');
+  const lacking = (error: unknown): boolean =>
+    error instanceof Fault && /sealed with the vault key [0-9a-f]{16}/.test(error.publicMessage ?? '');
+  await assert.rejects(vault.rekey({ dropDamaged: true }), lacking);
+  assert.equal((await store.list('sealed')).length, 4, 'nothing was dropped either');
+  await store.transact({ writes: [{ kind: 'sealed', key: 'away', delete: true }] });
+
+  const { dropped, resealed, keyId } = await vault.rekey({ dropDamaged: true });
+  assert.deepEqual([dropped, resealed], [['changed', 'nothing'], 1]);
+  assert.equal(await vault.open({ id: 'whole', purpose: PURPOSE }), 'secret whole');
+  assert.equal(await vault.problem(), undefined);
+  assert.deepEqual(
+    (await store.list('sealed')).map(({ value }) => isJsonObject(value) && value['keyId']),
+    [keyId],
+  );
+  assert.equal((await vault.rekey()).resealed, 1, 'the next one needs no flag');
+});
+
+test('a start that finds a rotation cut off, and a credential that was damaged since, opens and keeps both keys', async (t) => {
+  const { store, open, keyPath } = await place(t);
+  const vault = await open({
+    onRekeyStep: (step) => {
+      if (step === 'record-resealed') throw new Error('cut off');
+    },
+  });
+  for (const id of ['a', 'b', 'c']) await seal(store, vault, id, `secret ${id}`);
+  await assert.rejects(vault.rekey(), /cut off/);
+  await tamper(store, 'b', (value) => ({ ...value, sealed: flipped(value['sealed']) }));
+  const again = await open();
+  assert.match((await again.problem()) ?? '', /damaged sealed credentials: b$/);
+  for (const id of ['a', 'c']) assert.equal(await again.open({ id, purpose: PURPOSE }), `secret ${id}`);
+  const keysLeft = (): number =>
+    readFileSync(keyPath, 'utf8')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#')).length;
+  assert.equal(keysLeft(), 2);
+  assert.deepEqual((await again.rekey({ dropDamaged: true })).dropped, ['b']);
+  assert.equal(keysLeft(), 1);
+});
+
+test('a vault key file is for the gate alone; one that root gave to its group is taken', () => {
+  const problem = (mode: number, uid: number, own = 1000): string | undefined =>
+    keyFileProblem({ mode: 0o100000 | mode, uid, path: '/k' }, own);
+  for (const mode of [0o600, 0o400]) assert.equal(problem(mode, 1000), undefined);
+  for (const mode of [0o640, 0o440, 0o660, 0o610]) assert.match(problem(mode, 1000) ?? '', /chmod 600 \/k/);
+  for (const mode of [0o644, 0o604, 0o602, 0o601]) assert.match(problem(mode, 1000) ?? '', /others may.*chmod 600/);
+  // systemd's LoadCredential=, a secret of a container or of an orchestrator.
+  for (const mode of [0o440, 0o400, 0o640]) assert.equal(problem(mode, 0), undefined);
+  for (const mode of [0o444, 0o644, 0o460]) assert.match(problem(mode, 0) ?? '', /chmod 440/);
+  for (const mode of [0o440, 0o400]) assert.match(problem(mode, 1001) ?? '', /another account.*chown 1000/);
+  assert.match(problem(0o440, 0, 0) ?? '', /chmod 600/, 'who is root needs no group');
+});
+
 test('a key file that others may read, or that is none, is refused with what to do', async (t) => {
   const { store, open, keyPath } = await place(t);
   await seal(store, await open(), 'one', 'secret');
-  chmodSync(keyPath, 0o644);
-  await assert.rejects(open(), (error) => error instanceof Fault && /chmod 600/.test(error.publicMessage ?? ''));
+  for (const mode of [0o644, 0o640, 0o604]) {
+    chmodSync(keyPath, mode);
+    await assert.rejects(open(), (error) => error instanceof Fault && /chmod 600/.test(error.publicMessage ?? ''));
+  }
   chmodSync(keyPath, 0o600);
   for (const text of ['', 'not a key\n', 'AAAA\n']) {
     writeFileSync(keyPath, text);
