@@ -28,6 +28,9 @@ For repositories that you made, or own. A USER may be a group with its @.
 `;
 
 const NOT_YOURS = 'repo does not exist, or you are not authorised';
+/** Blanks as Perl sees them in bytes; one of 0xa0 in UTF-8 text is part of a letter. */
+const WORD = /[^\t-\r ]+/;
+const CANCEL = /^[\t-\r ]*cancel[\t-\r ]*$/i;
 const WRONG_WORDS = "Invalid syntax.  Please re-run with '-h' for detailed usage";
 
 export const perms: SiteCommand = {
@@ -65,7 +68,7 @@ async function usage(run: Run): Promise<number> {
 
 async function show(run: Run, name: string): Promise<number> {
   if (!(await owns(run, name))) throw dies(NOT_YOURS);
-  await run.print(await readPerms(run, name));
+  await run.print(bytesOf(await readPerms(run, name)));
   return 0;
 }
 
@@ -85,9 +88,9 @@ async function replaceAll(run: Run, name: string): Promise<number> {
   await run.warn("Please enter 'cancel' to abort if you did not intend to do this.\n");
   const lines: string[] = [];
   for await (const line of inputLines(run)) {
-    if (/^\s*cancel\s*$/i.test(line)) throw dies('CANCELLED');
-    const role = /\S+/.exec(line)?.[0];
-    if (role !== undefined && !run.rc.roles.has(role)) return invalidRole(run, name, role);
+    if (CANCEL.test(line)) throw dies('CANCELLED');
+    const role = WORD.exec(line)?.[0];
+    if (role !== undefined && !run.rc.roles.has(role)) return invalidRole(run, name, bytesOf(role));
     lines.push(line);
   }
   await writePerms(run, name, lines);
@@ -99,7 +102,7 @@ async function change(run: Run, name: string, words: readonly string[]): Promise
   if (words.length !== 3 || (op !== '+' && op !== '-')) throw dies(WRONG_WORDS);
   if (!USER_WORD.test(user)) throw dies(`Invalid user '${user}'`);
   if (op === '+' && !(await roleRules(run, name)).some((rule) => roleOf(rule) === role))
-    return invalidRole(run, name, role);
+    return invalidRole(run, name, Buffer.from(role));
   await inTurn(run, permsFile(run, name), () => put(run, { name, op, role, user }));
   return 0;
 }
@@ -126,8 +129,8 @@ async function put(run: Run, { name, op, role, user }: Change): Promise<void> {
     );
 }
 
-async function invalidRole(run: Run, name: string, role: string): Promise<number> {
-  await run.warn(`Invalid role '${role}'; valid roles for this repo:\n`);
+async function invalidRole(run: Run, name: string, role: Buffer): Promise<number> {
+  await run.warn(Buffer.concat([Buffer.from("Invalid role '"), role, Buffer.from("'; valid roles for this repo:\n")]));
   await run.warn(roleTable(await roleRules(run, name)));
   return 1;
 }
@@ -142,8 +145,12 @@ async function readPerms(run: Run, name: string): Promise<string> {
   return (await readSiteFile(permsFile(run, name)))?.toString('latin1') ?? '';
 }
 
+function bytesOf(text: string): Buffer {
+  return Buffer.from(text, 'latin1');
+}
+
 async function writePerms(run: Run, name: string, lines: readonly string[]): Promise<void> {
-  const data = Buffer.from(lines.join(''), 'latin1');
+  const data = bytesOf(lines.join(''));
   // What could not be read again would end every command that looks at the repository.
   if (data.length > PERMISSIONS_BYTES_MAX)
     throw dies(`perms of '${name}' are larger than ${PERMISSIONS_BYTES_MAX} bytes`);

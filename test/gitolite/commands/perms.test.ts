@@ -54,6 +54,17 @@ suite('perms, next to the real gitolite', { skip: NO_GITOLITE }, () => {
     assert.equal(await site.sameFile('repositories/foo/u1/b.git/gl-perms'), '');
   });
 
+  test('shows what is in the file as it is, byte for byte', async () => {
+    await using site = await newTwins({ conf: CONF });
+    const u1 = { user: 'u1' };
+    await site.same(['perms', '-c', 'foo/u1/b'], { ...u1, stdin: 'READERS u2 # für Zoë à la carte\n' });
+    const { stdout } = await site.same(['perms', 'foo/u1/b', '-l'], u1);
+    assert.equal(stdout, 'READERS u2 # für Zoë à la carte\n');
+    await site.same(['perms', '-c', 'foo/u1/b'], { ...u1, stdin: 'LESENDÀ u2\n' });
+    await site.same(['perms', 'foo/u1/b', '+', 'LESENDÀ', 'u2'], u1);
+    await site.sameFile('repositories/foo/u1/b.git/gl-perms');
+  });
+
   test('refuses strangers and what is no request in the same words', async () => {
     await using site = await newTwins({ conf: CONF, enable: ['create'] });
     const u1 = { user: 'u1' };
