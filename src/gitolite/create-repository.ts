@@ -11,7 +11,7 @@ import { type Run } from './run.ts';
 import type { Site } from './site.ts';
 import { SkeletonMaker } from './skeleton-maker.ts';
 import { Skeleton, type NewRepository } from './skeleton.ts';
-import { ends } from './words.ts';
+import { dies, ends } from './words.ts';
 
 /** Before what is written about them. */
 const AT_ONCE = 512;
@@ -136,8 +136,12 @@ export function isIdle(rc: Rc, point: TriggerPoint): boolean {
   return lines === undefined || (Array.isArray(lines) && lines.length === 0);
 }
 
-/** For a user: with PRE_CREATE, the creator's name, POST_CREATE. @param attempt what the user did: R, W, perms-c, fork ... */
+/**
+ * For a user: with PRE_CREATE, the creator's name, POST_CREATE. @param attempt what the user did: R, W, perms-c, fork ...
+ * @throws `dies` for a group's name: its rules are those of its members, and nobody could reach what was made of it.
+ */
 export async function createWild(run: Run, name: string, user: string, attempt: string): Promise<void> {
+  if (name.startsWith('@')) throw dies(`'${name}' is a group's name, no repository's`);
   await inCreation(run, name, async () => {
     // Somebody else was first: it is theirs, and must not become ours.
     if (statOf(repositoryPath(run.rc, name)) !== undefined) return;

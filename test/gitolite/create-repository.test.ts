@@ -1,6 +1,6 @@
 /** Repositories that users make: whose they are, whoever comes at the same time. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, suite } from 'node:test';
 import { createWild } from '../../src/gitolite/create-repository.ts';
@@ -21,6 +21,20 @@ suite('a repository that users make', () => {
     const [first] = runs;
     const repository = await ground.site.repository((first ?? assert.fail()).run.rc, 'wild/one');
     assert.deepEqual([repository.creator, repository.exists, repository.isHooked], ['ada', true, true]);
+  });
+
+  test('has no name of a group, whatever the group lets its members do', async () => {
+    await using ground = await newGround();
+    await ground.gitolite(['setup', '-a', 'admin']);
+    const conf = 'repo gitolite-admin\n    RW+ = admin\n@wild = wild/..*\nrepo @wild\n    C = ada\n    RW = CREATOR\n';
+    writeFileSync(join(ground.home, '.gitolite/conf/gitolite.conf'), conf);
+    await ground.gitolite(['compile']);
+    const { code, stderr } = await ground.gitolite(['perms', '-c', '@wild', '+', 'READERS', 'eve'], {
+      env: { GL_USER: 'ada' },
+    });
+    assert.equal(code, 25);
+    assert.equal(stderr, "FATAL: '@wild' is a group's name, no repository's\n");
+    assert.equal(existsSync(join(ground.home, 'repositories/@wild.git')), false);
   });
 
   test('runs what the settings list, with what they are to know', async () => {
