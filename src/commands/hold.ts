@@ -65,7 +65,7 @@ export const HOLD_COMMANDS: readonly Command[] = [
     summary: 'Let a held push through: all of its refs, or none',
     details: [
       'What is approved is this push: these refs, from these old values to these new ones, by this pusher, into this repository. It goes through every rule and check once more; where a ref has moved, or the pusher may not push any more, nothing happens and the answer says why.',
-      'Nobody approves their own push. Where other reasons are found than `hold show` told, the id gets a number behind a dot: look again, and approve that.',
+      'Nobody approves their own push, nor what was pushed by a pass that they issued. Where other reasons are found than `hold show` told, the id gets a number behind a dot: look again, and approve that.',
     ],
     flags: [REASON],
     examples: ["hold approve k7m2pq9x --reason 'read it, tests pass'"],

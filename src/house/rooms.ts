@@ -241,7 +241,9 @@ async function damagedWarnings({ mirrors, catalogue, receive }: Spine): Promise<
     );
   }
   for (const id of receive.holds?.damaged ?? []) {
-    lines.push(`the record of the held push ${id} is damaged: its objects are kept; \`hold refuse ${id} --reason TEXT\` removes both`);
+    lines.push(
+      `the record of the held push ${id} is damaged: its objects are kept; \`hold refuse ${id} --reason TEXT\` removes both`,
+    );
   }
   return lines;
 }

@@ -6,7 +6,7 @@ import type { Json } from '../base/json.ts';
 import { readFields } from '../base/fields.ts';
 import type { Store, Stored, Write } from '../store/store.ts';
 import type { PassCredential, PassScope } from './pass-scope.ts';
-import type { UserName } from './principal.ts';
+import { parseUserName, type UserName } from './principal.ts';
 import { renamedRecords, type Change } from './renamed.ts';
 
 export interface Pass {
@@ -102,7 +102,9 @@ export function isEnded({ expiresAt, revokedAt }: Pick<Pass, 'expiresAt' | 'revo
 
 /** @param address the client's, as far as the door knows it. */
 export function credentialOf(pass: Pass, address: string | undefined): PassCredential {
-  const { id, name, purpose, scope, expiresAt, pushesMax } = pass;
+  const { id, user, name, purpose, scope, expiresAt, pushesMax } = pass;
+  // A rule that a CI identity met is nobody who could act.
+  const issuer = parseUserName(pass.issuedBy);
   return {
     kind: 'pass',
     id,
@@ -110,6 +112,7 @@ export function credentialOf(pass: Pass, address: string | undefined): PassCrede
     purpose,
     scope,
     expiresAt,
+    ...(issuer.kind === 'refused' || issuer.value === user ? {} : { issuedBy: issuer.value }),
     ...(pushesMax === undefined ? {} : { pushesMax }),
     ...(address === undefined ? {} : { address }),
   };

@@ -23,6 +23,8 @@ export type Credential =
       readonly scope: PassScope;
       /** Milliseconds since 1970. */
       readonly expiresAt: number;
+      /** Who issued it, where that is another user than its owner: they have seen its token. */
+      readonly issuedBy?: UserName;
       /** Pushes that it may make in all; undefined: any number. */
       readonly pushesMax?: number;
       /** The client's, where the door that accepted the pass told it. */
@@ -80,7 +82,7 @@ export function describeCredential(credential: Credential): string {
     case 'token':
       return `token ${credential.name}`;
     case 'pass':
-      return `pass ${credential.id} (${credential.name})${credential.purpose === '' ? '' : `: ${credential.purpose}`}`;
+      return describePass(credential);
     case 'local':
       return 'local';
     case 'shell':
@@ -88,6 +90,11 @@ export function describeCredential(credential: Credential): string {
     default:
       return credential satisfies never;
   }
+}
+
+function describePass({ id, name, issuedBy, purpose }: Extract<Credential, { readonly kind: 'pass' }>): string {
+  const issuer = issuedBy === undefined ? '' : `, issued by ${issuedBy}`;
+  return `pass ${id} (${name})${issuer}${purpose === '' ? '' : `: ${purpose}`}`;
 }
 
 /** What every journal line says of the credential: which one, and of a pass its id and what it is for. */

@@ -196,8 +196,12 @@ function busyWords(held: HeldPush): string {
 /** Nobody approves what they stand behind: not as themselves, not as somebody else, not by a pass. */
 function whyNotBy(held: HeldPush, principal: Principal): string | undefined {
   if (principal.kind === 'anonymous') return 'log in first';
-  if (isBehind(held, principal)) return 'nobody approves their own push: somebody else has to look at it';
-  return undefined;
+  if (!isBehind(held, principal)) return undefined;
+  const own = 'nobody approves their own push';
+  const { principal: pusher } = held;
+  const pass = pusher.kind === 'user' && pusher.credential.kind === 'pass' ? pusher.credential : undefined;
+  const isIssuer = pass?.issuedBy !== undefined && namesBehind(principal).includes(pass.issuedBy);
+  return `${own}${isIssuer ? ', nor one by a pass that they issued' : ''}: somebody else has to look at it`;
 }
 
 /** A pass takes back what it pushed itself, not what its owner did. */

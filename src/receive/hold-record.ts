@@ -83,12 +83,13 @@ export function parseHoldLabel(text: string): { readonly id: string; readonly ro
   return match === null ? undefined : { id: match[1] ?? '', round: Number(match[2] ?? '1') };
 }
 
-/** Everybody who stands behind a push: who pushed, who really asked, whose credential it is. */
+/** Everybody who stands behind a push: who pushed, who really asked, whose credential it is, who issued the pass. */
 export function namesBehind(principal: Principal): readonly string[] {
   if (principal.kind === 'anonymous') return [];
   const { name, asking, credential } = principal;
   const owner: unknown = 'owner' in credential ? credential.owner : undefined;
-  const names = [name, asking?.name, typeof owner === 'string' ? owner : undefined];
+  const issuer = credential.kind === 'pass' ? credential.issuedBy : undefined;
+  const names = [name, asking?.name, typeof owner === 'string' ? owner : undefined, issuer];
   return [...new Set(names.filter((each) => each !== undefined))];
 }
 

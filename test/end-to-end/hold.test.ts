@@ -231,6 +231,29 @@ describe('held pushes', () => {
     assert.equal((await tips('api')).has('refs/tags/by-pass-2'), false);
   });
 
+  test('who issued a pass for somebody else does not approve what it pushed: they have seen its token', async () => {
+    const { admin } = site;
+    const reach = ['--repo', 'api', '--read', '--push', 'refs/tags/*', '--expires', '1h', '--purpose', 'helping'];
+    const issued = await sshOk(admin, gate, ['pass', 'issue', 'sock', '--for', 'alice', ...reach, '--json']);
+    const secret = /\bgpass_[A-Za-z0-9]+/.exec(issued)?.[0];
+    assert.ok(secret !== undefined, issued);
+    const id = idIn((await git(alice, ['push', url(gate, 'http', 'api', secret), 'HEAD:refs/tags/sock'], tree)).stderr);
+    await sshOk(admin, gate, ['group', 'adduser', 'reviewers', admin.name]);
+    for (const who of [[], ['as', 'rita']]) {
+      const refused = await ssh(admin, gate, [...who, 'hold', 'approve', id, '--reason', "'mine, by another name'"]);
+      assert.notEqual(refused.code, 0);
+      assert.match(refused.stderr, /nobody approves their own push, nor one by a pass that they issued/);
+    }
+    assert.match(await sshOk(rita, gate, ['hold', 'show', id]), new RegExp(`issued by ${admin.name}: helping`));
+    assert.match(
+      await sshOk(admin, gate, ['audit', 'log', '--json', '--repo', 'api']),
+      new RegExp(`"credential":"pass \\w+ \\(sock\\), issued by ${admin.name}: helping"`),
+    );
+    assert.equal((await approve(rita, id)).code, 0);
+    assert.equal((await tips('api')).has('refs/tags/sock'), true);
+    await sshOk(admin, gate, ['group', 'deluser', 'reviewers', admin.name]);
+  });
+
   test('the push of a pass that does not fetch is held, and applied when it is approved', async () => {
     const words = ['pass', 'issue', '--repo', 'api', '--push', 'refs/tags/*', '--expires', '1h'];
     const secret = /\bgpass_[A-Za-z0-9]+/.exec(await sshOk(alice, gate, words))?.[0];
