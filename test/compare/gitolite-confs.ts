@@ -1,4 +1,7 @@
 /** Random confs with every construct of the language, and a site of repositories and questions to go with them. */
+import { compilePerl } from '../../src/access/gitolite/perl-pattern.ts';
+import { isPatternWord, isPlainWord } from '../../src/access/gitolite/words.ts';
+import { randomRef, randomRefex } from '../access/pattern/random-regex.ts';
 import { Chance } from './random.ts';
 
 export const SITE = {
@@ -130,6 +133,9 @@ const REFEXES = [
   'dev/.*?/b',
   'm(?i)A(?-i)s',
 ] as const;
+/** Values of options hold no others. */
+const OPERANDS = REFEXES.filter((refex) => !/[$()|]/.test(refex)) as unknown as readonly [string, ...string[]];
+
 const WILDS = [
   'wild/ab',
   'wild/abc',
@@ -197,6 +203,11 @@ export const REFS = [
   'u2/y',
   'refs/heads/refs/tags/v1',
 ] as const;
+
+/** One that a rule's random refex may be about. */
+export function someRef(chance: Chance): string {
+  return chance.is(60) ? chance.one(REFS) : randomRef(chance).replace(/^[^0-9A-Za-z]*/, 'a');
+}
 
 const NAMES: readonly [string, ...string[]] = [...LITERALS, ...PATTERNS];
 
@@ -282,6 +293,7 @@ class Composer {
       (group) => group === '@all' || group === '@part' || this.#defined.has(group),
     );
     const names = chance.some<string>([...NAMES, ...groups, ...groups, '%HOSTNAME-log'], 3);
+    if (chance.is(20)) names.push(this.#pattern());
     const lines = [this.#spaced(`repo ${names.join(' ')}`)];
     for (let i = 0; i < 1 + chance.int(6); i += 1) lines.push(this.#line());
     return lines;
@@ -292,11 +304,33 @@ class Composer {
     const kind = chance.int(100);
     if (kind < 12) return this.#spaced(this.#setting());
     const refexes = chance.is(45) ? [] : chance.some<string>(REFEXES, 2);
+    if (chance.is(25)) refexes.push(this.#refex());
     const users = chance.some<string>([...USERS, ...USERS, ...GROUPS, ...SPECIAL], 3).join(' ');
     const permission = chance.one<string>(PERMISSIONS);
     if (kind < 15) return `    ${permission} ${refexes.join(' ')} = \\\n        ${users}`;
-    if (kind < 17) return `RW refs/heads/a and refs/heads/b = ${users}`;
+    if (kind < 17) {
+      const operator = chance.one(['and', 'or', 'xor', 'and not', '+', '-lt', 'also', '-']);
+      return `${permission} refs/heads/a ${operator} ${chance.one(OPERANDS)} = ${users}`;
+    }
     return this.#spaced(`    ${[permission, ...refexes].join(' ')} = ${users}`);
+  }
+
+  /** Any that both can match: what no automaton can is refused here alone. */
+  #refex(): string {
+    for (;;) {
+      const refex = randomRefex(this.#chance).replace(/^\^/, '');
+      const full = refex.startsWith('refs/') ? refex : `refs/heads/${refex}`;
+      if (isPatternWord(refex) && !refex.startsWith('@') && compilePerl(`^${full}`).kind === 'ok') return refex;
+    }
+  }
+
+  /** The same for names of repositories. */
+  #pattern(): string {
+    for (;;) {
+      const pattern = randomRefex(this.#chance).replace(/^\^(?:refs\/heads\/)?/, 'wild/');
+      const isPattern = isPatternWord(pattern) && !isPlainWord(pattern) && !pattern.endsWith('.git');
+      if (isPattern && compilePerl(`^${pattern}$`).kind === 'ok') return pattern;
+    }
   }
 
   #setting(): string {

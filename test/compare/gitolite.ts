@@ -11,7 +11,7 @@ import { compileConf, type CompiledConf } from '../../src/access/gitolite/compil
 import type { Attempt } from '../../src/access/gitolite/conf-access.ts';
 import { DEFAULT_SETTINGS, type ConfSettings } from '../../src/access/gitolite/conf-settings.ts';
 import type { ConfRepository } from '../../src/access/gitolite/rule-index.ts';
-import { ATTEMPTS, randomSite, REFS, REPOSITORIES, SITE, USERS, type RandomSite } from './gitolite-confs.ts';
+import { ATTEMPTS, randomSite, REPOSITORIES, SITE, someRef, USERS, type RandomSite } from './gitolite-confs.ts';
 import { hasGitolite, RealSite } from './gitolite-site.ts';
 import { newGround, type Ground } from '../gitolite/ground.ts';
 import { Chance } from './random.ts';
@@ -82,7 +82,7 @@ class Comparison {
     const facts = factsOf(site, this.#real.physical());
     for (let batch = 0; batch < BATCHES; batch += 1) {
       const attempt: Attempt = chance.one(ATTEMPTS);
-      const ref = chance.one(REFS);
+      const ref = someRef(chance);
       const glUser = chance.one(['', ...USERS]);
       const pairs = REPOSITORIES.flatMap((name) => USERS.filter(() => chance.is(50)).map((user) => ({ name, user })));
       const input = pairs.map(({ name, user }) => `${name} ${user}\n`).join('');

@@ -225,6 +225,7 @@ class RegexParser {
       return assertion;
     }
     if (c === 'N') {
+      this.#skip();
       if (cursor.peek('{') && this.#isNamed()) throw new PatternProblem('\\N{} is not supported');
       return { kind: 'set', has: NOT_NEWLINE };
     }

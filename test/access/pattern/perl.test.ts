@@ -86,7 +86,7 @@ test('what Perl refuses is refused, and so is what no automaton can do', () => {
     '\\K*',
   ];
   const irregular = ['(a)\\1', '\\g1', '(?=a)', '(?<!a)', '(?>a)', '(ab)++', '(?R)', '(?&n)', '(*ACCEPT)', '(?{1})'];
-  const unicode = ['\\p{L}', '\\X', '\\N{U+41}', '\\x{100}', '\\b{wb}', '(?u)', '(?l:a)', '(?a)(?i:a)'];
+  const unicode = ['\\p{L}', '\\X', '\\N{U+41}', '\\x{100}', '\\b{wb}', '(?u)', '(?l:a)', '(?a)(?i:a)', '\\N(?#){'];
   for (const pattern of [...malformed, ...more, ...irregular, ...unicode])
     assert.equal(compilePerl(pattern).kind, 'wrong', pattern);
 });
