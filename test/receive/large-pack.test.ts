@@ -11,6 +11,7 @@ import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import type { GitProcesses } from '../../src/git/processes.ts';
 import type { Conversation, WaitingFor, WorkGate } from '../../src/git/service.ts';
+import type { Step } from '../../src/receive/step.ts';
 import { Work, workLimits } from '../../src/request/work.ts';
 import { principalNamed } from '../support/principals.ts';
 import { pkt, readLines, ZERO } from './raw-client.ts';
@@ -19,8 +20,10 @@ import { PktReader } from '../../src/git/pkt-line.ts';
 
 const MIB = 1024 * 1024;
 /** More than the gate takes in by itself. */
-const LARGE_BYTES = 2 * MIB;
-const PACK_BYTES_MAX = 4 * MIB;
+const LARGE_BYTES = 1.25 * MIB;
+const PACK_BYTES_MAX = 2 * MIB;
+/** Where clients stop: the gate has given the pack to git by then. */
+const HALF_BYTES = 1.125 * MIB;
 
 /** Counts index-packs, in all and at once; `begun` resolves with the next one. */
 class Indexers {
@@ -69,11 +72,12 @@ interface GroundOptions extends Pick<SiteOptions, 'format'> {
   /** False: git never reads along. */
   readonly readsAlong?: boolean;
   readonly placeWaitsMs?: number;
+  readonly steps?: readonly Step[];
 }
 
 /** Whoever speaks Git's own protocol is eve, who comes over HTTP is ada. */
 async function groundOf(t: TestContext, options: GroundOptions): Promise<Ground> {
-  const { places, readsAlong = true, placeWaitsMs = 60_000, ...rest } = options;
+  const { places, readsAlong = true, placeWaitsMs = 60_000, steps = [], ...rest } = options;
   const indexers = new Indexers();
   const work = new Work(systemClock, { ...workLimits(places), perRepositoryMax: places });
   const waiters: ((about: WaitingFor) => void)[] = [];
@@ -89,7 +93,7 @@ async function groundOf(t: TestContext, options: GroundOptions): Promise<Ground>
   };
   const site = await openSite(t, {
     ...rest,
-    parts: { limits: { placeWaitsMs, keepAliveMs: 100, packBytesMax: PACK_BYTES_MAX } },
+    parts: { steps, limits: { placeWaitsMs, keepAliveMs: 100, packBytesMax: PACK_BYTES_MAX } },
     work: gateOf,
     wrapProcesses: (processes) => indexers.wrap(processes),
   });
@@ -163,10 +167,10 @@ for (const readsAlong of [true, false]) {
     async (t) => {
       const ground = await groundOf(t, { places: 2, readsAlong });
       const { site, indexers, tree } = ground;
-      const names = Array.from({ length: 6 }, (_, index) => `large${index}`);
+      const names = Array.from({ length: 4 }, (_, index) => `large${index}`);
       for (const name of names) await largeCommit(tree, name);
       await Promise.all(
-        names.map((name, index) => gitOk(tree, 'push', '-q', index < 3 ? site.httpUrl : site.gitUrl, name)),
+        names.map((name, index) => gitOk(tree, 'push', '-q', index < 2 ? site.httpUrl : site.gitUrl, name)),
       );
       assert.equal(indexers.started, names.length);
       assert.ok(indexers.most <= 2, `${indexers.most} at once`);
@@ -188,11 +192,11 @@ test(
     const { head, pack } = await wordsOf(tree, 'slow');
     const begun = indexers.begun();
     const ended = site.nextEnd();
-    const slow = await says(site, [head, pack.subarray(0, 1_700_000)]);
+    const slow = await says(site, [head, pack.subarray(0, HALF_BYTES)]);
     await begun;
     await gitOk(tree, 'push', '-q', site.httpUrl, 'other');
     assert.match(await site.refs(), /refs\/heads\/other$/m);
-    slow.socket.write(pack.subarray(1_700_000));
+    slow.socket.write(pack.subarray(HALF_BYTES));
     assert.match(await answerOf(slow), /unpack ok/);
     await ended;
     assert.match(await site.refs(), /refs\/heads\/slow$/m);
@@ -210,7 +214,7 @@ test('a client that drips loses its place as one that stops does', { timeout: 60
   const { head, pack } = await wordsOf(tree, 'slow');
   const begun = indexers.begun();
   const ended = site.nextEnd();
-  let at = 1_700_000;
+  let at = HALF_BYTES;
   const slow = await says(site, [head, pack.subarray(0, at)]);
   const dripping = setInterval(() => slow.socket.write(pack.subarray(at, ++at)), 5);
   await begun;
@@ -228,11 +232,39 @@ test('a crowd of clients that stop in the middle keep no git', { timeout: 120_00
   await largeCommit(tree, 'slow');
   await largeCommit(tree, 'other');
   const { head, pack } = await wordsOf(tree, 'slow');
-  const ends = Array.from({ length: 20 }, () => site.nextEnd());
-  const slow = await Promise.all(ends.map(() => says(site, [head, pack.subarray(0, 1_700_000)])));
+  const ends = Array.from({ length: 12 }, () => site.nextEnd());
+  const slow = await Promise.all(ends.map(() => says(site, [head, pack.subarray(0, HALF_BYTES)])));
   await gitOk(tree, 'push', '-q', site.httpUrl, 'other');
   for (const { socket } of slow) socket.destroy();
   await Promise.all(ends);
+  await assertClean(ground);
+});
+
+test('whose turn waits for somebody else holds no place meanwhile', { timeout: 120_000 }, async (t) => {
+  const names: string[] = [];
+  const second = Promise.withResolvers<void>();
+  let held = 0;
+  let places: Work | undefined;
+  // As a mirror's upstream that takes its time: until somebody else was judged.
+  const step: Step = {
+    name: 'elsewhere',
+    check: async ({ updates }) => {
+      held = Math.max(held, places?.running ?? 0);
+      if (names.push(...updates.map(({ refname }) => refname)) > 2) second.resolve();
+      return [];
+    },
+    forward: async ({ updates }) => {
+      if (updates.some(({ refname }) => refname === names[1])) await second.promise;
+      return undefined;
+    },
+  };
+  const ground = await groundOf(t, { places: 1, steps: [step] });
+  places = ground.work;
+  const { site, tree } = ground;
+  for (const name of ['large', 'other']) await largeCommit(tree, name);
+  await Promise.all(['large', 'other'].map((name) => gitOk(tree, 'push', '-q', site.httpUrl, name)));
+  assert.equal(held, 1);
+  assert.equal(names.length, 3);
   await assertClean(ground);
 });
 
@@ -293,7 +325,7 @@ test(
       const capabilities = `report-status side-band-64k object-format=${format}`;
       const head = Buffer.concat([pkt(`${zero} ${oid} refs/heads/large\0${capabilities}`), Buffer.from('0000')]);
       const { pack } = words;
-      const half = pack.subarray(0, 1_500_000);
+      const half = pack.subarray(0, HALF_BYTES);
       const lying = Buffer.concat([half, createHash(format).update(half).digest()]);
       const corrupt = Buffer.from(pack);
       corrupt.writeUInt8(corrupt.readUInt8(1_000_000) ^ 1, 1_000_000);
