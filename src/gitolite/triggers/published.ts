@@ -7,6 +7,7 @@ import { isDiskName, LIST_BYTES_MAX, repositoryPath, statOf, textOf, writeText }
 import { configOf, optionOf } from '../options.ts';
 import { isTrue, scalarOf } from '../rc-value.ts';
 import type { Run } from '../run.ts';
+import { dies } from '../words.ts';
 import type { BuiltInTrigger } from './trigger.ts';
 
 const EXPORT_MARK = 'git-daemon-export-ok';
@@ -26,28 +27,22 @@ const GITWEB: BuiltInTrigger = {
     const isNew = point === 'POST_CREATE';
     // Git's own text for it; one that somebody changed since is not new any more.
     if (isNew && attempt !== 'perms') rmSync(`${repositoryPath(run.rc, repository)}/description`, { force: true });
-    const path = projectsList(run);
-    if (!isNew || repository === '') return writeProjects(run, await projectsOf(run, ['gitweb'], isShown));
+    if (!isNew || repository === '') return listProjects(run, ['gitweb'], isShown);
+    const isListed = isDiskName(repository) && (await isShown(run, repository));
+    // Read and written in one go: others make repositories at the same time.
     const line = `${repository}.git`;
-    const others = textOf(path, LIST_BYTES_MAX)
-      .split('\n')
-      .filter((other) => other !== '' && other !== line);
-    const lines = isDiskName(repository) && (await isShown(run, repository)) ? [...others, line] : others;
-    writeText(path, lines.map((one) => `${one}\n`).join(''), run.rc);
-    return undefined;
+    const others = projectLines(run).filter((other) => other !== line);
+    return writeProjects(run, isListed ? [...others, line] : others);
   },
 };
 
 const FROM_OPTIONS: BuiltInTrigger = {
   name: 'post-compile/update-gitweb-daemon-from-options',
   async run(run) {
-    writeProjects(
-      run,
-      await projectsOf(run, [], async (_run, name) => {
-        const config = await configOf(run, name);
-        return isTrue(config.get('gitolite-options.gitweb')) || hasGitweb(config);
-      }),
-    );
+    await listProjects(run, [], async (_run, name) => {
+      const config = await configOf(run, name);
+      return isTrue(config.get('gitolite-options.gitweb')) || hasGitweb(config);
+    });
     await eachOf(run, touched(run, []), async (name) => {
       const isExported = isTrue(await optionOf(run, name, 'daemon'));
       if (isExported) await writeIn(run, name, { file: EXPORT_MARK, text: '\n' });
@@ -119,31 +114,54 @@ function hasGitweb(config: ReadonlyMap<string, string>): boolean {
   return false;
 }
 
-/** In the order of the list. @param users whose rights decide. */
-async function projectsOf(
+/** Anew where a compile may have changed something. @param users whose rights decide. */
+async function listProjects(
   run: Run,
   users: readonly string[],
   isOne: (run: Run, name: string) => Promise<boolean>,
-): Promise<readonly string[]> {
-  const names = new Set<string>();
-  const some = touched(run, users);
-  if (some !== undefined)
-    for (const line of textOf(projectsList(run), LIST_BYTES_MAX).split('\n')) names.add(line.replace(/\.git$/, ''));
-  await eachOf(run, some, async (name) => {
-    if (await isOne(run, name)) names.add(name);
-    else names.delete(name);
+): Promise<void> {
+  const shown = new Map<string, boolean>();
+  await eachOf(run, touched(run, users), async (name) => {
+    shown.set(name, await isOne(run, name));
   });
-  return some === undefined ? [...names] : (await run.site.physical(run.rc)).filter((name) => names.has(name));
+  const physical = await run.site.physical(run.rc);
+  // Read and written in one go: what was made meanwhile has put itself on the list, and stays there.
+  const listed = new Set(projectLines(run).map((line) => line.replace(/\.git$/, '')));
+  const kept = physical.filter((name) => shown.get(name) ?? listed.has(name));
+  const known = new Set(physical);
+  const added = [...listed].filter((name) => !known.has(name) && !shown.has(name) && isThere(run, name));
+  writeProjects(
+    run,
+    [...kept, ...added].map((name) => `${name}.git`),
+  );
+}
+
+function projectLines(run: Run): readonly string[] {
+  return textOf(projectsList(run), LIST_BYTES_MAX)
+    .split('\n')
+    .filter((line) => line !== '');
+}
+
+function isThere({ rc }: Run, name: string): boolean {
+  return isDiskName(name) && statOf(repositoryPath(rc, name))?.isDirectory() === true;
 }
 
 /** Repositories that are there and that a compile may have changed for these users; undefined: any. */
 function touched(run: Run, users: readonly string[]): readonly string[] | undefined {
   const names = changedOf(run, users);
-  return names?.filter((name) => statOf(repositoryPath(run.rc, name))?.isDirectory() === true);
+  return names?.filter((name) => isThere(run, name));
 }
 
-function writeProjects(run: Run, names: readonly string[]): void {
-  const text = names.map((name) => `${name}.git\n`).join('');
+function writeProjects(run: Run, lines: readonly string[]): void {
+  const text = lines.map((line) => `${line}\n`).join('');
   const path = projectsList(run);
-  if (statOf(path) === undefined || textOf(path, LIST_BYTES_MAX) !== text) writeText(path, text, run.rc);
+  if (statOf(path) !== undefined && textOf(path, LIST_BYTES_MAX) === text) return;
+  try {
+    writeText(path, text, run.rc);
+  } catch (error) {
+    throw dies(
+      `cannot write the list of projects '${path}'; GITWEB_PROJECTS_LIST in the rc file says where it is`,
+      error,
+    );
+  }
 }

@@ -82,6 +82,46 @@ repo r3
       await site.same([`../triggers/post-compile/${step}`]);
   });
 
+  test("repositories made at the same time are all on gitweb's list, also while a compile writes it anew", async () => {
+    // A decision that waits for a program: others come between.
+    const settings = `$RC{GROUPLIST_PGM} = '/bin/echo group-of';`;
+    await using site = await newTwins({ conf: BASE, enable: ['create'], settings });
+    const conf = `${BASE}repo w/..*\n    C = u1\n    RW+ = CREATOR\n    R = gitweb\n`;
+    await compileSame(site, conf);
+    const names = ['w/a', 'w/b', 'w/c', 'w/d'];
+    for (const name of names) assert.equal((await site.own(['create', name], { user: 'u1' })).code, 0);
+    const list = join(site.ours.home, 'projects.list');
+    const step = '../triggers/post-compile/update-gitweb-access-list';
+    for (const others of [[], [step], [step, step]]) {
+      await writeFile(list, 'testing.git\n');
+      const ended = await Promise.all([
+        ...names.map((name) => site.own([step, 'POST_CREATE', name, 'u1', 'W'])),
+        ...others.map((other) => site.own([other])),
+      ]);
+      for (const { code, stderr } of ended) assert.equal(code, 0, stderr);
+      const lines = readFileSync(list, 'utf8').split('\n');
+      assert.deepEqual(lines.sort(), ['', ...['testing', ...names].map((name) => `${name}.git`)]);
+    }
+  });
+
+  test("a line of somebody's own stays on gitweb's list until the list is made anew", async () => {
+    await using site = await newTwins({ conf: BASE, enable: ['create'] });
+    await compileSame(site, `${BASE}repo w/..*\n    C = u1\n    RW+ = CREATOR\n    R = gitweb\n`);
+    await site.both('sh', ['-c', 'echo "elsewhere.git some+body" >> projects.list; echo bare >> projects.list']);
+    await site.same(['create', 'w/a'], { user: 'u1' });
+    assert.match((await site.sameFile('projects.list')) ?? '', /^elsewhere\.git some\+body\nbare\nw\/a\.git\n$/m);
+    await site.same(['../triggers/post-compile/update-gitweb-access-list']);
+    assert.equal(await site.sameFile('projects.list'), 'testing.git\nw/a.git\n');
+  });
+
+  test('a list of projects that cannot be written is named', async () => {
+    const settings = `$RC{GITWEB_PROJECTS_LIST} = '/nowhere/at/all';`;
+    await using site = await newTwins({ conf: BASE, settings });
+    const { code, stderr } = await site.own(['../triggers/post-compile/update-gitweb-access-list']);
+    assert.equal(code, 25);
+    assert.match(stderr, /^FATAL: cannot write the list of projects '\/nowhere\/at\/all'/);
+  });
+
   test('groups are expanded, options and descriptions published, where the settings say so', async () => {
     const settings = `$RC{GIT_CONFIG_KEYS} = '.*'; $RC{EXPAND_GROUPS_IN_CONFIG} = 1;
       $RC{POST_COMPILE} = ['post-compile/update-git-configs', 'post-compile/update-description-file', 'post-compile/update-gitweb-daemon-from-options'];`;
