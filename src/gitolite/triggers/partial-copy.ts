@@ -3,7 +3,7 @@ import { repositoryPath } from '../disk.ts';
 import { isAllowed } from '../ask.ts';
 import { runProgram } from '../programs.ts';
 import type { Run } from '../run.ts';
-import { mainOf } from '../vref/partial-copy.ts';
+import { logPassing, mainOf } from '../vref/partial-copy.ts';
 import { dies } from '../words.ts';
 import type { BuiltInTrigger } from './trigger.ts';
 
@@ -74,13 +74,17 @@ async function removeUnreachableTags({ run, own }: Place): Promise<void> {
   for (const tag of tags) await remove(run, own, tag);
 }
 
+/** Said and logged as a push would be that deletes it. */
 async function remove(run: Run, own: string, ref: string): Promise<void> {
+  const oldOid = (await git(run, own, 'rev-parse', '--verify', '--quiet', ref)).trim();
   const { code } = await runProgram(run, {
     file: 'git',
     args: ['--git-dir', own, 'update-ref', '-d', ref],
     timeoutMs: TIMEOUT_MS,
   });
   if (code !== 0) throw dies(`failed to delete ${ref}`);
+  await logPassing(run, own, [ref, oldOid, '0'.repeat(oldOid.length)]);
+  await run.warn(`To ${own}\n - ${'[deleted]'.padEnd(17)} ${ref.replace(/^refs\/(heads|tags)\//, '')}\n`);
 }
 
 async function refsOf(run: Run, gitDir: string, ...which: readonly string[]): Promise<readonly string[]> {

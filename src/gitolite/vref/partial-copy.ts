@@ -33,7 +33,7 @@ export async function partialCopy(run: Run, { update, place }: VrefQuestion): Pr
 }
 
 /** As gitolite's update hook says that it was not asked. */
-async function logPassing(run: Run, path: string, update: readonly string[]): Promise<void> {
+export async function logPassing(run: Run, path: string, update: readonly string[]): Promise<void> {
   await glLog(run, 'update', path, `(${run.env['USER'] ?? '?'})`, 'bypass', ...update);
 }
 

@@ -1,8 +1,10 @@
 /** The trigger `partial-copy`: what of a repository somebody may read is in the copy, whatever was there before. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { Said } from '../ground.ts';
 import { newTwins, NO_GITOLITE, type Twins } from '../twins.ts';
 
 const CONF = `
@@ -40,17 +42,28 @@ async function commit(twins: Twins, ...branches: readonly string[]): Promise<voi
 const inWhole = (twins: Twins, ...args: readonly string[]): Promise<void> =>
   twins.both('git', ['--git-dir', 'repositories/whole.git', ...args]);
 
+/** What was said of refs that went, and all that the log has of them. */
+function removals({ stderr }: Said, home: string): readonly string[] {
+  const logs = join(home, '.gitolite/logs');
+  const logged = readdirSync(logs).flatMap((name) => readFileSync(join(logs, name), 'utf8').split('\n'));
+  return [
+    ...stderr.split('\n').filter((line) => /^To |deleted/.test(line)),
+    ...logged.filter((line) => /bypass/.test(line)),
+  ].map((line) => line.replaceAll(home, '~').replace(/^[-.:\d]+\t\d+\t/, ''));
+}
+
 /** The copy's refs after the trigger ran for somebody: the same on both. */
 async function copyFor(twins: Twins, user: string): Promise<readonly string[]> {
   const call = ['../triggers/partial-copy', 'PRE_GIT', 'part', user];
-  const codes = [(await twins.own(call)).code, (await twins.real(call)).code];
+  const said = [await twins.own(call), await twins.real(call)] as const;
   const [own = [], real] = [twins.ours.home, twins.realHome].map((home) => {
     const gitDir = join(home, 'repositories/part.git');
     const { stdout } = spawnSync('git', ['--git-dir', gitDir, 'for-each-ref', '--format=%(refname) %(objectname)']);
     return stdout.toString().split('\n').slice(0, -1);
   });
   assert.deepEqual(own, real);
-  assert.deepEqual(codes, [0, 0]);
+  assert.deepEqual([said[0].code, said[1].code], [0, 0]);
+  assert.deepEqual(removals(said[0], twins.ours.home), removals(said[1], twins.realHome));
   return own.map((line) => line.replace(/ .*/, ''));
 }
 
