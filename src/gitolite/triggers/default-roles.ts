@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import { configOf } from '../options.ts';
 import { askerOf } from '../run.ts';
-import { repositoryPath, writeText } from '../disk.ts';
+import { repositoryPath, statOf, writeText } from '../disk.ts';
+import { dies } from '../words.ts';
 import type { BuiltInTrigger } from './trigger.ts';
 
 const CREATING = ['R', 'W', 'perms-c', 'create', 'fork'];
@@ -11,6 +12,8 @@ export const DEFAULT_ROLES: BuiltInTrigger = {
   name: 'set-default-roles',
   async run(run, { args: [repository = '', , attempt = ''] }) {
     if (!CREATING.includes(attempt)) return;
+    const path = repositoryPath(run.rc, repository);
+    if (statOf(path)?.isDirectory() !== true) throw dies(`set-default-roles: repo '${repository}' does not exist`);
     const config = await configOf(run, repository);
     const creator = askerOf(run) ?? '';
     const lines = [...config]
@@ -19,6 +22,6 @@ export const DEFAULT_ROLES: BuiltInTrigger = {
       .map(([, value]) =>
         `${value}\n`.replace(/(\s)CREATOR(\s|$)/, (_all, before, behind) => before + creator + behind),
       );
-    writeText(join(repositoryPath(run.rc, repository), 'gl-perms'), lines.join(''), { umask: run.rc.umask });
+    writeText(join(path, 'gl-perms'), lines.join(''), { umask: run.rc.umask });
   },
 };

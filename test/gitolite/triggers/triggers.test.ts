@@ -143,6 +143,8 @@ test('set-default-roles writes the roles of the options, in the order of their k
   assert.throws(() => readFileSync(file), 'a repository of the conf has no roles of its own');
   await call('set-default-roles', created, { GL_USER: 'ann' });
   assert.equal(readFileSync(file, 'utf8'), 'READERS @all\nWRITERS ann bob\n');
+  const nowhere = { ...created, args: ['gone', 'ann', 'R'] };
+  assert.equal(await deathOf(call('set-default-roles', nowhere)), "set-default-roles: repo 'gone' does not exist");
 });
 
 test('create-with-reference names the objects of each repository that the options list', async (t) => {
