@@ -8,13 +8,13 @@ import { PktReader } from '../git/pkt-line.ts';
 import type { GitExit, GitProcesses, GitSpec } from '../git/processes.ts';
 import { writeAll } from '../git/stream.ts';
 import { AnswerTracker } from './answer-tracker.ts';
-import { type PackOnly, WaitingClient } from './waiting.ts';
+import { WaitingClient, type WaitingOptions } from './waiting.ts';
 import type { Wire } from './wire.ts';
 
 /** Hands bytes to git; false where it takes no more because it has ended. */
 export type ToGit = (bytes: Uint8Array) => Promise<boolean>;
 
-export interface Exchange {
+export interface Exchange extends WaitingOptions {
   readonly processes: GitProcesses;
   readonly wire: Wire;
   readonly spec: GitSpec;
@@ -24,7 +24,6 @@ export interface Exchange {
   readonly still: () => Promise<void>;
   /** A stateful git advertises first what the client has from us already. */
   readonly skipAdvertisement?: boolean;
-  readonly packOnly?: PackOnly | undefined;
 }
 
 /** @throws Fault after telling the client where that is possible. */
@@ -33,7 +32,7 @@ export async function exchange(options: Exchange): Promise<void> {
   const ending = new AbortController();
   const signal = AbortSignal.any([wire.signal, ending.signal]);
   const tracker = new AnswerTracker();
-  const waiting = new WaitingClient(wire, tracker, options.packOnly);
+  const waiting = new WaitingClient(wire, tracker, options);
   using _ = await placeFor(options, waiting, tracker);
   await using child = await processes.start({ ...spec, signal });
   child.stdin.on('error', () => {});

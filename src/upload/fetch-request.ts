@@ -34,7 +34,7 @@ const V0_FEATURES = [
 ] as const;
 export type Flag = (typeof V2_FLAGS)[number] | (typeof V0_FEATURES)[number];
 
-const isV2Flag = (text: string): text is (typeof V2_FLAGS)[number] => V2_FLAGS.some((flag) => flag === text);
+export const isV2Flag = (text: string): text is (typeof V2_FLAGS)[number] => V2_FLAGS.some((flag) => flag === text);
 const isV0Feature = (text: string): text is (typeof V0_FEATURES)[number] => V0_FEATURES.some((word) => word === text);
 
 /** git's `INFINITE_DEPTH`: `--unshallow`. */

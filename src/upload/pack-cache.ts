@@ -16,7 +16,7 @@ import { BlockShelf, free } from './blocks.ts';
 import { MEMORY_BYTES_MAX, MadePack, type ReadOptions, type Room } from './made-pack.ts';
 import { PatientPlace } from './patient-place.ts';
 import { PlaceRace, type Racer } from './place-race.ts';
-import { type PackOnly, WaitingClient } from './waiting.ts';
+import { WaitingClient, type WaitingOptions } from './waiting.ts';
 import type { Wire } from './wire.ts';
 
 export type PackCacheResult = 'hit' | 'joined' | 'miss';
@@ -39,7 +39,6 @@ export interface Making {
   readonly spec: GitSpec;
   /** Writes git's whole input. */
   readonly feed: (toGit: ToGit) => Promise<void>;
-  readonly packOnly?: PackOnly | undefined;
 }
 
 /** What git said, whole: it stays until it is let go. */
@@ -98,9 +97,9 @@ export class PackCache implements Room {
   }
 
   /** Answers the fetch on `wire`. @throws Fault after telling the client where that is possible. */
-  async serve(wire: Wire, making: Making & Pick<Exchange, 'still'>): Promise<void> {
+  async serve(wire: Wire, making: Making & WaitingOptions & Pick<Exchange, 'still'>): Promise<void> {
     const tracker = new AnswerTracker();
-    const waiting = new WaitingClient(wire, tracker, making.packOnly);
+    const waiting = new WaitingClient(wire, tracker, making);
     const { work } = wire.conversation;
     const entry = this.#find(making, { work, signal: wire.signal, tell: waiting.tell });
     // Then nobody waits, and nothing but these bytes is said.
@@ -110,7 +109,8 @@ export class PackCache implements Room {
       for await (const chunk of entry.pack.read({ signal: wire.signal, isExact: wire.isExact })) {
         if (!isBegun) {
           await making.still();
-          if (isAtHand && wire.bytesOut === 0) announceLength(wire.conversation.output, entry.pack.bytes);
+          if (isAtHand && wire.bytesOut === 0)
+            announceLength(wire.conversation.output, waiting.lengthOf(entry.pack.bytes));
         }
         isBegun = true;
         const rest = await waiting.rest(chunk);

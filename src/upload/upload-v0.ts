@@ -12,11 +12,13 @@ import { FLUSH, type Pkt, pktText } from '../git/pkt-line.ts';
 import type { AdmissionContext, Admitted } from './admission.ts';
 import { advertisementV0, line, serviceHeader } from './advertisement.ts';
 import { type ToGit, exchange } from './exchange.ts';
-import { type FetchRequest, FetchRequestReader, wantLines } from './fetch-request.ts';
+import { answerFetch, type Fetch, nothingButPack } from './fetch-answer.ts';
+import { type FetchRequest, FetchRequestReader, type Flag, isV2Flag, wantLines } from './fetch-request.ts';
 import type { Session } from './session.ts';
 import { changedMeanwhile, tipsStill, untilStill } from './still.ts';
 import type { Done } from './upload-v2.ts';
 import type { View } from './view.ts';
+import { isShallow } from './waiting.ts';
 import { quoteLine } from './wire.ts';
 
 /** Rounds of haves in one HTTP request; clients send one. */
@@ -148,15 +150,38 @@ class Negotiation {
     return hasChanged;
   }
 
+  /** What was admitted by. */
+  get view(): View {
+    return this.#context.view;
+  }
+
   /** Those of `haves` that git may hear of. */
   async knownHaves(haves: readonly Oid[]): Promise<readonly Oid[]> {
     return this.#checkHaves ? this.session.admission.knownHaves(haves, this.#context) : haves;
   }
 }
 
+/**
+ * A client that has nothing waits for `NAK` and the pack, which is what v2 sends behind its own beginning: so it shares
+ * packs with clients of v2, and hears how long it waits. Undefined: git has to see what this one says.
+ */
+function asClone(negotiation: Negotiation, first: Round | undefined): Fetch | undefined {
+  const { session, request, view } = negotiation;
+  if (first?.end !== 'done' || first.haves.length > 0 || !request.flags.has('side-band-64k')) return undefined;
+  const flags = new Set<Flag>([...request.flags].filter(isV2Flag)).add('done');
+  const inV2 = { ...request, flags };
+  if (nothingButPack(session, inV2) === undefined) return undefined;
+  return { request: inV2, view, still: async () => void (await negotiation.still()), opening: 'NAK\n' };
+}
+
 /** ssh and git://: git and the client talk in turns, we pass on what is well-formed. */
 async function negotiate(negotiation: Negotiation): Promise<void> {
   const { session } = negotiation;
+  // Where a boundary is asked for, the client waits for that before it says what it has.
+  const first = isShallow(negotiation.request) ? undefined : await readRound(session);
+  await negotiation.still();
+  const clone = asClone(negotiation, first);
+  if (clone !== undefined) return answerFetch(session, clone);
   await exchange({
     processes: session.processes,
     wire: session.wire,
@@ -175,8 +200,7 @@ async function negotiate(negotiation: Negotiation): Promise<void> {
     still: async () => void (await negotiation.still()),
     feed: async (toGit) => {
       if (!(await sendWants(session, negotiation.request, toGit))) return;
-      for (;;) {
-        const round = await readRound(session);
+      for (let round = first ?? (await readRound(session)); ; round = await readRound(session)) {
         await negotiation.still();
         const haves = await negotiation.knownHaves(round.haves);
         if (!(await sendRound({ session, haves, end: round.end, toGit })) || round.end === 'done') return;
@@ -192,14 +216,17 @@ async function negotiateOnce(negotiation: Negotiation): Promise<void> {
   const { wire } = session;
   const rounds: Round[] = [];
   const from = wire.bytesIn;
-  for (let end = 'flush'; end === 'flush';) {
+  for (;;) {
     const round = await readRound(session);
     const haves = await negotiation.knownHaves(round.haves);
     if (wire.bytesIn - from > BOUNDS.fetchRequestBytesMax) throw badInput('the request is too large');
     if (rounds.length >= ROUNDS_MAX) throw badInput('too many rounds in one request');
     rounds.push({ haves, end: round.end });
-    end = round.end;
+    if (round.end !== 'flush') break;
   }
+  const [first, ...more] = rounds;
+  const clone = more.length === 0 ? asClone(negotiation, first) : undefined;
+  if (clone !== undefined) return answerFetch(session, clone);
   await exchange({
     processes: session.processes,
     wire,

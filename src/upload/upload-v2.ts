@@ -2,27 +2,20 @@
  * upload-pack in protocol v2 (gitprotocol-v2): commands one after the other on one connection, or one in each HTTP
  * POST. `ls-refs` is answered from memory, `fetch` by a git that gets only what was admitted.
  */
-import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { BOUNDS } from '../base/bounds.ts';
 import { Fault, badInput, type Parsed } from '../base/fault.ts';
 import { type ObjectFormat, type Oid, zeroOid } from '../git/oid.ts';
 import { pktText } from '../git/pkt-line.ts';
-import type { Repository } from '../repository/repository.ts';
 import type { Admitted } from './admission.ts';
 import { advertisementV2, line } from './advertisement.ts';
 import type { Session } from './session.ts';
-import { exchange, type ToGit } from './exchange.ts';
-import { type FetchRequest, FetchRequestReader, argumentLines } from './fetch-request.ts';
+import { answerFetch } from './fetch-answer.ts';
+import { type FetchRequest, FetchRequestReader } from './fetch-request.ts';
 import { LsRefsRequest, lsRefsList } from './ls-refs.ts';
 import { changedMeanwhile, tipsStill, untilStill } from './still.ts';
 import type { View } from './view.ts';
-import { packOnly } from './waiting.ts';
 import { quoteLine } from './wire.ts';
-
-/** Wants and haves of a question whose answer may be kept. */
-const REMEMBERED_OIDS_MAX = 10_000;
-const TAGS_KEY = 'upload/tags';
 
 /** What was done, for the journal. */
 export interface Done {
@@ -160,20 +153,7 @@ async function fetch({ session, hasArguments, shown }: FetchCommand): Promise<nu
     );
   if (isWhole(asked)) session.bundles?.noteClone(repository.id);
   const request = withSomeHave(asked, admitted.request, repository.objectFormat);
-  const making = {
-    packOnly: packOnly(request),
-    still,
-    spec: session.gitSpec({ subcommand: 'upload-pack', options: ['--stateless-rpc', '--strict'], protocol: 2 }),
-    feed: async (toGit: ToGit) => {
-      const head = `${line('command=fetch')}${line(`object-format=${repository.objectFormat}`)}0001`;
-      if (!(await toGit(Buffer.from(head)))) return;
-      for (const piece of session.pieces(argumentLines(request))) if (!(await toGit(piece))) return;
-      await toGit(Buffer.from('0000'));
-    },
-  };
-  const words = session.packs && wordsOfPack({ repository, request, view });
-  if (session.packs && words) await session.packs.serve(wire, { ...making, words });
-  else await exchange({ processes: session.processes, wire, ...making });
+  await answerFetch(session, { request, view, still });
   return asked.wants.length;
 }
 
@@ -207,39 +187,6 @@ async function admitWants(session: Session, asked: FetchRequest, shown: View | u
   }
   if (admitted.kind === 'refused') throw new Fault('missing', 'fetch was refused', { publicMessage: admitted.reason });
   return { view, admitted: admitted.value };
-}
-
-interface PackQuestion {
-  readonly repository: Repository;
-  readonly request: FetchRequest;
-  readonly view: View;
-}
-
-/**
- * Everything that the pack of a fetch depends on; undefined where no pack is asked for yet, or where the question is too
- * long to be worth remembering. The objects themselves never change. Refs matter in two places only: git adds tags of
- * what it sends, and `deepen-not` names refs.
- */
-function wordsOfPack({ repository, request, view }: PackQuestion): readonly string[] | undefined {
-  if (!request.flags.has('done') || request.wants.length + request.haves.length > REMEMBERED_OIDS_MAX) return undefined;
-  return [
-    repository.id,
-    repository.path,
-    ...[...argumentLines(request)].sort(),
-    request.flags.has('include-tag') ? tagsDigest(view) : '',
-    request.deepenNot.length > 0 ? view.snapshot.fingerprint : '',
-  ];
-}
-
-/** Of every annotated tag, hidden ones too: git looks at them all. */
-function tagsDigest({ snapshot }: View): string {
-  const known = snapshot.memo.get(TAGS_KEY);
-  if (typeof known === 'string') return known;
-  const digest = createHash('sha256');
-  for (const { refname, oid, peeled } of snapshot.refs) if (peeled !== undefined) digest.update(`${oid} ${refname}\n`);
-  const text = digest.digest('hex');
-  snapshot.memo.set(TAGS_KEY, text);
-  return text;
 }
 
 /**
