@@ -70,7 +70,13 @@ export class Vault {
     const vault = new Vault(parts);
     vault.#keys = await parts.keys.read();
     if (parts.keys.write !== undefined && vault.#keys.length > 1 && (await vault.problem()) === undefined) {
-      await vault.#turns.run(TURN, () => vault.#reseal());
+      await vault.#turns.run(TURN, async () => {
+        await vault.#resealAll();
+        // A file that somebody else hands in keeps the old key until they take it out: nothing needs it any more.
+        await vault.#dropOldKeys().catch((error: unknown) => {
+          if (!(error instanceof Fault) || error.code !== 'usage') throw error;
+        });
+      });
     }
     return vault;
   }
@@ -154,12 +160,14 @@ export class Vault {
         this.#keys = fresh;
         await onRekeyStep?.('key-written');
       }
-      return { ...(await this.#reseal()), dropped: dropped.map(({ id }) => id) };
+      const done = await this.#resealAll();
+      await this.#dropOldKeys();
+      return { ...done, dropped: dropped.map(({ id }) => id) };
     });
   }
 
-  /** Everything under the first key, then only that key. */
-  async #reseal(): Promise<Rekeyed> {
+  /** Everything under the first key. */
+  async #resealAll(): Promise<Omit<Rekeyed, 'dropped'>> {
     const { store, keys, onRekeyStep } = this.#parts;
     const [current] = this.#keys;
     if (current === undefined) throw unusable(`there is no vault key: ${keys.name} has none`);
@@ -171,12 +179,17 @@ export class Vault {
       await onRekeyStep?.('record-resealed');
     }
     await onRekeyStep?.('all-resealed');
-    if (keys.write !== undefined && this.#keys.length > 1) {
-      await keys.write([current]);
-      this.#keys = [current];
-      await onRekeyStep?.('old-key-dropped');
-    }
-    return { keyId: current.id, resealed, dropped: [] };
+    return { keyId: current.id, resealed };
+  }
+
+  /** Only the first key stays. @throws Fault `usage` where the keys cannot be replaced */
+  async #dropOldKeys(): Promise<void> {
+    const { keys, onRekeyStep } = this.#parts;
+    const [current, ...old] = this.#keys;
+    if (current === undefined || old.length === 0 || keys.write === undefined) return;
+    await keys.write([current]);
+    this.#keys = [current];
+    await onRekeyStep?.('old-key-dropped');
   }
 
   async #resealOne(stored: Stored, current: MasterKey): Promise<void> {

@@ -15,6 +15,8 @@ import {
   masterKey,
   parseMasterKey,
   takeKeysFrom,
+  type KeySource,
+  type MasterKey,
 } from '../../src/upstream/vault-keys.ts';
 import { REKEY_STEPS, Vault, type SealedPurpose, type VaultParts } from '../../src/upstream/vault.ts';
 import { run, workspace, type Scope } from '../support/workspace.ts';
@@ -230,6 +232,28 @@ test('a start that finds a rotation cut off, and a credential that was damaged s
   assert.equal(keysLeft(), 2);
   assert.deepEqual((await again.rekey({ dropDamaged: true })).dropped, ['b']);
   assert.equal(keysLeft(), 1);
+});
+
+test('with a new key in front of the old one in a file that the gate cannot replace, a start seals everything under the new one', async (t) => {
+  const { store, open } = await place(t);
+  const [old, fresh] = [masterKey(systemClock.randomBytes(32)), masterKey(systemClock.randomBytes(32))];
+  await seal(store, await open({ keys: givenKeys([old]) }), 'one', 'secret');
+  const handedIn = (...keys: MasterKey[]): KeySource => ({
+    name: 'the file /run/credentials/vault.key',
+    read: async () => keys,
+    write: () => Promise.reject(new Fault('usage', 'vault key file cannot be written', { publicMessage: 'not here' })),
+  });
+  const vault = await open({ keys: handedIn(fresh, old) });
+  assert.equal(await vault.open({ id: 'one', purpose: PURPOSE }), 'secret');
+  await assert.rejects(vault.rekey(), /cannot be written/);
+  const later = await open({ keys: handedIn(fresh) });
+  assert.equal(await later.problem(), undefined, 'the old key can go');
+  assert.equal(await later.open({ id: 'one', purpose: PURPOSE }), 'secret');
+  const full = keyFile('/dev/full/vault.key');
+  await assert.rejects(
+    full.write?.([fresh]) ?? Promise.resolve(),
+    (error) => error instanceof Fault && /cannot be replaced here/.test(error.publicMessage ?? ''),
+  );
 });
 
 test('a vault key file is for the gate alone; one that root gave to its group is taken', () => {
