@@ -5,7 +5,7 @@ import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { Approval } from '../receive/apply-held.ts';
 import type { Decider } from '../receive/hold-desk.ts';
 import { holdLabel, type HeldPush } from '../receive/hold-record.ts';
-import type { DamagedHold } from '../receive/holding.ts';
+import type { DamagedHold } from '../receive/hold-records.ts';
 import type { RefView } from '../receive/hold-view.ts';
 import type { Repository } from '../repository/repository.ts';
 import { findReadable } from './answer.ts';

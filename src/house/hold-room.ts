@@ -2,9 +2,11 @@
 import type { Policy } from '../access/policy.ts';
 import type { Config } from '../base/config.ts';
 import { ok, refuse } from '../base/fault.ts';
+import type { Directory } from '../identity/directory.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { ApplyParts } from '../receive/apply-held.ts';
 import type { HoldLimits } from '../receive/hold-bounds.ts';
+import type { ReceiveParts } from '../receive/receive.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { WalkMirrors } from '../request/walk-parts.ts';
 
@@ -15,7 +17,20 @@ export interface HoldGround {
   readonly mirrors: WalkMirrors;
 }
 
-export function holdLimitsOf({ settings }: Config): HoldLimits {
+/** What receive needs to hold pushes. @param accounts those of the house: users of a gitolite site have no ids */
+export function holdingOf(
+  config: Config,
+  ground: HoldGround,
+  accounts: Pick<Directory, 'users'>,
+): NonNullable<ReceiveParts['holding']> {
+  return {
+    limits: holdLimitsOf(config),
+    standing: heldStanding(ground),
+    accountId: async (name) => (await accounts.users.show(name))?.id,
+  };
+}
+
+function holdLimitsOf({ settings }: Config): HoldLimits {
   return {
     bytesMax: settings.holdBytesMax,
     repositoryBytesMax: settings.holdRepositoryBytesMax,
@@ -27,7 +42,7 @@ export function holdLimitsOf({ settings }: Config): HoldLimits {
 }
 
 /** The questions that the walk asked when the push came, asked once more. */
-export function heldStanding(ground: HoldGround): ApplyParts['standing'] {
+function heldStanding(ground: HoldGround): ApplyParts['standing'] {
   const { directory, catalogue, policy, mirrors } = ground;
   return async (held, { requestId, signal }) => {
     const principal = await directory.current(held.principal);

@@ -37,7 +37,7 @@ import { createForwarding, type Forwarding } from '../upstream/forwarding.ts';
 import { ensureAdminRepository, headBranch } from './admin-repository.ts';
 import { ensureAdministrator } from './first-start.ts';
 import type { Ground } from './ground.ts';
-import { heldStanding, holdLimitsOf } from './hold-room.ts';
+import { holdingOf } from './hold-room.ts';
 import { lfsUpstreams, openLfsRoom, type LfsRoom } from './lfs-room.ts';
 import { composeCatalogue, composeDirectory, followUpAdmin, isAdminPending } from './site-joints.ts';
 import { openSiteRoom, siteSteps, type SiteRoom } from './site-room.ts';
@@ -179,9 +179,7 @@ export async function raiseSpine(config: Config, ground: Ground, stack: AsyncDis
       housekeeper.note(id);
     },
     limits: limitsOf(config),
-    ...(config.settings.holdPerUserMax === 0
-      ? {}
-      : { holding: { limits: holdLimitsOf(config), standing: heldStanding(holdGround) } }),
+    ...(config.settings.holdPerUserMax === 0 ? {} : { holding: holdingOf(config, holdGround, directory) }),
     ...(site === undefined ? {} : { configOf: receiveConfigOf(site) }),
     agent: AGENT,
     // A policy that was pushed and could not be applied then is in force as soon as it is.

@@ -22,8 +22,10 @@ export interface Pass {
   /** Milliseconds since 1970, here and below. */
   readonly createdAt: number;
   readonly expiresAt: number;
-  /** Who made it: a user's name, or the file of the rule that a CI identity met. */
+  /** Who made it: the name that a user had then, or the file of the rule that a CI identity met. */
   readonly issuedBy: string;
+  /** Of the user who made it; absent in older records. */
+  readonly issuerId?: string;
   /** Of the key it is bound to; undefined: it is a token. */
   readonly fingerprint?: string;
   /** Up to `BOUNDS.lastUseStepMs` behind; undefined: never used. */
@@ -64,6 +66,7 @@ export function readPass(stored: Stored): { readonly pass: Pass; readonly hash: 
   const fingerprint = fields.optionalText('fingerprint');
   const lastUsedAt = fields.optionalNumber('lastUsedAt');
   const revokedAt = fields.optionalNumber('revokedAt');
+  const issuerId = fields.optionalText('issuerId');
   const pass = {
     id: stored.key,
     user: fields.text('user') as UserName, // taken from a user record
@@ -75,6 +78,7 @@ export function readPass(stored: Stored): { readonly pass: Pass; readonly hash: 
     createdAt: fields.number('createdAt'),
     expiresAt: fields.number('expiresAt'),
     issuedBy: fields.text('issuedBy'),
+    ...(issuerId === undefined ? {} : { issuerId }),
     ...(fingerprint === undefined ? {} : { fingerprint }),
     ...(lastUsedAt === undefined ? {} : { lastUsedAt }),
     ...(revokedAt === undefined ? {} : { revokedAt }),
@@ -102,9 +106,7 @@ export function isEnded({ expiresAt, revokedAt }: Pick<Pass, 'expiresAt' | 'revo
 
 /** @param address the client's, as far as the door knows it. */
 export function credentialOf(pass: Pass, address: string | undefined): PassCredential {
-  const { id, user, name, purpose, scope, expiresAt, pushesMax } = pass;
-  // A rule that a CI identity met is nobody who could act.
-  const issuer = parseUserName(pass.issuedBy);
+  const { id, name, purpose, scope, expiresAt, pushesMax } = pass;
   return {
     kind: 'pass',
     id,
@@ -112,10 +114,18 @@ export function credentialOf(pass: Pass, address: string | undefined): PassCrede
     purpose,
     scope,
     expiresAt,
-    ...(issuer.kind === 'refused' || issuer.value === user ? {} : { issuedBy: issuer.value }),
+    ...issuerOf(pass),
     ...(pushesMax === undefined ? {} : { pushesMax }),
     ...(address === undefined ? {} : { address }),
   };
+}
+
+/** Who else has seen its token. A rule that a CI identity met is nobody who could act. */
+function issuerOf({ user, userId, issuedBy, issuerId }: Pass): Pick<PassCredential, 'issuedBy' | 'issuerId'> {
+  const name = parseUserName(issuedBy);
+  if (name.kind === 'refused' || issuerId === userId) return {};
+  if (issuerId !== undefined) return { issuedBy: name.value, issuerId };
+  return name.value === user ? {} : { issuedBy: name.value };
 }
 
 /** For `whoami` and the API. */

@@ -65,6 +65,10 @@ interface Parts {
   readonly fingerprint: string | undefined;
 }
 
+interface Making extends Parts, Pick<NewPass, 'lifeMs' | 'issuedBy'> {
+  readonly issuerId: string | undefined;
+}
+
 export class Passes {
   readonly #roster: Roster;
   readonly lifeMsMax: number;
@@ -86,7 +90,8 @@ export class Passes {
       if (room.kind === 'refused') return room;
       const binding = await this.#bind(parts.value.fingerprint);
       if (binding.kind === 'refused') return binding;
-      const { pass, secret } = this.#made(user, { ...fresh, ...parts.value });
+      const issuer = await this.#roster.user(fresh.issuedBy);
+      const { pass, secret } = this.#made(user, { ...fresh, ...parts.value, issuerId: issuer?.id });
       const { id, expiresAt: endsAt, fingerprint } = pass;
       const hash = secret === undefined ? undefined : hashSecret(secret).toString('hex');
       const listing = writeListing({ endsAt, ...(fingerprint === undefined ? {} : { fingerprint }) });
@@ -105,7 +110,7 @@ export class Passes {
     });
   }
 
-  #made(user: User, { lifeMs, issuedBy, ...parts }: Parts & Pick<NewPass, 'lifeMs' | 'issuedBy'>): IssuedPass {
+  #made(user: User, { lifeMs, issuedBy, issuerId, ...parts }: Making): IssuedPass {
     const { text, id } = makeSecret(this.#roster.clock, 'pass');
     const { name, purpose, scope, pushesMax, fingerprint } = parts;
     const createdAt = this.#roster.clock.now();
@@ -120,6 +125,7 @@ export class Passes {
       createdAt,
       expiresAt: createdAt + lifeMs,
       issuedBy,
+      ...(issuerId === undefined ? {} : { issuerId }),
       ...(fingerprint === undefined ? {} : { fingerprint }),
     };
     return fingerprint === undefined ? { pass, secret: text } : { pass };

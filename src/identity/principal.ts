@@ -25,6 +25,8 @@ export type Credential =
       readonly expiresAt: number;
       /** Who issued it, where that is another user than its owner: they have seen its token. */
       readonly issuedBy?: UserName;
+      /** Of that user, whose name may be another by now; absent for passes of older versions. */
+      readonly issuerId?: string;
       /** Pushes that it may make in all; undefined: any number. */
       readonly pushesMax?: number;
       /** The client's, where the door that accepted the pass told it. */

@@ -178,7 +178,7 @@ class Application {
       return ticket === undefined ? await commit() : await ticket.within(commit);
     } catch (error) {
       // Behind the commit point it is done, whatever failed since: who waits hears that.
-      const now = await holding.find(held.id).catch(() => undefined);
+      const now = await holding.records.find(held.id).catch(() => undefined);
       if (now?.state === 'approved') await holding.follow(now);
       throw this.#pipeline.faultOf(error);
     }
@@ -302,7 +302,7 @@ const WHY_CHARS_MAX = 2_000;
 
 /** Somebody else decided meanwhile: that counts. */
 async function found(holding: Holding, { id }: HeldPush): Promise<HeldPush> {
-  const now = await holding.find(id);
+  const now = await holding.records.find(id);
   if (now === undefined) throw notAnyMore('it was removed meanwhile');
   return now;
 }

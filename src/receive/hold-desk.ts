@@ -4,11 +4,12 @@ import { ok, refuse, type Parsed } from '../base/fault.ts';
 import { principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
 import { applyHeld, type Approval, type ApplyParts } from './apply-held.ts';
+import { behindOf, isTheirs, ownPush, type AccountId } from './hold-behind.ts';
 import { decidedWords } from './hold-push.ts';
 import { damagedLine, holdLine } from './hold-line.ts';
-import type { DamagedHold } from './holding.ts';
+import type { DamagedHold } from './hold-records.ts';
 import { hasArea, heldObjects, removeArea } from './holding-area.ts';
-import { holdLabel, isKept, namesBehind, parseHoldLabel, type HeldPush, type HoldState } from './hold-record.ts';
+import { holdLabel, isKept, parseHoldLabel, type HeldPush, type HoldState } from './hold-record.ts';
 import { viewRef, type RefView } from './hold-view.ts';
 import type { RepositorySource } from './recovery.ts';
 
@@ -21,21 +22,26 @@ export interface Decider {
 /** Repositories looked through at once. */
 const PAGE = 500;
 
+export interface HoldDeskParts extends ApplyParts {
+  readonly catalogue: RepositorySource;
+  readonly accountId: AccountId;
+}
+
 export class HoldDesk {
-  readonly #parts: ApplyParts & { readonly catalogue: RepositorySource };
+  readonly #parts: HoldDeskParts;
   #cancelSweep: (() => void) | undefined;
 
-  constructor(parts: ApplyParts & { readonly catalogue: RepositorySource }) {
+  constructor(parts: HoldDeskParts) {
     this.#parts = parts;
   }
 
   /** Ids of records that are damaged. */
   get damaged(): ReadonlySet<string> {
-    return this.#parts.holding.damaged;
+    return this.#parts.holding.records.damaged;
   }
 
   list(): AsyncGenerator<HeldPush> {
-    return this.#parts.holding.list();
+    return this.#parts.holding.records.list();
   }
 
   waiting(): AsyncGenerator<HeldPush> {
@@ -45,7 +51,7 @@ export class HoldDesk {
   /** By what a person typed; `isLatest` is false where its reasons are others by now. */
   async find(text: string): Promise<{ readonly held: HeldPush; readonly isLatest: boolean } | undefined> {
     const label = parseHoldLabel(text);
-    const held = label === undefined ? undefined : await this.#parts.holding.find(label.id);
+    const held = label === undefined ? undefined : await this.#parts.holding.records.find(label.id);
     if (label === undefined || held === undefined || label.round > held.round) return undefined;
     return { held, isLatest: label.round === held.round };
   }
@@ -53,7 +59,7 @@ export class HoldDesk {
   /** The damaged record that a person means; undefined: there is none, or it is whole. */
   async findDamaged(text: string): Promise<DamagedHold | undefined> {
     const label = parseHoldLabel(text);
-    return label && this.#parts.holding.findDamaged(label.id);
+    return label && this.#parts.holding.records.findDamaged(label.id);
   }
 
   /**
@@ -62,7 +68,7 @@ export class HoldDesk {
    */
   async removeDamaged(damaged: DamagedHold, { principal, reason, requestId }: Decider): Promise<Parsed<number>> {
     const { holding, journal } = this.#parts;
-    if (!(await holding.removeDamaged(damaged))) return refuse(`${damaged.id} changed: look again`);
+    if (!(await holding.records.removeDamaged(damaged))) return refuse(`${damaged.id} changed: look again`);
     const { found, name } = await this.#areasOf(damaged);
     for (const path of found) await removeArea(path, damaged.id);
     const by = principalLabel(principal);
@@ -113,12 +119,12 @@ export class HoldDesk {
     decider: Decider & Pick<Approval, 'signal' | 'tell' | 'confirm'>,
   ): Promise<Parsed<HeldPush>> {
     const { principal, reason, requestId, signal, tell, confirm } = decider;
-    const not = this.#whyNot(held) ?? whyNotBy(held, principal);
+    const not = this.#whyNot(held) ?? (await this.#whyNotBy(held, principal));
     if (not !== undefined) return refuse(not);
     using claim = this.#parts.holding.claim(held);
     if (claim === undefined) return refuse(busyWords(held));
     // As it is now: what was looked at before may be decided by now.
-    const now = await this.#parts.holding.find(held.id);
+    const now = await this.#parts.holding.records.find(held.id);
     if (now === undefined || now.version !== held.version) return refuse(`${holdLabel(held)} changed: look again`);
     const by = principalLabel(principal);
     return { kind: 'ok', value: await applyHeld(this.#parts, now, { by, reason, requestId, signal, tell, confirm }) };
@@ -130,7 +136,8 @@ export class HoldDesk {
 
   /** Only who stands behind it takes it back. */
   async cancel(held: HeldPush, decider: Decider): Promise<Parsed<HeldPush>> {
-    if (!isBehind(held, decider.principal) || !isOwnPass(held, decider.principal))
+    const who = await behindOf(decider.principal, this.#parts.accountId);
+    if (!isTheirs(held, who) || !isOwnPass(held, decider.principal))
       return refuse('only who pushed it takes it back; hold refuse is for others');
     return this.#decide(held, decider, 'cancelled');
   }
@@ -182,6 +189,12 @@ export class HoldDesk {
     return { kind: 'ok', value: decided };
   }
 
+  /** Nobody approves what they stand behind: not as themselves, not as somebody else, not by a pass. */
+  async #whyNotBy(held: HeldPush, principal: Principal): Promise<string | undefined> {
+    if (principal.kind === 'anonymous') return 'log in first';
+    return ownPush(held, await behindOf(principal, this.#parts.accountId));
+  }
+
   /** Why it is too late for a decision. */
   #whyNot(held: HeldPush): string | undefined {
     if (held.state !== 'waiting') return decidedWords(held);
@@ -193,24 +206,9 @@ function busyWords(held: HeldPush): string {
   return `${holdLabel(held)} is being decided just now`;
 }
 
-/** Nobody approves what they stand behind: not as themselves, not as somebody else, not by a pass. */
-function whyNotBy(held: HeldPush, principal: Principal): string | undefined {
-  if (principal.kind === 'anonymous') return 'log in first';
-  if (!isBehind(held, principal)) return undefined;
-  const own = 'nobody approves their own push';
-  const { principal: pusher } = held;
-  const pass = pusher.kind === 'user' && pusher.credential.kind === 'pass' ? pusher.credential : undefined;
-  const isIssuer = pass?.issuedBy !== undefined && namesBehind(principal).includes(pass.issuedBy);
-  return `${own}${isIssuer ? ', nor one by a pass that they issued' : ''}: somebody else has to look at it`;
-}
-
 /** A pass takes back what it pushed itself, not what its owner did. */
 function isOwnPass({ principal: pusher }: HeldPush, principal: Principal): boolean {
   if (principal.kind !== 'user' || principal.credential.kind !== 'pass') return true;
   if (pusher.kind !== 'user' || pusher.credential.kind !== 'pass') return false;
   return pusher.credential.id === principal.credential.id;
-}
-
-function isBehind(held: HeldPush, principal: Principal): boolean {
-  return namesBehind(principal).some((name) => held.behind.includes(name));
 }

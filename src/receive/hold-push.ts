@@ -116,7 +116,7 @@ export async function awaitDecision(
     ms: wanted.value,
     signal,
     decidedBefore: async () => {
-      const now = await holding.find(id);
+      const now = await holding.records.find(id);
       return now === undefined || now.state === 'waiting' ? undefined : now;
     },
   });

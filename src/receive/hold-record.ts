@@ -47,8 +47,10 @@ export interface HeldPush {
   readonly principal: Principal;
   /** For people: `token ci-1`. */
   readonly credential: string;
-  /** Names of all who stand behind the push: none of them approves it. */
+  /** Names of all who stand behind the push, as they were then: none of them approves it. */
   readonly behind: readonly string[];
+  /** Ids of their accounts; absent in older records, and where not all of them were known. */
+  readonly behindIds?: readonly string[];
   readonly origin: { readonly id: string; readonly transport: string; readonly address: string };
   readonly options: readonly string[];
   /** Of a signed push: its certificate, in base64, and the signature; verified anew when it is applied. */
@@ -83,16 +85,6 @@ export function parseHoldLabel(text: string): { readonly id: string; readonly ro
   return match === null ? undefined : { id: match[1] ?? '', round: Number(match[2] ?? '1') };
 }
 
-/** Everybody who stands behind a push: who pushed, who really asked, whose credential it is, who issued the pass. */
-export function namesBehind(principal: Principal): readonly string[] {
-  if (principal.kind === 'anonymous') return [];
-  const { name, asking, credential } = principal;
-  const owner: unknown = 'owner' in credential ? credential.owner : undefined;
-  const issuer = credential.kind === 'pass' ? credential.issuedBy : undefined;
-  const names = [name, asking?.name, typeof owner === 'string' ? owner : undefined, issuer];
-  return [...new Set(names.filter((each) => each !== undefined))];
-}
-
 /** Two reasons are one where rule and words agree. */
 export function reasonKey({ reason, rule = '' }: HoldReason): string {
   return `${rule}\n${reason}`;
@@ -109,6 +101,7 @@ export function writeHeld(held: HeldPush): Json {
     principal: writePrincipal(held.principal),
     credential,
     behind,
+    ...(held.behindIds === undefined ? {} : { behindIds: held.behindIds }),
     origin: { ...origin },
     options,
     ...(held.certificate === undefined ? {} : { certificate: { ...held.certificate } }),
@@ -138,6 +131,7 @@ export function readHeld(stored: Stored): HeldPush {
     principal: readPrincipal(inner('principal')),
     credential: fields.text('credential'),
     behind: fields.texts('behind'),
+    ...(fields.raw('behindIds') === undefined ? {} : { behindIds: fields.texts('behindIds') }),
     origin: { id: origin.text('id'), transport: origin.text('transport'), address: origin.text('address') },
     options: fields.texts('options'),
     ...(certificate === undefined

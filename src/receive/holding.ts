@@ -5,24 +5,17 @@
  */
 import { BOUNDS } from '../base/bounds.ts';
 import type { Clock } from '../base/clock.ts';
-import { Fault, refuse, type Parsed } from '../base/fault.ts';
+import { ok, refuse, type Parsed } from '../base/fault.ts';
 import { describeCredential, principalLabel, type Principal } from '../identity/principal.ts';
 import type { Repository } from '../repository/repository.ts';
-import type { Store, Stored, Write } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 import type { ReceiveLog } from './commit.ts';
 import type { Durable } from './durable.ts';
+import { behindOf, type AccountId } from './hold-behind.ts';
 import { HoldWaits } from './hold-waits.ts';
-import { fullness, summaryOf, type HoldLimits, type Summary } from './hold-bounds.ts';
-import {
-  isKept,
-  namesBehind,
-  readHeld,
-  writeHeld,
-  type HeldPush,
-  type HeldRef,
-  type HoldDecision,
-  type HoldState,
-} from './hold-record.ts';
+import { fullness, type HoldLimits, type Summary } from './hold-bounds.ts';
+import { HoldRecords } from './hold-records.ts';
+import { isKept, type HeldPush, type HeldRef, type HoldDecision, type HoldState } from './hold-record.ts';
 import { areasOf, bytesIn, fillArea, hasArea, removeArea } from './holding-area.ts';
 
 export interface HoldMetrics {
@@ -41,6 +34,7 @@ export interface HoldingParts {
   readonly limits: HoldLimits;
   /** The repository as it is now; undefined: it is gone. */
   readonly repository: (id: string) => Promise<Repository | undefined>;
+  readonly accountId: AccountId;
 }
 
 export interface HoldRequest {
@@ -55,22 +49,13 @@ export interface HoldRequest {
   readonly objectDirectory: string | undefined;
 }
 
-/** A record that does not parse. */
-export interface DamagedHold {
-  readonly id: string;
-  /** Of the store. */
-  readonly version: number;
-}
-
-/** Records read at once. */
-const PAGE = 50;
-
 /** No letters that are taken for others: ids are read out and typed. */
 const ID_LETTERS = 'abcdefghjkmnpqrstuvwxyz23456789';
 const ID_LENGTH = 8;
 
 export class Holding {
   readonly #parts: HoldingParts;
+  readonly records: HoldRecords;
   readonly waits: HoldWaits;
   /** One after another, so that two pushes do not both take the last free byte. */
   #admitting: Promise<unknown> = Promise.resolve();
@@ -78,12 +63,9 @@ export class Holding {
   readonly #claimed = new Set<string>();
   /** Areas that get their objects, and have no record yet. */
   readonly #filling = new Set<string>();
-  readonly #damaged = new Set<string>();
-  /** What bounds are counted on, of every record. */
-  #index: Promise<Map<string, Summary>> | undefined;
-
   constructor(parts: HoldingParts) {
     this.#parts = parts;
+    this.records = new HoldRecords({ ...parts, onWaiting: (count) => parts.metrics.heldWaiting?.(count) });
     this.waits = new HoldWaits(parts.clock, parts.limits);
   }
 
@@ -94,63 +76,18 @@ export class Holding {
     return held;
   }
 
-  /** @throws Fault `corrupt` with a public message where the record is damaged. */
-  async find(id: string): Promise<HeldPush | undefined> {
-    const stored = await this.#parts.store.get('held', id);
-    return stored === undefined ? undefined : readWhole(stored);
-  }
-
-  /** Ids whose records are damaged, as far as they were read: nothing can be approved about them, their objects are kept. */
-  get damaged(): ReadonlySet<string> {
-    return this.#damaged;
-  }
-
-  /** What can be told of a damaged record; undefined: there is none, or it is whole. */
-  async findDamaged(id: string): Promise<DamagedHold | undefined> {
-    const stored = await this.#parts.store.get('held', id);
-    if (stored === undefined || this.#whole(stored) !== undefined) return undefined;
-    return { id, version: stored.version };
-  }
-
-  /** Forgets a damaged record: its objects are wanted by nobody then. False: it changed meanwhile. */
-  async removeDamaged({ id, version }: DamagedHold): Promise<boolean> {
-    const done = await this.#parts.store.transact({
-      checks: [{ kind: 'held', key: id, version }],
-      writes: [{ kind: 'held', key: id, delete: true }],
-    });
-    if (done.kind !== 'committed') return false;
-    this.#damaged.delete(id);
-    (await this.#summaries()).delete(id);
-    await this.#count();
-    return true;
-  }
-
-  /** All records but damaged ones, in the order of ids: one at a time, for one may be large. */
-  async *list(): AsyncGenerator<HeldPush> {
-    let after: string | undefined;
-    for (;;) {
-      const page = await this.#parts.store.list('held', { limit: PAGE, ...(after === undefined ? {} : { after }) });
-      for (const stored of page) {
-        const held = this.#whole(stored);
-        if (held !== undefined) yield held;
-      }
-      after = page.at(-1)?.key;
-      if (after === undefined) return;
-    }
-  }
-
   /** Those that wait for a decision now; what was decided, which may be much more, is not read. */
   async *waiting(): AsyncGenerator<HeldPush> {
-    const ids = [...(await this.#summaries())].filter(([, { state }]) => state === 'waiting').map(([id]) => id);
+    const ids = [...(await this.records.summaries())].filter(([, { state }]) => state === 'waiting').map(([id]) => id);
     for (const id of ids) {
-      const held = await this.find(id);
+      const held = await this.records.findWhole(id);
       if (held?.state === 'waiting') yield held;
     }
   }
 
   /** Another state, or another round. Undefined: somebody else changed it first. */
   async change(held: HeldPush, to: Partial<Pick<HeldPush, 'refs' | 'round'>>): Promise<HeldPush | undefined> {
-    return this.#put(held, { ...held, ...to });
+    return this.records.put(held, { ...held, ...to });
   }
 
   /**
@@ -178,18 +115,9 @@ export class Holding {
     state: HoldState,
     decision: Omit<HoldDecision, 'at'>,
   ): Promise<HeldPush | undefined> {
-    const next = await this.#put(held, this.decided(held, state, decision));
+    const next = await this.records.put(held, this.decided(held, state, decision));
     if (next !== undefined) await this.follow(next);
     return next;
-  }
-
-  async #put(held: HeldPush, next: HeldPush): Promise<HeldPush | undefined> {
-    const { id: key, version } = held;
-    const done = await this.#parts.store.transact({
-      checks: [{ kind: 'held', key, version }],
-      writes: [{ kind: 'held', key, put: writeHeld(next) }],
-    });
-    return done.kind === 'committed' ? { ...next, version: done.version } : undefined;
   }
 
   /** The record as it will be, for a transaction of somebody else's; `follow` comes after it. */
@@ -202,8 +130,7 @@ export class Holding {
     this.waits.tell(held);
     this.#parts.metrics.held?.(held.state);
     try {
-      (await this.#summaries()).set(held.id, summaryOf(held));
-      await this.#count();
+      await this.records.note(held);
       if (!isKept(held)) await this.#removeObjects(held);
     } catch (error) {
       this.#parts.log.warn({ held: held.id, error }, 'fail to tidy up behind a held push');
@@ -215,42 +142,45 @@ export class Holding {
    * @param most bounds the work of one call.
    */
   async sweep(most: number): Promise<readonly HeldPush[]> {
-    const { clock, limits, store } = this.#parts;
+    const { clock, limits } = this.#parts;
     const now = clock.now();
-    const index = await this.#summaries();
+    const index = await this.records.summaries();
     const over = [...index].filter(
       ([, about]) => (isKept(about) ? about.expiresAt : about.since + limits.expiresMs) <= now,
     );
     const expired: HeldPush[] = [];
     for (const [id] of over.slice(0, most)) {
-      const held = await this.find(id);
+      const held = await this.records.look(id);
+      if (held === 'damaged') {
+        // Its objects are kept; it counts no more, as behind a start.
+        index.delete(id);
+        continue;
+      }
       if (held !== undefined && isKept(held)) {
         if (held.expiresAt > now) continue;
         const next = await this.decide(held, 'expired', { by: 'gatehouse', reason: 'nobody decided in time' });
         if (next !== undefined) expired.push(next);
         continue;
       }
-      await store.transact({ writes: [{ kind: 'held', key: id, delete: true }] });
-      index.delete(id);
+      await this.records.remove([id]);
     }
     return expired;
   }
 
   /** At start: records whose objects are gone say so. Returns how many there were. */
   async recover(): Promise<number> {
-    this.#index = undefined;
     let records = 0;
-    for (const [id, about] of await this.#summaries()) {
+    for (const [id, about] of await this.records.reread()) {
       const { hasObjects, repositoryId } = about;
       const repository = isKept(about) && hasObjects ? await this.#parts.repository(repositoryId) : undefined;
       // A destroyed repository may come back, and its held pushes with it.
       if (repository === undefined || (await hasArea(repository.path, id))) continue;
-      const held = await this.find(id);
+      const held = await this.records.findWhole(id);
       if (held === undefined) continue;
       await this.decide(held, 'expired', { by: 'gatehouse', reason: 'its objects are gone' });
       records += 1;
     }
-    await this.#count();
+    await this.records.count();
     return records;
   }
 
@@ -265,20 +195,18 @@ export class Holding {
     return areas;
   }
 
-  /** As the store says, not the index: a record whose writing seemed to fail may be there. One that does not parse is. */
   async #isWanted(id: string, repository: Pick<Repository, 'id'>): Promise<boolean> {
-    const stored = await this.#parts.store.get('held', id);
-    if (stored === undefined) return false;
-    const held = this.#whole(stored);
-    return held === undefined || (isKept(held) && held.repository.id === repository.id);
+    const held = await this.records.look(id);
+    return held === 'damaged' || (held !== undefined && isKept(held) && held.repository.id === repository.id);
   }
 
   async #admit(request: HoldRequest): Promise<Parsed<HeldPush>> {
-    const { clock, durable, limits, store, metrics } = this.#parts;
+    const { clock, durable, limits, metrics, accountId } = this.#parts;
     const { repository, principal, origin, refs, options, certificate, pack, objectDirectory } = request;
     const bytes = objectDirectory === undefined ? 0 : await bytesIn(objectDirectory);
     const full = await this.#fullness(request, bytes);
     if (full !== undefined) return refuse(full);
+    const behind = await behindOf(principal, accountId);
     const id = this.#newId();
     const now = clock.now();
     const held: HeldPush = {
@@ -289,7 +217,8 @@ export class Holding {
       refs,
       principal,
       credential: principal.kind === 'anonymous' ? 'anonymous' : describeCredential(principal.credential),
-      behind: namesBehind(principal),
+      behind: behind.names,
+      ...(behind.ids === undefined ? {} : { behindIds: behind.ids }),
       origin,
       options,
       ...(certificate === undefined ? {} : { certificate }),
@@ -304,18 +233,14 @@ export class Holding {
       if (objectDirectory !== undefined) {
         await fillArea(durable, { repositoryPath: repository.path, id, objectDirectory });
       }
-      const done = await store.transact({
-        checks: [{ kind: 'held', key: id, version: 0 }],
-        writes: [{ kind: 'held', key: id, put: writeHeld(held) }],
-      });
-      if (done.kind !== 'committed') return refuse('the push could not be held: try again');
+      const kept = await this.records.put(held, held);
+      if (kept === undefined) return refuse('the push could not be held: try again');
       metrics.held?.('waiting');
-      (await this.#summaries()).set(id, summaryOf(held));
-      await this.#count();
-      return { kind: 'ok', value: { ...held, version: done.version } };
+      await this.records.note(kept);
+      return ok(kept);
     } catch (error) {
       // The record may be there all the same: then start-up finds both, else it removes the area.
-      if ((await this.find(id).catch(() => held)) === undefined) await removeArea(repository.path, id);
+      if ((await this.records.look(id).catch(() => held)) === undefined) await removeArea(repository.path, id);
       throw error;
     } finally {
       this.#filling.delete(id);
@@ -324,7 +249,7 @@ export class Holding {
 
   /** Why there is no room; undefined: there is. */
   async #fullness(request: HoldRequest, bytes: number): Promise<string | undefined> {
-    const index = await this.#summaries();
+    const index = await this.records.summaries();
     const { repository, principal, refs } = request;
     // Steps of a site belong to an invocation, which is over when somebody approves.
     if (repository.conf !== undefined) return 'in the repositories of a gitolite site nothing is held';
@@ -339,39 +264,8 @@ export class Holding {
     const decided = [...index].filter(([, about]) => !isKept(about)).sort(([, a], [, b]) => a.since - b.since);
     const over = decided.slice(0, surplus).map(([id]) => id);
     if (over.length < surplus) return 'too many pushes are held: approve, refuse or cancel some';
-    const writes = over.map((key): Write => ({ kind: 'held', key, delete: true }));
-    await this.#parts.store.transact({ writes });
-    for (const id of over) index.delete(id);
+    await this.records.remove(over);
     return undefined;
-  }
-
-  /** Undefined: it is damaged, and the log says so once. */
-  #whole(stored: Stored): HeldPush | undefined {
-    try {
-      return readWhole(stored);
-    } catch (error) {
-      if (!(error instanceof Fault) || error.code !== 'corrupt') throw error;
-      if (!this.#damaged.has(stored.key)) {
-        this.#parts.log.error({ held: stored.key, error }, 'set a damaged record of a held push aside');
-      }
-      this.#damaged.add(stored.key);
-      return undefined;
-    }
-  }
-
-  #summaries(): Promise<Map<string, Summary>> {
-    this.#index ??= this.#readIndex().catch((error: unknown) => {
-      // What could not be read now may be read by the next.
-      this.#index = undefined;
-      throw error;
-    });
-    return this.#index;
-  }
-
-  async #readIndex(): Promise<Map<string, Summary>> {
-    const index = new Map<string, Summary>();
-    for await (const held of this.list()) index.set(held.id, summaryOf(held));
-    return index;
   }
 
   async #removeObjects({ id, repository: { id: repositoryId } }: HeldPush): Promise<void> {
@@ -379,25 +273,8 @@ export class Holding {
     if (repository !== undefined) await removeArea(repository.path, id);
   }
 
-  async #count(): Promise<void> {
-    const waiting = [...(await this.#summaries()).values()].filter(({ state }) => state === 'waiting');
-    this.#parts.metrics.heldWaiting?.(waiting.length);
-  }
-
   #newId(): string {
     const bytes = this.#parts.clock.randomBytes(ID_LENGTH);
     return Array.from(bytes, (byte) => ID_LETTERS[byte % ID_LETTERS.length]).join('');
-  }
-}
-
-function readWhole(stored: Stored): HeldPush {
-  try {
-    return readHeld(stored);
-  } catch (cause) {
-    throw new Fault('corrupt', 'record of a held push is damaged', {
-      cause,
-      context: { held: stored.key },
-      publicMessage: `the record of the held push ${stored.key} is damaged: its objects are kept until the store is brought back from a backup, or an administrator removes it with hold refuse`,
-    });
   }
 }

@@ -20,6 +20,7 @@ import { realDurable, type Durable } from './durable.ts';
 import { GATE_LABEL, journalLine, type Origin } from './journal-line.ts';
 import { HoldDesk } from './hold-desk.ts';
 import type { HoldLimits } from './hold-bounds.ts';
+import type { AccountId } from './hold-behind.ts';
 import { Holding, type HoldMetrics } from './holding.ts';
 import type { Leftover } from './leftovers.ts';
 import { DEFAULT_RECEIVE_LIMITS, limitsFor, type ReceiveConfig, type ReceiveLimits } from './limits.ts';
@@ -65,6 +66,7 @@ export interface ReceiveParts {
   readonly holding?: {
     readonly limits: HoldLimits;
     readonly standing: ApplyParts['standing'];
+    readonly accountId: AccountId;
   };
   /** The `agent` capability; default `gatehouse`. */
   readonly agent?: string;
@@ -183,11 +185,9 @@ export function createReceive(parts: ReceiveParts): Receive {
   };
   const committer = new Committer(commitParts);
   const holding = holdingOf(parts);
-  const { standing } = parts.holding ?? {};
   const small = parts.small ?? new SmallPackDesk();
   const sessionParts = { ...parts, limits, committer, holding, small, agent: parts.agent ?? 'gatehouse' };
-  const holds =
-    holding === undefined || standing === undefined ? undefined : new HoldDesk({ ...sessionParts, holding, standing });
+  const holds = holding && parts.holding ? new HoldDesk({ ...parts.holding, ...sessionParts, holding }) : undefined;
   const closing = new AbortController();
   let sweeping: Promise<SweepReport> | undefined;
   return {
@@ -233,8 +233,9 @@ function fileWriterOf({ odb, clock, durable = realDurable }: ReceiveParts): File
 function holdingOf(parts: ReceiveParts): Holding | undefined {
   if (parts.holding === undefined) return undefined;
   const { store, clock, log, metrics, catalogue, holding, durable = realDurable } = parts;
-  const { limits } = holding;
-  return new Holding({ store, clock, durable, log, metrics, limits, repository: (id) => catalogue.byId(id) });
+  const { limits, accountId } = holding;
+  const repository = (id: string): Promise<Repository | undefined> => catalogue.byId(id);
+  return new Holding({ store, clock, durable, log, metrics, limits, repository, accountId });
 }
 
 async function commitOwn(

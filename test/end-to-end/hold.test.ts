@@ -254,6 +254,25 @@ describe('held pushes', () => {
     await sshOk(admin, gate, ['group', 'deluser', 'reviewers', admin.name]);
   });
 
+  test('another name does not make the issuer of a pass somebody else, whether it came before the push or behind it', async () => {
+    const { admin } = site;
+    const otto = await addPerson(site, 'otto');
+    for (const group of ['administrators', 'reviewers']) await sshOk(admin, gate, ['group', 'adduser', group, 'otto']);
+    const reach = ['--repo', 'api', '--read', '--push', 'refs/tags/*', '--expires', '1h'];
+    const secret = /\bgpass_[A-Za-z0-9]+/.exec(await sshOk(otto, gate, ['pass', 'issue', '--for', 'alice', ...reach]))?.[0];
+    const target = url(gate, 'http', 'api', secret ?? '');
+    const first = idIn((await git(alice, ['push', target, 'HEAD:refs/tags/otto-1'], tree)).stderr);
+    await sshOk(admin, gate, ['user', 'rename', 'otto', 'otis']);
+    const second = idIn((await git(alice, ['push', target, 'HEAD:refs/tags/otto-2'], tree)).stderr);
+    for (const id of [first, second]) {
+      const refused = await approve(otto, id);
+      assert.notEqual(refused.code, 0);
+      assert.match(refused.stderr, /nobody approves their own push, nor one by a pass that they issued/);
+      assert.equal((await approve(rita, id)).code, 0);
+    }
+    await sshOk(admin, gate, ['group', 'deluser', 'administrators', 'otis']);
+  });
+
   test('the push of a pass that does not fetch is held, and applied when it is approved', async () => {
     const words = ['pass', 'issue', '--repo', 'api', '--push', 'refs/tags/*', '--expires', '1h'];
     const secret = /\bgpass_[A-Za-z0-9]+/.exec(await sshOk(alice, gate, words))?.[0];

@@ -18,5 +18,6 @@ export function roomyHolding(site: () => Site): NonNullable<ReceiveParts['holdin
       waitingMax: 0,
     },
     standing: async () => ok({ principal: PRINCIPAL, repository: site().repository, mayRead: undefined }),
+    accountId: async () => undefined,
   };
 }

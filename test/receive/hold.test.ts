@@ -9,6 +9,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { Fault, ok, refuse, type Parsed } from '../../src/base/fault.ts';
 import { parseUserName, type Principal } from '../../src/identity/principal.ts';
 import type { HeldStanding } from '../../src/receive/apply-held.ts';
+import type { AccountId } from '../../src/receive/hold-behind.ts';
 import type { HoldDesk } from '../../src/receive/hold-desk.ts';
 import type { HeldPush } from '../../src/receive/hold-record.ts';
 import { fullness, type HoldLimits } from '../../src/receive/hold-bounds.ts';
@@ -53,11 +54,12 @@ function decide({ ref }: Question): Decision {
 }
 
 interface HoldSiteOptions extends SiteOptions {
+  readonly accountId?: AccountId;
   readonly limits?: Partial<HoldLimits>;
   readonly standing?: () => Promise<Parsed<HeldStanding>> | Parsed<HeldStanding>;
 }
 
-function holdParts({ limits, standing, parts }: HoldSiteOptions, site: () => Site): Partial<ReceiveParts> {
+function holdParts({ limits, standing, accountId, parts }: HoldSiteOptions, site: () => Site): Partial<ReceiveParts> {
   return {
     ...parts,
     holding: {
@@ -67,6 +69,7 @@ function holdParts({ limits, standing, parts }: HoldSiteOptions, site: () => Sit
         const repository = (await site().catalogue.byId(site().repository.id)) ?? site().repository;
         return ok({ principal: PRINCIPAL, repository, mayRead: undefined });
       },
+      accountId: accountId ?? (async () => undefined),
     },
   };
 }
@@ -206,6 +209,56 @@ test('nobody approves their own push: not under their name, not through `as`', a
     assert.match(done.kind === 'refused' ? done.reason : '', /nobody approves their own push/);
   }
   assert.equal((await only(site.desk)).state, 'waiting');
+});
+
+test('a held push is of the accounts behind it, not of their names: who has the name later takes nothing back', async (t) => {
+  assert.ok(PRINCIPAL.kind === 'user');
+  const accounts = new Map<string, string>([[PRINCIPAL.name, 'id-1']]);
+  const site = await holdSite(t, { accountId: async (name) => accounts.get(name) });
+  await pushed(site, ['main']);
+  const push = await only(site.desk);
+  assert.deepEqual(push.behindIds, ['id-1']);
+  accounts.set('new-name', 'id-1').set(PRINCIPAL.name, 'id-2');
+  const decider = { reason: 'mine', requestId: 'x' };
+  const others = await site.desk.cancel(push, { ...decider, principal: PRINCIPAL });
+  assert.match(others.kind === 'refused' ? others.reason : '', /only who pushed it takes it back/);
+  const own = await approve(site.desk, push, person('new-name'));
+  assert.match(own.kind === 'refused' ? own.reason : '', /nobody approves their own push/);
+  assert.equal((await site.desk.cancel(push, { ...decider, principal: person('new-name') })).kind, 'ok');
+});
+
+test('a record without ids, as an older version wrote it, goes by names', async (t) => {
+  assert.ok(PRINCIPAL.kind === 'user');
+  const site = await holdSite(t);
+  await pushed(site, ['main']);
+  const push = await only(site.desk);
+  assert.equal(push.behindIds, undefined);
+  assert.equal((await approve(site.desk, push, PRINCIPAL)).kind, 'refused');
+  assert.equal((await site.desk.cancel(push, { reason: 'x', requestId: 'x', principal: OLIVE })).kind, 'refused');
+  assert.equal((await site.desk.cancel(push, { reason: 'x', requestId: 'x', principal: PRINCIPAL })).kind, 'ok');
+});
+
+test('a record that is damaged while the gate runs keeps no other from being listed, nor from expiring', async (t) => {
+  let aheadMs = 0;
+  const clock = { ...systemClock, now: () => systemClock.now() + aheadMs };
+  const site = await holdSite(t, { parts: { clock } });
+  await pushed(site, ['main', 'main:held2', 'main:held3']);
+  const ids = (await all(site.desk)).map(({ id }) => id);
+  await pushed(site, ['main:held4']);
+  const [damaged = ''] = ids;
+  await site.store.transact({ writes: [{ kind: 'held', key: damaged, put: { state: 'waiting' } }] });
+  const left: string[] = [];
+  for await (const { id } of site.desk.waiting()) left.push(id);
+  assert.equal(left.length, 1);
+  assert.ok(!left.includes(damaged));
+  aheadMs = LIMITS.expiresMs;
+  await site.desk.sweep();
+  assert.deepEqual(
+    (await all(site.desk)).map(({ id, state }) => [id, state]),
+    left.map((id) => [id, 'expired']),
+  );
+  assert.ok((await site.desk.findDamaged(damaged)) !== undefined);
+  assert.ok(areas(site).includes(damaged), 'its objects are kept');
 });
 
 test('an approval after the ref moved changes nothing and keeps the objects for who wants to look', async (t) => {
