@@ -259,7 +259,9 @@ describe('held pushes', () => {
     const otto = await addPerson(site, 'otto');
     for (const group of ['administrators', 'reviewers']) await sshOk(admin, gate, ['group', 'adduser', group, 'otto']);
     const reach = ['--repo', 'api', '--read', '--push', 'refs/tags/*', '--expires', '1h'];
-    const secret = /\bgpass_[A-Za-z0-9]+/.exec(await sshOk(otto, gate, ['pass', 'issue', '--for', 'alice', ...reach]))?.[0];
+    const secret = /\bgpass_[A-Za-z0-9]+/.exec(
+      await sshOk(otto, gate, ['pass', 'issue', '--for', 'alice', ...reach]),
+    )?.[0];
     const target = url(gate, 'http', 'api', secret ?? '');
     const first = idIn((await git(alice, ['push', target, 'HEAD:refs/tags/otto-1'], tree)).stderr);
     await sshOk(admin, gate, ['user', 'rename', 'otto', 'otis']);
