@@ -16,6 +16,7 @@ import type { Program, ResultRule } from './lace/language.ts';
 import { runLace, type Tracer } from './lace/runner.ts';
 import { meterFor } from './meter.ts';
 import type { OwnRulesCache } from './own-rules.ts';
+import { ReadPredicates, type ReadPredicate } from './read-predicates.ts';
 import type { Explanation, Policy, PolicyNeeds } from './policy.ts';
 import { printable } from './problem.ts';
 import { scopeRefusal } from './scope.ts';
@@ -35,8 +36,7 @@ export class LacePolicy implements Policy {
   readonly #program: Program<Asked>;
   readonly #ownRules: OwnRulesCache;
   readonly #reasons = new WeakMap<ResultRule, Template>();
-  /** One predicate for all requests that must get the same answers: what hangs on it is made once. */
-  readonly #predicates = new Map<string, (refname: string) => boolean>();
+  readonly #predicates = new ReadPredicates();
 
   constructor(options: LacePolicyOptions) {
     this.#program = options.program;
@@ -65,18 +65,10 @@ export class LacePolicy implements Policy {
 
   readableRefs(principal: Principal, repository: RepositoryFacts): ((refname: string) => boolean) | undefined {
     if (!this.#hasRefReads(repository)) return undefined;
-    const key = askerKey(principal, repository);
-    const found = this.#predicates.get(key);
-    if (found !== undefined) return found;
-    const predicate = this.#predicateOf(principal, repository);
-    const oldest = this.#predicates.keys().next();
-    if (this.#predicates.size >= BOUNDS.readPredicatesMax && oldest.done !== true)
-      this.#predicates.delete(oldest.value);
-    this.#predicates.set(key, predicate);
-    return predicate;
+    return this.#predicates.of(askerKey(principal, repository), () => this.#predicateOf(principal, repository));
   }
 
-  #predicateOf(principal: Principal, repository: RepositoryFacts): (refname: string) => boolean {
+  #predicateOf(principal: Principal, repository: RepositoryFacts): ReadPredicate {
     const known = new Map<string, boolean>();
     const together = {};
     return (refname) => {

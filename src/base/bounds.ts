@@ -197,7 +197,7 @@ export const BOUNDS = {
   v2CapabilityLinesMax: 64,
   archiveArgumentsMax: 64,
   archiveArgumentBytesMax: 64 * KIB,
-  /** Who-reads-which-refs answers kept: askers of one policy, and refs of one asker. */
+  /** Who-reads-which-refs answers kept: askers of one policy whom nobody serves just now, and refs of one asker. */
   readPredicatesMax: 256,
   readAnswersMax: 100_000,
   /** Held pushes on record, decided ones included; refs of one, reasons over all of them; bytes of one reason and of all. */
