@@ -63,7 +63,11 @@ export async function findProgram(rc: Rc, kind: ProgramKind, name: string): Prom
  * Runs a program to its end.
  * @throws Fault `process` where it cannot be started or says more than is collected, `timeout`, `aborted`.
  */
-export async function runProgram(run: Run, spec: ProgramSpec): Promise<ProgramEnd> {
+export function runProgram(run: Run, spec: ProgramSpec): Promise<ProgramEnd> {
+  return run.beside === undefined ? toItsEnd(run, spec) : run.beside(() => toItsEnd(run, spec));
+}
+
+async function toItsEnd(run: Run, spec: ProgramSpec): Promise<ProgramEnd> {
   run.signal.throwIfAborted();
   const isLogged = spec.stdout !== 'collect';
   if (isLogged) await glExtra(run, 'system', spec.file, ...spec.args);

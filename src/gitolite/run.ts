@@ -23,6 +23,8 @@ export interface Run {
   warn(text: string | Uint8Array): Promise<void>;
   /** What a compile in this run changed: what follows a compile may keep to it. Absent: anything. */
   readonly changed?: ConfChange;
+  /** Around each program: what it runs beside (`Push.beside`). Absent: nothing. */
+  readonly beside?: <T>(work: () => Promise<T>) => Promise<T>;
   readonly signal: AbortSignal;
   readonly clock: Clock;
 }

@@ -263,7 +263,7 @@ export class Pipeline {
   }
 
   #pushOf(updates: readonly RefUpdate[]): Push {
-    const { repository, principal, origin, request, certificate, requestId, signal, tell } = this.#candidate;
+    const { repository, principal, origin, request, certificate, requestId, signal, tell, place } = this.#candidate;
     return {
       requestId,
       origin,
@@ -278,6 +278,7 @@ export class Pipeline {
       packBytes: this.#packBytes,
       contents: this.#contents,
       tell,
+      ...(place === undefined ? {} : { beside: (work) => place.beside(work) }),
       signal,
     };
   }

@@ -147,7 +147,7 @@ export class PushSession {
   #placeFor(): PushPlace | undefined {
     const { work } = this.#conversation;
     const { signal, notice } = this.#client;
-    return work && new PushPlace(work, { signal, tell: notice });
+    return work && new PushPlace(work, { signal, tell: notice }, this.#parts.clock);
   }
 
   /** Puts what is held aside, before anything else of the push is carried out; undefined where nothing is. */

@@ -65,6 +65,8 @@ export interface Push {
   readonly contents: PushContents;
   /** Text for the client at once, as `remote: ...` lines; no-op where it takes no sideband. */
   readonly tell: (text: string) => void;
+  /** Runs a program that may itself ask this gate for something, and so must not keep its push's place; absent: there is none. */
+  readonly beside?: <T>(work: () => Promise<T>) => Promise<T>;
   readonly signal: AbortSignal;
 }
 

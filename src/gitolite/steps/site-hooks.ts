@@ -108,7 +108,8 @@ class Hooks {
       });
       return code;
     } catch (error) {
-      if (!(error instanceof Fault) || error.code === 'aborted') throw error;
+      // `busy`: the program has ended, but there is no place for what comes then.
+      if (!(error instanceof Fault) || error.code === 'aborted' || error.code === 'busy') throw error;
       const why = error.code === 'timeout' ? `took longer than ${hookMs / 1000} s` : 'cannot be run';
       voice.say(`error: ${name} hook ${why}\n`);
       return 1;

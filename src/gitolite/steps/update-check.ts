@@ -187,7 +187,8 @@ export class UpdateCheck {
       const { code, stdout } = await runProgram(run, spec);
       return { output: stdout, code };
     } catch (error) {
-      if (!(error instanceof Fault) || error.code === 'aborted') throw error;
+      // `busy`: the program has ended, but there is no place for what comes then.
+      if (!(error instanceof Fault) || error.code === 'aborted' || error.code === 'busy') throw error;
       const why = error.code === 'timeout' ? `took longer than ${programMs / 1000} s` : error.message;
       throw dies(`${refex}: helper program ${why}`, error);
     }

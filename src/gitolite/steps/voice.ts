@@ -35,7 +35,7 @@ export function hookRun(
   push: Push,
   { voice, signal }: { readonly voice: Voice; readonly signal: AbortSignal },
 ): Run {
-  const { repository, objectDirectory } = push;
+  const { repository, objectDirectory, beside } = push;
   const say = (text: string | Uint8Array): Promise<void> => {
     voice.say(text);
     return Promise.resolve();
@@ -46,7 +46,7 @@ export function hookRun(
     GL_REPO: repository.name,
     ...quarantineEnv(repository.path, objectDirectory),
   };
-  return { ...run, cwd: repository.path, env, print: say, warn: say, signal };
+  return { ...run, ...(beside && { beside }), cwd: repository.path, env, print: say, warn: say, signal };
 }
 
 /** How git shows its hooks objects that are not in the repository yet. */
