@@ -9,6 +9,7 @@ import { parseAuthorization } from '../request/authorization.ts';
 import type { VisitEnd, Visited } from '../request/visit.ts';
 import type { Walk } from '../request/walk.ts';
 import type { OpenBundle } from '../upload/bundles.ts';
+import { changedMeanwhile } from '../upload/still.ts';
 import type { BundleRequest, Upload } from '../upload/upload.ts';
 import { spoken, type DoorMetrics } from './door.ts';
 import { parseRange } from './http-range.ts';
@@ -133,7 +134,10 @@ async function send(exchange: Exchange, requestId: string, visited: Visited): Pr
   return { outcome: 'served', bytesOut: request.method === 'GET' ? end - start : 0 };
 }
 
-/** It may take long to make: whoever lost the right to it meanwhile, or to a branch in it, does not get it. */
+/**
+ * It may take long to make: whoever lost the right to it meanwhile, or to a branch in it, does not get it.
+ * @throws Fault of the making; `busy` where what may be read changes again and again.
+ */
 async function openStill({ open }: BundleDoorParts, visited: Visited, requestId: string): Promise<Parsed<OpenBundle>> {
   let { mayRead } = visited;
   for (let looks = 0; looks < LOOKS_MAX; looks += 1) {
@@ -150,7 +154,7 @@ async function openStill({ open }: BundleDoorParts, visited: Visited, requestId:
     }
     ({ mayRead } = still.value);
   }
-  return refuse(NONE);
+  throw changedMeanwhile();
 }
 
 function signalOf(response: ServerResponse): AbortSignal {

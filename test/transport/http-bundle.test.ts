@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
-import { ok } from '../../src/base/fault.ts';
+import { Fault, ok } from '../../src/base/fault.ts';
 import { ANONYMOUS } from '../../src/identity/principal.ts';
 import type { Visited } from '../../src/request/visit.ts';
 import { serveBundle, type BundleDoorParts } from '../../src/transport/http-bundle.ts';
@@ -43,9 +43,14 @@ async function answered(t: TestContext, rights: readonly MayRead[]): Promise<Ans
   const bundles: BundleDoorParts = {
     walk: {
       async visit(_request, tail) {
-        const end = await tail(visited);
-        await end.tell?.();
-        return { kind: 'told', end };
+        try {
+          const end = await tail(visited);
+          await end.tell?.();
+          return { kind: 'told', end };
+        } catch (error) {
+          assert.ok(error instanceof Fault);
+          return { kind: 'faulted', code: error.code, reason: error.publicMessage ?? '' };
+        }
       },
     },
     async open({ mayRead }) {
@@ -84,11 +89,11 @@ test('a branch that is hidden while a bundle is made is not in what is sent', as
   assert.deepEqual(hidden, { status: 200, text: 'without', opened: [ALL, SOME], closed: 2 });
 });
 
-test('where the branches that may be read change each time, there is no bundle', async (t) => {
+test('where the branches that may be read change each time, the client is told to come again', async (t) => {
   const rights = Array.from({ length: 20 }, (): MayRead => (refname) => refname !== 'refs/heads/x');
   const { status, text, opened, closed } = await answered(t, rights);
-  assert.equal(status, 404);
-  assert.match(text, /clone it without one/);
+  assert.equal(status, 503);
+  assert.match(text, /has just been changed: fetch again/);
   assert.ok(opened.length < 10, String(opened.length));
   assert.equal(closed, opened.length);
 });

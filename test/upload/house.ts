@@ -53,6 +53,7 @@ export class House {
   readonly #hasBundles: boolean;
   readonly #repositories = new Map<string, Repository>();
   readonly #running = new Set<Promise<unknown>>();
+  readonly #over = new AbortController();
 
   /** How often a pack was made, read along, or at hand. */
   readonly asked = { hit: 0, joined: 0, miss: 0 };
@@ -86,6 +87,8 @@ export class House {
     const house = new House({ directory, processes, ...options });
     scope.after(async () => {
       await house.upload.close();
+      // A test that failed in the middle of a conversation leaves it open: it would be waited for for ever.
+      house.#over.abort(new Error('the test is over'));
       await Promise.allSettled(house.#running);
       await processes.close();
     });
@@ -127,13 +130,17 @@ export class House {
 
   /** Serves one conversation and remembers how it ended. */
   async serve(conversation: Conversation, request: { name: string; service: string }): Promise<Served> {
+    const signal = AbortSignal.any([conversation.signal, this.#over.signal]);
     const serving = this.upload
-      .serve(conversation, {
-        repository: this.repository(request.name),
-        service: request.service.includes('archive') ? 'upload-archive' : 'upload-pack',
-        mayRead: this.mayRead,
-        ...(this.#hasBundles ? { bundleUrl: 'clone.bundle' } : {}),
-      })
+      .serve(
+        { ...conversation, signal },
+        {
+          repository: this.repository(request.name),
+          service: request.service.includes('archive') ? 'upload-archive' : 'upload-pack',
+          mayRead: this.mayRead,
+          ...(this.#hasBundles ? { bundleUrl: 'clone.bundle' } : {}),
+        },
+      )
       .then(
         (report): Served => ({ report, fault: undefined }),
         (fault: unknown): Served => ({ report: undefined, fault }),
