@@ -49,7 +49,7 @@ async function answered(t: TestContext, rights: readonly MayRead[]): Promise<Ans
           return { kind: 'told', end };
         } catch (error) {
           assert.ok(error instanceof Fault);
-          return { kind: 'faulted', code: error.code, reason: error.publicMessage ?? '' };
+          return { kind: 'faulted', code: error.code, reason: error.publicMessage ?? '', inBand: false };
         }
       },
     },
