@@ -56,6 +56,7 @@ export function settingsOf(rc: Rc): ConfSettings {
     ...(rc.hostname === undefined ? {} : { hostname: rc.hostname }),
     configKeys: rc.configKeys,
     safeConfig: rc.safeConfig,
+    ...(rc.unsafeValue === undefined ? {} : { unsafeValue: rc.unsafeValue }),
     roles: rc.roles,
     sugar,
     keyGroups: sugar.includes('keysubdirs-as-groups') ? keyGroupsOf(rc) : new Map(),

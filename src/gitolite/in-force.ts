@@ -17,6 +17,7 @@ export function keepInForce(rc: Rc, { files, settings }: SiteSources): void {
     hostname: settings.hostname,
     configKeys: settings.configKeys,
     safeConfig: Object.fromEntries(settings.safeConfig),
+    unsafeValue: settings.unsafeValue,
     roles: [...settings.roles],
     sugar: settings.sugar,
     keyGroups: Object.fromEntries(settings.keyGroups),
@@ -47,7 +48,7 @@ function readFilesAsTheyAre(rc: Rc): SiteSources | undefined {
 /** @throws TypeError where it is not what `keepInForce` writes. */
 function parseKept(value: unknown): SiteSources {
   const kept = tableOf(value);
-  const hostname = kept['hostname'];
+  const { hostname, unsafeValue } = kept;
   const sugar = listOf(kept['sugar']);
   return {
     files: textTable(kept['files']),
@@ -55,6 +56,7 @@ function parseKept(value: unknown): SiteSources {
       ...(typeof hostname === 'string' ? { hostname } : {}),
       configKeys: listOf(kept['configKeys']),
       safeConfig: textTable(kept['safeConfig']),
+      ...(typeof unsafeValue === 'string' ? { unsafeValue } : {}),
       roles: new Set(listOf(kept['roles'])),
       sugar: SUGARS.filter((one) => sugar.includes(one)),
       keyGroups: new Map(Object.entries(tableOf(kept['keyGroups'])).map(([group, users]) => [group, listOf(users)])),

@@ -1,6 +1,6 @@
 /** Values as a settings file writes them: texts, numbers, lists, hashes, variables, and what joins them. */
 import { interpolate, unescapeSingle } from './perl-string.ts';
-import { PerlText } from './perl-text.ts';
+import { HERE_DOCUMENT, PerlText } from './perl-text.ts';
 import { broken, hashOf, isUnclear, numberText, type PerlValue, textOf, unclear } from './perl-value.ts';
 import { type PlaceOptions, readPlace } from './perl-place.ts';
 import type { PerlVariables, Place } from './perl-variables.ts';
@@ -206,7 +206,7 @@ export class PerlExpressions {
 
   #hereDocument(): string {
     const { line } = this.source;
-    const match = this.source.take(/<<(~?)(?:"([^"\n]*)"|'([^'\n]*)'|([A-Za-z_]\w*))/y);
+    const match = this.source.take(HERE_DOCUMENT);
     if (match === undefined) throw unclear(line, 'an operation that is not one of . || // && ?:');
     const [, indent, double, single, bare] = match;
     const body = this.source.hereDocument(double ?? single ?? bare ?? '', indent === '~');
@@ -219,15 +219,24 @@ export class PerlExpressions {
     const word = source.take(WORD)?.[0];
     if (word === undefined) throw unclear(line, `${source.peek() || 'the end'} is not expected here`);
     if (word === 'undef') return [undefined];
-    if (word !== 'q' && word !== 'qq' && word !== 'qw')
-      throw unclear(line, `${word} is not one of the words known here`);
+    if (!/^q[qrw]?$/.test(word)) throw unclear(line, `${word} is not one of the words known here`);
     source.skipBlank();
     const opener = source.peek();
     source.at += 1;
     if (word === 'qq') return [this.#double(opener)];
     const raw = source.quoted(opener);
+    if (word === 'qr') return [this.#pattern(raw, opener)];
     if (word === 'q') return [unescapeSingle(raw, opener)];
     return raw.split(/\s+/).filter((item) => item !== '');
+  }
+
+  /** As the text that Perl makes of it. */
+  #pattern(raw: string, opener: string): string {
+    const flags = this.source.take(/[a-z]*/y)?.[0] ?? '';
+    // In pairs: what is escaped is no variable.
+    const isPlain = raw.replaceAll(/\\[\s\S]/g, '').match(/[$@][\w{:]/) === null;
+    if (!isPlain && opener !== "'") throw unclear(this.source.line, 'a variable in a pattern');
+    return `(?^${flags}:${raw})`;
   }
 
   /** A variable, and what leads from it: before us, with its sigil. */

@@ -3,6 +3,7 @@
  * repository's `gl-conf`. We never read them. Programs of a site that are written against gitolite's Perl modules do, and
  * so does gitolite itself, should a site go back to it.
  */
+import { chmodSync } from 'node:fs';
 import type { CompiledConf } from '../access/gitolite/compile-conf.ts';
 import type { Conf, ConfRule, Stanza } from '../access/gitolite/conf.ts';
 import { isPlainWord } from '../access/gitolite/words.ts';
@@ -77,7 +78,10 @@ export class PerlFiles {
       this.#held.set(name, stanzas);
       split.set(name, 1);
     }
-    replaceText(`${rc.adminBase}/conf/gitolite.conf-compiled.pm`, commonText(conf, split), rc);
+    const common = `${rc.adminBase}/conf/gitolite.conf-compiled.pm`;
+    replaceText(common, commonText(conf, split), rc);
+    // Of the umask as it is now, unlike the others: gitweb's group may have to read it since.
+    chmodSync(common, 0o666 & ~rc.umask);
     replaceText(`${rc.adminBase}/conf/rule_info`, ruleInfoText(conf), rc);
   }
 

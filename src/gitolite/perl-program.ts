@@ -4,7 +4,7 @@
  */
 import { PerlExpressions } from './perl-expression.ts';
 import { PerlText } from './perl-text.ts';
-import { hashOf, isBroken, isUnclear, type PerlValue, textOf, unclear } from './perl-value.ts';
+import { hashOf, isUnclear, type PerlValue, textOf, unclear } from './perl-value.ts';
 import type { PerlVariables, Place } from './perl-variables.ts';
 
 export interface Complaint {
@@ -57,24 +57,18 @@ class PerlProgram {
       if (!isUnclear(error)) throw error;
       source.at = at;
       this.#complain(line, `${firstLine(source.text.slice(at))} (${String(error.context['what'])})`);
-      return this.#skip();
+      this.#skip();
     }
     return true;
   }
 
-  #skip(): boolean {
+  /** To the end of the statement. @throws `broken` where there is none: what follows might be a setting. */
+  #skip(): void {
     const source = this.#source;
-    const { at, line } = source;
+    const { at } = source;
     const endsAtBlock = source.take(BLOCK) !== undefined;
     source.at = at;
-    try {
-      source.skipTo(';', { endsAtBlock });
-    } catch (error) {
-      if (!isBroken(error)) throw error;
-      this.#complain(line, 'nothing behind this line is understood');
-      return false;
-    }
-    return true;
+    source.skipTo(';', { endsAtBlock });
   }
 
   #simple(): void {

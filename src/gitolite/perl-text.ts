@@ -3,6 +3,11 @@ import { broken } from './perl-value.ts';
 
 const CLOSERS: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}', '<': '>' };
 
+/** Words that announce quoted text, and how many pieces of it. */
+const QUOTING: Readonly<Record<string, 1 | 2 | undefined>> = { q: 1, qq: 1, qw: 1, qr: 1, m: 1, s: 2, tr: 2, y: 2 };
+
+export const HERE_DOCUMENT = /<<(~?)(?:"([^"\n]*)"|'([^'\n]*)'|([A-Za-z_]\w*))/y;
+
 export class PerlText {
   readonly text: string;
   readonly #firstLine: number;
@@ -104,19 +109,69 @@ export class PerlText {
   skipTo(stops: string, { endsAtBlock = false } = {}): void {
     const open: string[] = [];
     const start = this.at;
+    // Behind a value `/` divides; elsewhere it begins a pattern, and quotes in there are none.
+    let isBehindValue = false;
     for (;;) {
       this.skipBlank();
       const char = this.peek();
       if (char === '') break;
       if (open.length === 0 && stops.includes(char)) return;
+      if (this.#skipWord() || this.#skipHereDocument()) {
+        isBehindValue = !this.#isBehindOperatorWord();
+        continue;
+      }
       this.at += 1;
-      if (`'"\``.includes(char)) this.quoted(char);
-      else if (char === '$' && /^[#'"`]$/.test(this.peek())) this.at += 1;
+      if (`'"\``.includes(char) || (char === '/' && !isBehindValue)) this.quoted(char);
+      else if (char === '/') this.takeText('/');
       else if ('([{'.includes(char)) open.push(CLOSERS[char] ?? '');
       else if (')]}'.includes(char) && open.pop() !== char) throw broken(this.line, `${char} closes nothing`);
       if (char === '}' && open.length === 0 && endsAtBlock) return;
+      isBehindValue = `'"\`)]}`.includes(char);
     }
     if (open.length > 0) throw broken(this.lineAt(start), `${open.at(-1) ?? ''} is missing`);
+  }
+
+  /** A variable, a number, a word with the quoted text that it may announce. */
+  #skipWord(): boolean {
+    if (this.take(/[$@%&]#?\w+|\$[#'"`/]|->\s*\w+/y) !== undefined) return true;
+    const word = this.take(/\w+/y)?.[0];
+    if (word === undefined) return false;
+    const parts = QUOTING[word];
+    if (parts === undefined) return true;
+    const { at } = this;
+    const isApart = this.take(/\s+/y) !== undefined;
+    const opener = this.peek();
+    // `s => 1`, `(y, 2)`, `s = 3`: a word like any other.
+    if (opener === '' || /[\s\w,;)}=]/.test(opener) || (isApart && opener === '#')) {
+      this.at = at;
+      return true;
+    }
+    this.at += 1;
+    this.quoted(opener);
+    if (parts === 1) return true;
+    if (CLOSERS[opener] === undefined) this.quoted(opener);
+    else {
+      this.skipBlank();
+      const next = this.peek();
+      this.at += 1;
+      this.quoted(next);
+    }
+    return true;
+  }
+
+  #skipHereDocument(): boolean {
+    const match = this.take(HERE_DOCUMENT);
+    if (match === undefined) return false;
+    const [, indent, double, single, bare] = match;
+    this.hereDocument(double ?? single ?? bare ?? '', indent === '~');
+    return true;
+  }
+
+  /** `split /,/`, `if /x/`: words that no value ends with. */
+  #isBehindOperatorWord(): boolean {
+    return /\b(?:split|grep|map|if|elsif|unless|and|or|not|x|return|while|until|push)$/.test(
+      this.text.slice(Math.max(0, this.at - 8), this.at),
+    );
   }
 
   #isLineStart(): boolean {

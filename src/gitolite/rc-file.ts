@@ -24,6 +24,15 @@ const IDLE_SETTINGS: ReadonlyMap<string, string> = new Map([
   ['TPROXY_FORWARDS_TO', 'requests are not handed on to another server'],
 ]);
 
+/** Variables of gitolite's own, beside its settings: what names and commands are made of. */
+const IDLE_PATTERNS = [
+  '$REMOTE_COMMAND_PATT',
+  '$REF_OR_FILENAME_PATT',
+  '$REPONAME_PATT',
+  '$REPOPATT_PATT',
+  '$USERNAME_PATT',
+] as const;
+
 interface SettingsFile {
   readonly path: string;
   readonly text: string;
@@ -127,7 +136,14 @@ function settingsOf({ home, binDirectory, files: [own, over], environment }: Giv
   for (const [key, why] of IDLE_SETTINGS) {
     if (rc.has(key)) notUnderstood.push(`${own?.path ?? over?.path ?? ''}:${lineOf(own, key)}: ${key}: ${why}`);
   }
-  return read(valuesOf(rc), { home, binDirectory, notUnderstood, env: textsOf(variables.environment) });
+  for (const name of IDLE_PATTERNS) {
+    if (variables.isKnown(name))
+      notUnderstood.push(
+        `${own?.path ?? over?.path ?? ''}:${lineOf(own, name)}: ${name}: names stay as gitolite has them`,
+      );
+  }
+  const unsafeValue = unsafeIn(variables);
+  return read(valuesOf(rc), { unsafeValue, home, binDirectory, notUnderstood, env: textsOf(variables.environment) });
 }
 
 function follow(file: SettingsFile, variables: PerlVariables, notUnderstood: string[]): void {
@@ -141,19 +157,28 @@ function follow(file: SettingsFile, variables: PerlVariables, notUnderstood: str
   }
 }
 
+function unsafeIn(variables: PerlVariables): string | undefined {
+  const root = '$UNSAFE_PATT';
+  const value = variables.isKnown(root) ? variables.get({ sigil: '$', root, keys: [], line: 0 }) : undefined;
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
 function lineOf(file: SettingsFile | undefined, key: string): number {
-  const index = (file?.text ?? '').split('\n').findIndex((line) => new RegExp(`^[^#]*\\b${key}\\b`).test(line));
+  const index = (file?.text ?? '')
+    .split('\n')
+    .findIndex((line) => new RegExp(`^[^#]*\\b${key.replace('$', '')}\\b`).test(line));
   return index + 1;
 }
 
 interface Around {
+  readonly unsafeValue: string | undefined;
   readonly home: string;
   readonly binDirectory: string;
   readonly notUnderstood: readonly string[];
   readonly env: Env;
 }
 
-function read(values: Rc['values'], { home, binDirectory, notUnderstood, env }: Around): Rc {
+function read(values: Rc['values'], { unsafeValue, home, binDirectory, notUnderstood, env }: Around): Rc {
   const commands = values['COMMANDS'];
   return {
     home,
@@ -166,6 +191,7 @@ function read(values: Rc['values'], { home, binDirectory, notUnderstood, env }: 
     hostname: isTrue(values['HOSTNAME']) ? scalarOf(values['HOSTNAME']) : undefined,
     configKeys: wordsOf(scalarOf(values['GIT_CONFIG_KEYS'])),
     safeConfig: new Map(textPairs(values['SAFE_CONFIG'])),
+    unsafeValue,
     roles: new Set(truePairs(values['ROLES']).map(([role]) => role)),
     commands: new Map(isHash(commands) ? truePairs(commands) : []),
     sugar: textsIn(values['SYNTACTIC_SUGAR']),

@@ -33,6 +33,8 @@ export interface Rc {
   /** GIT_CONFIG_KEYS, split. */
   readonly configKeys: readonly string[];
   readonly safeConfig: ReadonlyMap<string, string>;
+  /** $UNSAFE_PATT, where the file gives it another value. */
+  readonly unsafeValue: string | undefined;
   /** ROLES. */
   readonly roles: ReadonlySet<string>;
   /** Remote commands that are enabled -> `1`, `ua` (any arguments), or arguments. */

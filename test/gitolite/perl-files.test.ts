@@ -1,6 +1,7 @@
 /** What programs written against gitolite's Perl modules read: the same as the real gitolite writes. */
 import assert from 'node:assert/strict';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { compileConf, type CompiledConf } from '../../src/access/gitolite/compile-conf.ts';
@@ -43,6 +44,26 @@ test('compiled files are what the real gitolite writes', { skip: NO_GITOLITE }, 
   const own = commonText(conf, new Map(named.map((name) => [name, 1])));
   assert.equal(inOrder(ranked(own)), inOrder(ranked(real)));
 });
+
+test(
+  'what a compile writes has the permissions of the umask in force, also over files of an older one',
+  { skip: NO_GITOLITE },
+  async () => {
+    await using twins = await newTwins({ conf: CONF, settings: "$RC{GIT_CONFIG_KEYS} = '.*';" });
+    const settings = '$UNSAFE_PATT = qr([`~#]); $RC{UMASK} = 0027;\n1;\n';
+    for (const home of [twins.ours.home, twins.realHome]) {
+      await appendFile(join(home, '.gitolite.rc'), settings);
+      await appendFile(join(home, '.gitolite/conf/gitolite.conf'), '  config foo.pipe = a | b & c\n');
+    }
+    await twins.same(['compile']);
+    await twins.same(['git-config', 'foo', 'foo.pipe']);
+    const written = ['conf/gitolite.conf-compiled.pm', 'conf/rule_info'].map((name) => join('.gitolite', name));
+    for (const path of [...written, 'repositories/foo.git/gl-conf', 'repositories/testing.git/gl-conf']) {
+      const [own, real] = [twins.ours.home, twins.realHome].map((home) => statSync(join(home, path)).mode);
+      assert.equal(own?.toString(8), real?.toString(8), path);
+    }
+  },
+);
 
 test('only files that a conf changes are looked at, and all after a start', async () => {
   await using site = await newGround();

@@ -8,7 +8,7 @@ import { Fault } from '../../src/base/fault.ts';
 import { defaultRcText } from '../../src/gitolite/default-rc.ts';
 import type { Rc } from '../../src/gitolite/rc.ts';
 import { type Ground, newGround, type Said } from './ground.ts';
-import { CASES } from './settings-cases.ts';
+import { CASES, HALF_FOLLOWED } from './settings-cases.ts';
 
 const run = promisify(execFile);
 const REAL = realGitolite();
@@ -63,6 +63,22 @@ void test('the settings of every case are what the real gitolite sees in them', 
     });
   }
 });
+
+void test(
+  'settings between statements that are not followed are what the real gitolite sees in them',
+  { skip },
+  async () => {
+    await using ground = await groundWith(HALF_FOLLOWED);
+    const real = await askReal(ground, ['-d']);
+    const ours = await ground.gitolite(['query-rc', '-d']);
+    assert.equal(comparable(ours.stdout), comparable(real.stdout), real.stderr);
+    const { notUnderstood } = await ground.site.rc(ground.env);
+    assert.ok(
+      notUnderstood.every((line) => /\.rc:\d+: (?:my|if|sub|\$x|\$z) /.test(line)),
+      notUnderstood.join('\n'),
+    );
+  },
+);
 
 void test('the settings of a new site are read by the real gitolite and by us alike', { skip }, async () => {
   await using ground = await groundWith(defaultRcText());
@@ -204,6 +220,19 @@ void test('what the file puts into the environment reaches what it says later, a
   assert.equal(rc.values['A'], '/srv/x');
   assert.equal(rc.env['PLACE'], '/srv/x');
   assert.match(rc.env['PATH'] ?? '', /^\/opt\/bin:\//);
+});
+
+void test('where a statement that is not followed has no end, the settings behind it are not dropped: nothing is read', async () => {
+  await assert.rejects(
+    rcOf(`foo(');\n$RC{ACCESS_1} = [ 'deny' ];\n1;\n`),
+    (error) => error instanceof Fault && /gitolite\.rc, line 2: ' is not closed/.test(error.publicMessage ?? ''),
+  );
+});
+
+void test('patterns of gitolite that have no effect here are listed', async () => {
+  const { notUnderstood } = await rcOf('\n$REPONAME_PATT = qr(^[a-z]+$);\n%RC = ();\n1;\n');
+  assert.equal(notUnderstood.length, 1);
+  assert.match(notUnderstood[0] ?? '', /\.gitolite\.rc:2: \$REPONAME_PATT/);
 });
 
 void test('settings are what acts on them needs', async () => {

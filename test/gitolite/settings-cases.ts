@@ -52,6 +52,11 @@ $rc{A} = 'wrong';
     1;
   `,
   'a whole hash after its parts': `$RC{A} = 1; %RC = ( B => 2 ); $RC{C} = 3; %RC = ( %RC, D => 4 );\n1;\n`,
+  'patterns, and settings behind them': String.raw`
+    $UNSAFE_PATT = qr([${'`'}~#\$\&()|;<>]);
+    $RC{BEHIND} = 1; my $quote = qr/'"/i; $RC{TEXT} = "one $quote";
+    1;
+  `,
   'push, unshift and delete': `
     %RC = ( L => [ 'b' ], H => { x => 1, y => 2 } );
     push @{ $RC{L} }, 'c', 'd'; push(@{$RC{L}}, qw(e f)); unshift @{$RC{L}}, 'a'; push @{ $RC{NEW}{list} }, 'made';
@@ -149,3 +154,17 @@ END
   `,
   'no file to speak of': `1;\n`,
 };
+
+/** Some statements are not followed: those between them count. */
+export const HALF_FOLLOWED = String.raw`
+    my $x = 'it'; my $y = 6; my @parts = split /'/, $x; $RC{A} = 1;
+    $x =~ s/'//; $RC{B} = 2; $x =~ s{'}{"}g; $RC{C} = 3; $x =~ tr/'"/ab/; $RC{D} = 4;
+    if ($x =~ /it's/) { $x = 1; }
+    $RC{E} = 'a/b'; my $z = $y / 2; $RC{F} = '/'; my %h = (s => 1, y => 2); $z = $h{s} / $h{y}; $RC{G} = 7;
+    sub never { return 1 if /'/; s#'#x#; }
+    $RC{H} = 8; my $text = lc(<<END); $RC{I} = 9;
+it's "
+END
+    $RC{J} = 10; $x = (1) // time; $RC{K} = 11;
+    1;
+  `;

@@ -11,9 +11,9 @@ import {
   DEFAULT_REFEX,
   isPatternWord,
   isPlainWord,
-  isUnsafeValue,
   isUserWord,
   RULE_LINE,
+  UNSAFE_VALUE,
   wordsOf,
 } from './words.ts';
 
@@ -85,6 +85,7 @@ export class ConfParser {
   readonly #settings: ConfSettings;
   readonly #problems: ConfProblems;
   readonly #keys: readonly PerlPattern[];
+  readonly #unsafe: PerlPattern | undefined;
   /** `@group member`, where a delegated part put it in first. */
   readonly #delegated = new Set<string>();
   /** Delegated part -> names it may not speak of, each with the line that did. */
@@ -103,12 +104,19 @@ export class ConfParser {
     this.#settings = settings;
     this.#patterns = patterns;
     this.#problems = problems;
-    this.#keys = ['gitolite-options\\..*', ...settings.configKeys].flatMap((key) => {
-      const compiled = compilePerl(`(?i)^${key}$`);
-      if (compiled.kind === 'ok') return [compiled.pattern];
-      problems.die({ file: 'gitolite.conf', line: 0 }, `bad pattern of config keys '${key}': ${compiled.message}`);
-      return [];
-    });
+    this.#keys = ['gitolite-options\\..*', ...settings.configKeys].flatMap(
+      (key) => this.#ofSite(`(?i)^${key}$`, `config keys '${key}'`) ?? [],
+    );
+    const unsafe = settings.unsafeValue ?? UNSAFE_VALUE;
+    this.#unsafe = this.#ofSite(unsafe, `unsafe config values '${unsafe}'`);
+  }
+
+  /** A pattern out of the settings. */
+  #ofSite(text: string, what: string): PerlPattern | undefined {
+    const compiled = compilePerl(text);
+    if (compiled.kind === 'ok') return compiled.pattern;
+    this.#problems.die({ file: 'gitolite.conf', line: 0 }, `bad pattern of ${what}: ${compiled.message}`);
+    return undefined;
   }
 
   /** Lines behind one another, with at most one `repo` line, the first. @returns what they came to, if there is one. */
@@ -342,7 +350,8 @@ export class ConfParser {
     let value = written.replace(/^['"](.*)["']$/s, '$1');
     if (!this.#keys.some((pattern) => pattern.find(key, new Meter())))
       throw new Fatal(`git config '${key}' not allowed; the settings of the site say which keys are`);
-    if (isUnsafeValue(value)) throw new Fatal(`bad config value '${value}'`);
+    const meter = new Meter();
+    if (this.#unsafe?.find(value, meter) !== false || meter.isSpent) throw new Fatal(`bad config value '${value}'`);
     for (const [name, safe] of this.#settings.safeConfig) value = value.replaceAll(`%${name}`, () => safe);
     this.#stanza?.settings.push({ sequence: this.#next(), key, value, file, line });
   }

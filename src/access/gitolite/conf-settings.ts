@@ -11,6 +11,8 @@ export interface ConfSettings {
   readonly configKeys: readonly string[];
   /** What `%NAME` in a config value stands for, behind the check of the value. */
   readonly safeConfig: ReadonlyMap<string, string>;
+  /** Perl's pattern of what a config value must not hold; without one gitolite's own, `UNSAFE_VALUE`. */
+  readonly unsafeValue?: string;
   /** Names that a repository's permissions may give to people. */
   readonly roles: ReadonlySet<string>;
   readonly sugar: readonly Sugar[];

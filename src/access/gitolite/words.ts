@@ -36,9 +36,8 @@ const REF_CODES = Uint8Array.from({ length: 128 }, (_none, code) => {
   return /[-._@/+ :,]/.test(text) ? 1 : 0;
 });
 
-export function isUnsafeValue(text: string): boolean {
-  return /[`~#$&()|;<>]/.test(text);
-}
+/** What a config value must not hold, as Perl's pattern. */
+export const UNSAFE_VALUE = '[`~#\\$&()|;<>]';
 
 /** What `repository` must not be, in gitolite's words; undefined: it may be asked about. */
 export function insaneRepository(name: string): string | undefined {

@@ -46,6 +46,7 @@ function ground(scope: TestContext, { values = {}, conf = 'repo lab\n', hostname
     hostname,
     configKeys: [],
     safeConfig: new Map(),
+    unsafeValue: undefined,
     roles: new Set(['READERS', 'WRITERS']),
     commands: new Map([['info', '1']]),
     sugar: [],
