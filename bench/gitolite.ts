@@ -1,19 +1,18 @@
 /**
  * A site with many repositories, ours next to the real gitolite in one run, taking turns: the first push of its conf, a
- * push of one changed line, and decisions. `npm run bench -- gitolite [--repositories N] [--users N] [--rounds N] [--json]`;
- * `--quick` is a small site. Real gitolite makes some thirty repositories a second.
+ * push of one changed line, and decisions. Real gitolite makes some thirty repositories a second.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import type { Attempt } from '../src/access/gitolite/conf-access.ts';
 import { putInForce } from '../src/gitolite/steps/admin-push.ts';
 import { Chance } from '../test/compare/random.ts';
 import { newGround, type Ground } from '../test/gitolite/ground.ts';
+import { type AnyProgram, readFlags } from '../test/support/flags.ts';
 import { confText, repositoryName, userName, type ConfSize } from './gitolite-conf.ts';
-import { lineOf, summaryOf, timed, type Summary } from './measure.ts';
+import { lineOf, skipped, summaryOf, timed, type Summary } from './measure.ts';
 import { removeMany } from './remove.ts';
 
 const DECISIONS = 1_000_000;
@@ -35,34 +34,38 @@ interface Plan extends ConfSize {
   readonly rounds: number;
 }
 
+const PROGRAM = {
+  call: 'npm run bench -- gitolite',
+  about: 'A site with many repositories beside the real gitolite: first push of its conf, one changed line, decisions.',
+  flags: {
+    repositories: { kind: 'count', about: 'of the site; default 10000, with --quick 200', least: 1 },
+    users: { kind: 'count', about: 'of the site; default 1000, with --quick 100', least: 1 },
+    rounds: { kind: 'count', about: 'of changed lines and decisions', default: 5, least: 1 },
+    quick: { kind: 'switch', about: 'a small site' },
+    json: { kind: 'switch', about: 'one line of JSON' },
+  },
+  examples: ['--quick', '--repositories 2000 --rounds 3 --json'],
+} satisfies AnyProgram;
+
 /** Resolves with the exit code. */
 export async function benchGitolite(args: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      repositories: { type: 'string' },
-      users: { type: 'string' },
-      rounds: { type: 'string', default: '5' },
-      quick: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-    },
-  });
+  const flags = readFlags(PROGRAM, args);
+  if (flags.kind === 'end') return flags.code;
+  const { values } = flags;
   const plan: Plan = {
-    repositories: Number(values.repositories ?? (values.quick ? 200 : 10_000)),
-    users: Number(values.users ?? (values.quick ? 100 : 1_000)),
-    rounds: Number(values.rounds),
+    repositories: values.repositories ?? (values.quick ? 200 : 10_000),
+    users: values.users ?? (values.quick ? 100 : 1_000),
+    rounds: values.rounds,
   };
-  if (spawnSync('gitolite', ['version'], { stdio: 'ignore' }).error !== undefined) {
-    process.stdout.write('gitolite: skipped, the real gitolite is not installed\n');
-    return 0;
-  }
+  const { error } = spawnSync('gitolite', ['version'], { stdio: 'ignore' });
+  if (error !== undefined) return skipped('gitolite', 'the real gitolite is not installed', values.json);
   await using ground = await newGround();
   await using stack = new AsyncDisposableStack();
   stack.defer(() => removeMany(join(ground.home, 'repositories')));
   await using real = realSide();
   const summaries = await compare(plan, ground, real);
   const decisions = await ourDecisions(plan, ground);
-  if (values.json) process.stdout.write(`${JSON.stringify({ ...plan, summaries, ...decisions })}\n`);
+  if (values.json) process.stdout.write(`${JSON.stringify({ bench: 'gitolite', ...plan, summaries, ...decisions })}\n`);
   else {
     process.stdout.write(`${plan.repositories} repositories, ${plan.users} users, ${plan.rounds} rounds\n`);
     for (const summary of summaries) process.stdout.write(lineOf(summary));

@@ -21,6 +21,12 @@ interface Spread {
   readonly mostMs: number;
 }
 
+/** Says why a bench cannot run here. Returns the exit code: nothing went wrong. */
+export function skipped(bench: string, reason: string | false, isJson: boolean): 0 {
+  process.stdout.write(isJson ? `${JSON.stringify({ bench, skipped: reason })}\n` : `${bench}: skipped, ${reason}\n`);
+  return 0;
+}
+
 export async function timed(act: () => Promise<unknown> | void): Promise<number> {
   const start = performance.now();
   await act();

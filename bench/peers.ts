@@ -1,10 +1,8 @@
 /**
- * Gatehouse beside what people run today, taking turns in one run on one machine: `npm run bench -- peers [--rows a,b]
- * [--rounds N] [--quick] [--large PATH] [--shapes DIRECTORY] [--profile DIRECTORY]
- * [--markdown | --json]`. docs/performance.md says how to read it.
+ * Gatehouse beside what people run today, taking turns in one run on one machine. docs/performance.md says how to read it.
  */
-import { parseArgs } from 'node:util';
 import { join } from 'node:path';
+import { type AnyProgram, readFlags } from '../test/support/flags.ts';
 import { hasProgram, suiteScope, workspace } from '../test/support/workspace.ts';
 import { noNginx } from '../test/support/nginx.ts';
 import { noSshd } from '../test/support/sshd.ts';
@@ -43,21 +41,27 @@ interface Measured {
 
 const ROUNDS = 7;
 
+const PROGRAM = {
+  call: 'npm run bench -- peers',
+  about: 'Gatehouse beside OpenSSH with gitolite and git-shell, nginx with git http-backend, and git daemon.',
+  flags: {
+    rows: { kind: 'text', value: 'A,B', about: 'only these rows; a wrong name prints all names' },
+    rounds: { kind: 'count', about: `turns of each peer; default ${ROUNDS}, with --quick 3`, least: 1 },
+    quick: { kind: 'switch', about: 'smaller repositories and shorter rows: to see whether it works' },
+    large: { kind: 'text', value: 'PATH', about: 'a real bare repository in place of the generated large one' },
+    shapes: { kind: 'text', value: 'DIRECTORY', about: 'keeps the generated repositories there for the next run' },
+    profile: { kind: 'text', value: 'DIRECTORY', about: 'Gatehouse writes there where its processor time went' },
+    markdown: { kind: 'switch', about: 'the section "Last run" of docs/performance.md' },
+    json: { kind: 'switch', about: 'one line of JSON' },
+  },
+  examples: ['--quick --rows ls-remote,push-one', '--rounds 3 --markdown'],
+} satisfies AnyProgram;
+
 /** Resolves with the exit code: 1 where Gatehouse left a request unserved. A missed aim is told, and no failure. */
 export async function benchPeers(args: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      rows: { type: 'string' },
-      rounds: { type: 'string' },
-      quick: { type: 'boolean', default: false },
-      large: { type: 'string' },
-      profile: { type: 'string' },
-      shapes: { type: 'string' },
-      markdown: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-    },
-  });
+  const flags = readFlags(PROGRAM, args);
+  if (flags.kind === 'end') return flags.code;
+  const { values } = flags;
   const begunMs = performance.now();
   const scope = suiteScope();
   const stop = onSignals(() => scope.close());
@@ -76,7 +80,7 @@ export async function benchPeers(args: readonly string[]): Promise<number> {
     const rows = chosen(all, values.rows);
     if (rows === undefined) return 2;
     const shapes = values.shapes ?? join(root, 'shapes');
-    const rounds = Number(values.rounds ?? (quick ? 3 : ROUNDS));
+    const rounds = values.rounds ?? (quick ? 3 : ROUNDS);
     const plan: Plan = { rows, rounds, quick, large: values.large, shapes, streamMib };
     const loadBefore = currentLoad();
     const templates = await makeTemplates(plan);
@@ -110,7 +114,9 @@ function show({ lines, busy, broken }: Measured, { plan: { quick, rounds }, peer
   const noise = noiseOf(lines, { loadBefore, busy });
   const meters = [...new Set([...peers.values()].flatMap(({ meter }) => meter?.kind ?? []))];
   if (form === 'json') {
-    process.stdout.write(`${JSON.stringify({ noise, meters, quick, rounds, broken, lines: jsonOf(lines) })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ bench: 'peers', noise, meters, quick, rounds, broken, lines: jsonOf(lines) })}\n`,
+    );
     return;
   }
   const shown = PEERS.filter((name) => peers.has(name));

@@ -1,5 +1,5 @@
-/** `npm run bench` runs all benchmarks, `npm run bench -- NAME [ARGUMENTS]` one. They print ratios against a named peer; none of them fails on a time. */
-
+/** `npm run bench` runs all benchmarks, `npm run bench -- NAME [FLAGS]` one. They print ratios against a named peer; none of them fails on a time. */
+import { type AnyProgram, readFlags } from '../test/support/flags.ts';
 import { minutes } from './peers/row.ts';
 
 type Bench = (args: readonly string[]) => Promise<number>;
@@ -18,39 +18,43 @@ const ALL: Readonly<Record<string, readonly string[]>> = { gitolite: ['--rounds'
 const QUICK: Readonly<Record<string, readonly string[]>> = {
   gitolite: ['--quick'],
   peers: ['--quick'],
-  openssh: ['5'],
+  openssh: ['--rounds', '5'],
   scan: ['--megabytes', '20', '--plants', '1000'],
 };
 
-const [name, ...args] = process.argv.slice(2);
-if (name === undefined || name.startsWith('--')) process.exitCode = await runAll(process.argv.slice(2));
-else {
-  const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
-  if (bench === undefined) {
-    const names = Object.keys(BENCHES).join(', ');
-    process.stderr.write(
-      `Usage: npm run bench [-- NAME [ARGUMENTS]]; NAME is one of ${names}; without one: all of them\n`,
-    );
-    process.exitCode = 2;
-  } else process.exitCode = await (await bench())(args);
-}
+const PROGRAM = {
+  call: 'npm run bench',
+  about: 'Gatehouse beside what people run today: ratios from one run. None of the benches fails on a time.',
+  words: {
+    '-- NAME [FLAGS]': `one of ${Object.keys(BENCHES).join(', ')}; without a name all of them; each has --help`,
+  },
+  flags: {
+    quick: { kind: 'switch', about: 'all of them, shorter: to see whether they work' },
+    json: { kind: 'switch', about: 'a line of JSON for each bench, and nothing else on standard output' },
+  },
+  examples: ['', '-- --quick', '-- peers --rows ls-remote'],
+} satisfies AnyProgram;
 
-/** One after another. `--quick` makes all of them shorter. Resolves with the worst exit code. */
+const [name, ...args] = process.argv.slice(2);
+const bench = name !== undefined && Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+process.exitCode = bench === undefined ? await runAll(process.argv.slice(2)) : await (await bench())(args);
+
+/** One after another. Resolves with the worst exit code. */
 async function runAll(args: readonly string[]): Promise<number> {
-  if (args.some((word) => word !== '--quick')) {
-    process.stderr.write('Without a name only --quick is taken\n');
-    return 2;
-  }
-  const isQuick = args.length > 0;
+  const flags = readFlags(PROGRAM, args);
+  if (flags.kind === 'end') return flags.code;
+  const { quick, json } = flags.values;
   let code = 0;
   const took: string[] = [];
+  const tell = (text: string): boolean => (json ? process.stderr : process.stdout).write(text);
   for (const [name, load] of Object.entries(BENCHES)) {
-    process.stdout.write(`\n== ${name}\n`);
+    tell(`\n== ${name}\n`);
     const start = performance.now();
     const bench = await load();
-    code = Math.max(code, await bench(isQuick ? (QUICK[name] ?? []) : (ALL[name] ?? [])));
+    const asked = (quick ? QUICK : ALL)[name] ?? [];
+    code = Math.max(code, await bench(json ? [...asked, '--json'] : asked));
     took.push(`${name} ${minutes(performance.now() - start)}`);
   }
-  process.stdout.write(`\nMinutes: ${took.join(', ')}; ${minutes(performance.now())} in all\n`);
+  tell(`\nMinutes: ${took.join(', ')}; ${minutes(performance.now())} in all\n`);
   return code;
 }

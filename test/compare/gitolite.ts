@@ -1,12 +1,11 @@
 /**
  * Random confs and random questions, answered by this gate's conf language and by the real gitolite: every answer
- * must be the same, word for word. Arguments: `--seed N`, `--decisions N`. Without gitolite it says so and fails.
+ * must be the same, word for word. Without gitolite it says so and fails.
  * `adopt` instead: a site of fifty repositories, used by real clients, taken over in place, and used again.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { compileConf, type CompiledConf } from '../../src/access/gitolite/compile-conf.ts';
 import type { Attempt } from '../../src/access/gitolite/conf-access.ts';
 import { DEFAULT_SETTINGS, type ConfSettings } from '../../src/access/gitolite/conf-settings.ts';
@@ -14,6 +13,7 @@ import type { ConfRepository } from '../../src/access/gitolite/rule-index.ts';
 import { ATTEMPTS, randomSite, REPOSITORIES, SITE, someRef, USERS, type RandomSite } from './gitolite-confs.ts';
 import { hasGitolite, RealSite } from './gitolite-site.ts';
 import { newGround, type Ground } from '../gitolite/ground.ts';
+import { flagsOrExit } from '../support/flags.ts';
 import { Chance } from './random.ts';
 
 const SETTINGS: ConfSettings = {
@@ -181,19 +181,24 @@ async function adoption(): Promise<number> {
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { seed: { type: 'string', default: '1' }, decisions: { type: 'string', default: '20000' } },
+  const { values, words } = flagsOrExit({
+    call: 'npm run compare:gitolite --',
+    about: 'Random confs and questions, answered by this gate and by the real gitolite: no answer may differ.',
+    words: { adopt: 'instead: a site of fifty repositories, used, taken over in place, and used again' },
+    flags: {
+      seed: { kind: 'count', about: 'of the first conf', default: 1 },
+      decisions: { kind: 'count', about: 'to compare at least', default: 20_000, least: 1 },
+    },
+    examples: ['', '--seed 300 --decisions 5000', 'adopt'],
   });
   if (!hasGitolite()) {
     console.error('COMPARISON NOT MADE: there is no gitolite on this machine (apt-get install gitolite3)');
     return 1;
   }
-  if (positionals.includes('adopt')) return adoption();
+  if (words.includes('adopt')) return adoption();
   await using ground = await newGround();
   const comparison = new Comparison(new RealSite(ground.home), ground);
-  const wanted = Number(values.decisions);
-  for (let seed = Number(values.seed); comparison.decisions < wanted; seed += 1) {
+  for (let { seed } = values; comparison.decisions < values.decisions; seed += 1) {
     await comparison.seed(seed);
     if (comparison.differences.length >= DIFFERENCES_MAX) break;
   }

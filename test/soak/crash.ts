@@ -1,11 +1,11 @@
 /**
- * `npm run soak:crash -- [--rounds 100] [--cuts 24]`: kills the gate at random moments of pushes and cuts its power, and
+ * `npm run soak:crash`: kills the gate at random moments of pushes and cuts its power, and
  * checks what is there after each restart. Prints two tables; ends with 1 where anything that was promised is missing, or
  * where the checker fails to catch a pipeline that is broken on purpose.
  */
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { COMMIT_STEPS } from '../../src/receive/commit.ts';
+import { flagsOrExit } from '../support/flags.ts';
 import { workspace, type Scope } from '../support/workspace.ts';
 import { runCrowd, type CrowdTally } from './crash-crowd.ts';
 import { runRounds, type Tally } from './crash-rounds.ts';
@@ -20,16 +20,17 @@ import {
   type Configuration,
 } from './power-cut.ts';
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '100' },
-    cuts: { type: 'string', default: '24' },
-    refs: { type: 'string', default: '12' },
+const { values } = flagsOrExit({
+  call: 'npm run soak:crash --',
+  about: 'Kills the gate in the middle of pushes and cuts its power; everything acknowledged has to be there.',
+  flags: {
+    rounds: { kind: 'count', about: 'random kills of the gate', default: 100 },
+    cuts: { kind: 'count', about: 'power cuts, as root only', default: 24 },
+    refs: { kind: 'count', about: 'pushed at once in a round', default: 12, least: 1 },
   },
+  examples: ['', '--rounds 26 --cuts 6'],
 });
-const rounds = Number(values.rounds);
-const cuts = Number(values.cuts);
-const refs = Number(values.refs);
+const { rounds, cuts, refs } = values;
 const cleanups: (() => unknown)[] = [];
 const scope: Scope = {
   after(cleanup) {

@@ -1,20 +1,24 @@
 /**
- * `npm run soak:gate -- [--rounds 200] [--seed N]`: three clients push and one fetches through a gate in front of an upstream, while
+ * `npm run soak:gate`: three clients push and one fetches through a gate in front of an upstream, while
  * the upstream is killed, refusing, slow, cut off or changed by somebody else, and the gate killed, at random moments. After
  * each round gate and upstream have to agree, with nothing acknowledged missing and nothing refused there. Then the same
  * checks have to catch gates that are broken on purpose. Ends with 1 where a promise was broken or a broken gate was not caught.
  */
-import { parseArgs } from 'node:util';
+import { flagsOrExit } from '../support/flags.ts';
 import { workspace, type Scope } from '../support/workspace.ts';
 import { BROKEN_GATES, runBroken } from './gate-broken.ts';
 import { runGateRounds, type GateTally } from './gate-rounds.ts';
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '200' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    broken: { type: 'string' },
+const { values } = flagsOrExit({
+  call: 'npm run soak:gate --',
+  about:
+    'Pushes and fetches through a gate in front of an upstream while both fail at random moments; both have to agree.',
+  flags: {
+    rounds: { kind: 'count', about: 'of faults', default: 200 },
+    seed: { kind: 'count', about: 'of the chances; another one each time unless given' },
+    broken: { kind: 'text', value: 'NAME', about: `only this broken gate: ${BROKEN_GATES.join(', ')}` },
   },
+  examples: ['', '--rounds 60 --seed 7'],
 });
 
 function say(line: string): void {
@@ -35,7 +39,7 @@ const scope: Scope = {
     cleanups.push(cleanup as () => unknown);
   },
 };
-const [rounds, seed] = [Number(values.rounds), Number(values.seed)];
+const { rounds, seed = Date.now() % 1_000_000 } = values;
 let failed = false;
 say(`seed ${seed}, ${rounds} rounds, in ${workspace(scope)}`);
 try {

@@ -1,13 +1,13 @@
 /**
  * `npm run soak:load`: what one gate bears. 1 GiB pushed and cloned over each transport with the gate's own
- * memory watched; 200 idle SSH sessions; 50 clones at once while they idle. `--mib N` for another size.
+ * memory watched; 200 idle SSH sessions; 50 clones at once while they idle.
  * Prints a table and ends with 1 where anything failed or memory passed its bound.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { flagsOrExit } from '../support/flags.ts';
 import {
   addPerson,
   commitFile,
@@ -24,12 +24,15 @@ import { gateBytes, watchPeak } from '../support/memory.ts';
 
 const MIB = 1024 * 1024;
 const MEMORY_BYTES_MAX = 300 * MIB;
-const { values } = parseArgs({
-  options: {
-    mib: { type: 'string', default: '1024' },
-    sessions: { type: 'string', default: '200' },
-    clones: { type: 'string', default: '50' },
+const { values } = flagsOrExit({
+  call: 'npm run soak:load --',
+  about: 'What one gate bears: large pushes and clones with its memory watched, idle sessions, clones at once.',
+  flags: {
+    mib: { kind: 'count', about: 'size of what is pushed and cloned', default: 1_024, least: 1 },
+    sessions: { kind: 'count', about: 'idle SSH sessions', default: 200 },
+    clones: { kind: 'count', about: 'clones at once', default: 50, least: 1 },
   },
+  examples: ['', '--mib 64 --clones 10'],
 });
 
 interface Row {
@@ -68,7 +71,7 @@ async function measured(site: Site, what: string, work: () => Promise<string>): 
 
 async function bigTransfers(site: Site, alice: Person, token: string): Promise<void> {
   const tree = join(site.root, 'big');
-  const size = Number(values.mib);
+  const size = values.mib;
   await gitOk(alice, ['init', '-q', '-b', 'main', tree]);
   for (const [key, value] of [
     ['core.compression', '0'],
@@ -141,8 +144,8 @@ async function idleSession(alice: Person, site: Site): Promise<ChildProcess> {
 }
 
 async function crowd(site: Site, alice: Person, token: string): Promise<void> {
-  const sessions = Number(values.sessions);
-  const clones = Number(values.clones);
+  const sessions = values.sessions;
+  const clones = values.clones;
   const tree = join(site.root, 'medium');
   await gitOk(alice, ['init', '-q', '-b', 'main', tree]);
   for (let count = 0; count < 40; count += 1) {

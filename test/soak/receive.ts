@@ -1,21 +1,24 @@
 /**
  * `npm run soak:receive`: pushes drawn by chance (good, thin, corrupt, hostile; both object formats), each given to the push
- * pipeline and to git, which have to agree about it. `--pushes N` (20,000), `--seed N`; `--replay SEED` for one round that
- * went wrong. Prints what was judged without git, and ends with 1 where anything differed.
+ * pipeline and to git, which have to agree about it. Prints what was judged without git, and ends with 1 where anything differed.
  */
 import { availableParallelism } from 'node:os';
-import { inspect, parseArgs } from 'node:util';
+import { inspect } from 'node:util';
+import { flagsOrExit } from '../support/flags.ts';
 import { runRound, type RoundResult, type Tally } from './receive-round.ts';
 import { KINDS, type PushKind } from './receive-pushes.ts';
 
 const PUSHES_A_ROUND = 50;
-const { values } = parseArgs({
-  options: {
-    pushes: { type: 'string', default: '20000' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    replay: { type: 'string' },
-    jobs: { type: 'string', default: String(Math.min(2, availableParallelism())) },
+const { values } = flagsOrExit({
+  call: 'npm run soak:receive --',
+  about: 'Random pushes, good, corrupt and hostile, to the gate and to git, which have to agree about each.',
+  flags: {
+    pushes: { kind: 'count', about: 'of all kinds together', default: 20_000, least: 1 },
+    seed: { kind: 'count', about: 'of the chances; another one each time unless given' },
+    replay: { kind: 'count', about: 'the seed of one round that went wrong: only that round' },
+    jobs: { kind: 'count', about: 'rounds at the same time', default: Math.min(2, availableParallelism()), least: 1 },
   },
+  examples: ['', '--pushes 500 --seed 5', '--replay 5003'],
 });
 
 const total = new Map<PushKind, Tally>(KINDS.map((kind) => [kind, { pushes: 0, accepted: 0, own: 0, why: new Map() }]));
@@ -34,9 +37,10 @@ function count({ kinds, differences: found }: RoundResult): void {
   differences.push(...found);
 }
 
-const first = Number(values.replay ?? Number(values.seed) * 1_000);
-const rounds = values.replay === undefined ? Math.ceil(Number(values.pushes) / PUSHES_A_ROUND) : 1;
-process.stdout.write(`seed ${values.seed}, ${rounds} rounds of ${PUSHES_A_ROUND} pushes\n`);
+const { replay, seed = Date.now() % 1_000_000 } = values;
+const first = replay ?? seed * 1_000;
+const rounds = replay === undefined ? Math.ceil(values.pushes / PUSHES_A_ROUND) : 1;
+process.stdout.write(`seed ${replay ?? seed}, ${rounds} rounds of ${PUSHES_A_ROUND} pushes\n`);
 let next = 0;
 const started = performance.now();
 
@@ -53,7 +57,7 @@ async function work(): Promise<void> {
       process.stdout.write(`${next} rounds, ${Math.round((performance.now() - started) / 1000)} s\n`);
   }
 }
-await Promise.all(Array.from({ length: Number(values.jobs) }, work));
+await Promise.all(Array.from({ length: values.jobs }, work));
 
 process.stdout.write(
   `${'push'.padEnd(16)} ${'all'.padStart(7)} ${'accepted'.padStart(9)} ${'without git'.padStart(12)}\n`,
