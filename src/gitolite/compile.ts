@@ -67,11 +67,12 @@ async function makeNamed(
   await using creation = new Creation(run);
   const stint = new Stint();
   const missing: Named[] = [];
-  for (const named of namedRepositories(conf)) {
-    // A path that leads elsewhere is not even looked at.
-    const refused = isTrue(named.name) ? refusedRepository(named.name) : undefined;
-    if (refused !== undefined) throw dies(refused);
-    if (statOf(`${repositoryPath(rc, named.name)}/${SENTINEL_FILE}`)?.isFile() !== true) missing.push(named);
+  const named = namedRepositories(conf);
+  // A path that leads elsewhere is not even looked at.
+  const refused = refusedIn(named);
+  if (refused !== undefined) throw dies(refused);
+  for (const one of named) {
+    if (statOf(`${repositoryPath(rc, one.name)}/${SENTINEL_FILE}`)?.isFile() !== true) missing.push(one);
     if (stint.isOver) await stint.rest();
   }
   if (missing.length > 0) resetHooks(rc);
@@ -92,6 +93,19 @@ async function makeNamed(
   }
   await creation.settle();
   return creation.made;
+}
+
+/** Why a compile of it will die of the first name that leads out of the place of repositories, in gitolite's words. */
+export function refusedName({ conf }: Pick<CompiledConf, 'conf'>): string | undefined {
+  return refusedIn(namedRepositories(conf));
+}
+
+function refusedIn(named: readonly Named[]): string | undefined {
+  for (const { name } of named) {
+    const refused = isTrue(name) ? refusedRepository(name) : undefined;
+    if (refused !== undefined) return refused;
+  }
+  return undefined;
 }
 
 interface Named {

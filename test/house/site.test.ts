@@ -378,6 +378,12 @@ test('a site may have a push of a wrong conf refused', async (t) => {
   assert.notEqual(wrong.code, 0);
   assert.match(wrong.stderr, /conf\/gitolite\.conf:\d+/);
   assert.ok(!existsSync(join(place.repositories, 'lab.git')));
+  const away = await place.conf(`${CONF}\nrepo x..y\n    RW+ = ann\n`);
+  assert.match(away.stderr, /rejected.*'x\.\.y' contains '\.\.'/);
+  writeFileSync(join(place.admin.home, 'ga/conf/part.txt'), 'repo lab\n    RW+ = ann\n');
+  await gitOk(place.admin, ['add', 'conf/part.txt'], join(place.admin.home, 'ga'));
+  const noConf = await place.conf(`${CONF}\ninclude "part.txt"\n`);
+  assert.match(noConf.stderr, /rejected.*invalid include\/subconf filename/);
   const right = await place.conf(CONF);
   assert.equal(right.code, 0, right.stderr);
   assert.ok(existsSync(join(place.repositories, 'lab.git')));

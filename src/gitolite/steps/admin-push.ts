@@ -4,7 +4,7 @@
  * stays in force; a site may have it refused instead.
  */
 import { dirname, isAbsolute, normalize } from 'node:path/posix';
-import { compileConf } from '../../access/gitolite/compile-conf.ts';
+import { compileConf, type ConfSources } from '../../access/gitolite/compile-conf.ts';
 import { CONF_ENTRY } from '../../access/gitolite/conf-lines.ts';
 import { renderProblem } from '../../access/problem.ts';
 import { BOUNDS } from '../../base/bounds.ts';
@@ -13,6 +13,7 @@ import { isZeroOid, type Oid } from '../../git/oid.ts';
 import type { GitProcesses } from '../../git/processes.ts';
 import type { Repository } from '../../repository/repository.ts';
 import type { Push, RefUpdate, Step, Verdict } from '../../receive/step.ts';
+import { refusedName } from '../compile.ts';
 import { confText, settingsOf } from '../conf-sources.ts';
 import { runGitolite } from '../gitolite.ts';
 import { ADMIN_REPOSITORY, GATE_NAMES } from '../hooks.ts';
@@ -140,24 +141,36 @@ async function checkCandidate({ processes, run, push, update }: Candidate): Prom
     requestId,
     signal,
   };
-  const files = await readConf(place, update.newOid);
-  const result = compileConf({ files, settings: settingsOf(run.rc), folder: 'conf/' });
-  if (result.kind === 'ok') return [];
+  const result = compileConf({
+    ...(await readConf(place, update.newOid)),
+    settings: settingsOf(run.rc),
+    folder: 'conf/',
+  });
+  if (result.kind === 'ok') {
+    const reason = refusedName(result.compiled);
+    return reason === undefined ? [] : [{ refname: update.refname, reason }];
+  }
   for (const problem of result.problems) push.tell(`FATAL: ${renderProblem(problem)}\n`);
   const [first] = result.problems;
   const reason = first === undefined ? 'the conf is wrong' : `${first.file}:${first.line}: ${first.message}`;
   return [{ refname: update.refname, reason }];
 }
 
-async function readConf(place: ObjectPlace, commit: Oid): Promise<ReadonlyMap<string, string>> {
+async function readConf(place: ObjectPlace, commit: Oid): Promise<Pick<ConfSources, 'files' | 'others'>> {
   const files = new Map<string, string>();
+  const others = new Set<string>();
   let left = BOUNDS.policyBytesMax;
   for (const { path, oid, type, mode } of await listTree(place, commit, { recursive: true, prefix: 'conf/' })) {
-    if (type !== 'blob' || mode === '120000' || !path.endsWith('.conf')) continue;
+    if (type !== 'blob' || mode === '120000') continue;
+    const name = path.slice('conf/'.length);
+    if (!name.endsWith('.conf')) {
+      others.add(name);
+      continue;
+    }
     const bytes = await readBlob(place, oid, left);
     left -= bytes?.length ?? 0;
-    files.set(path.slice('conf/'.length), bytes === undefined ? '' : confText(bytes));
+    files.set(name, bytes === undefined ? '' : confText(bytes));
   }
   if (!files.has(CONF_ENTRY)) throw dies(`a push to ${ADMIN_REPOSITORY} holds conf/${CONF_ENTRY}`);
-  return files;
+  return { files, others };
 }
