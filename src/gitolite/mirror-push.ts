@@ -75,3 +75,13 @@ export async function failedCopies(
   }
   return failed;
 }
+
+/** What is told of them; empty: the last push to each copy was well. @param host undefined: all. */
+export async function failuresText(run: Run, name: string, host?: string): Promise<string> {
+  const failed = await failedCopies(run, name, host);
+  const told = failed.map(
+    ({ host: copy, said }) =>
+      `----------\nWARNING: previous mirror push of repo '${name}' to host '${copy}' failed, status is:\n${said}----------\n`,
+  );
+  return told.join('');
+}

@@ -20,7 +20,6 @@ const IDLE_SETTINGS: ReadonlyMap<string, string> = new Map([
   ['CACHE', 'what is in force is held in memory, no Redis is needed'],
   ['CACHE_TTL', 'what is in force is held in memory, no Redis is needed'],
   ['ALLOW_ORPHAN_GL_CONF', 'rules are kept in one place, none are read from repositories'],
-  ['HUSH_MIRROR_STATUS', 'what is said of a mirror is always said'],
   ['TPROXY_FORWARDS_TO', 'requests are not handed on to another server'],
 ]);
 

@@ -2,7 +2,7 @@
 import { assertSane } from '../ask.ts';
 import { repositoryPath, statOf } from '../disk.ts';
 import { copiesOf, masterOf } from '../mirror-copies.ts';
-import { failedCopies, pushToCopy } from '../mirror-push.ts';
+import { failedCopies, failuresText, pushToCopy } from '../mirror-push.ts';
 import { isTrue } from '../rc-value.ts';
 import { askerOf, type Run } from '../run.ts';
 import { showUsage } from '../usage.ts';
@@ -53,12 +53,7 @@ async function status(run: Run, name: string, host: string): Promise<number> {
   }
   if (askerOf(run) !== undefined) await assertCopy(run, name, host);
   assertRepository(run, name);
-  for (const { host: failed, said } of await failedCopies(run, name, host === 'all' ? undefined : host)) {
-    await run.print('----------\n');
-    await run.print(
-      `WARNING: previous mirror push of repo '${name}' to host '${failed}' failed, status is:\n${said}----------\n`,
-    );
-  }
+  await run.print(await failuresText(run, name, host === 'all' ? undefined : host));
   return 0;
 }
 

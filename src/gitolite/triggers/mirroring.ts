@@ -3,8 +3,9 @@
  * is no part of a repository's mirroring. What is missing is the other end: no server pushes here.
  */
 import { glWarn } from '../gl-log.ts';
-import { pushToCopy } from '../mirror-push.ts';
+import { failuresText, pushToCopy } from '../mirror-push.ts';
 import { configOf } from '../options.ts';
+import { isTrue } from '../rc-value.ts';
 import { askerOf, type Run } from '../run.ts';
 import { dies } from '../words.ts';
 import type { MirrorQueue } from './mirror-queue.ts';
@@ -34,6 +35,8 @@ export function mirroringTriggers(pushes: MirrorQueue): readonly BuiltInTrigger[
         if (here === undefined) return;
         const { mode } = await mirrorOf(run, repository, here);
         if (mode === 'elsewhere') throw dies(`${here}: '${repository}' is mirrored but not here`);
+        if (mode !== 'local' && !isTrue(run.rc.values['HUSH_MIRROR_STATUS']))
+          await run.warn(await failuresText(run, repository));
         if (attempt !== 'R' && mode === 'copy')
           throw dies(`${here}: pushing '${repository}' to copy '${here}' not allowed`);
       },

@@ -156,6 +156,21 @@ suite('files, branches and history of a repository, next to the real gitolite', 
     await site.sameUsage(['mirror', 'push', 'x']);
   });
 
+  test('who comes for a repository with copies hears of those that are behind, unless the site hushes it', async () => {
+    for (const [settings, isTold] of [
+      ["$RC{HOSTNAME} = 'here';", true],
+      ["$RC{HOSTNAME} = 'far';", true],
+      ["$RC{HOSTNAME} = 'here'; $RC{HUSH_MIRROR_STATUS} = 1;", false],
+    ] as const) {
+      await using site = await newTwins({ conf: CONF, enable: [...ENABLE, 'Mirroring'], settings });
+      await site.same(['create', 'wild/u1/a'], { user: 'u1' });
+      await site.both('sh', ['-c', "printf 'then\\t1\\tfatal: no\\n' > repositories/wild/u1/a.git/gl-copy-far.status"]);
+      const asked = await site.same(['trigger', 'PRE_GIT', 'wild/u1/a', 'u1', 'R', 'any', 'git-upload-pack']);
+      assert.equal(asked.stderr.includes("'wild/u1/a' to host 'far' failed"), isTold, settings);
+      await site.same(['trigger', 'PRE_GIT', 'ours', 'u1', 'W', 'any', 'git-receive-pack']);
+    }
+  });
+
   test('what a server lacks is named', async () => {
     await using site = await newTwins({ conf: CONF, enable: ENABLE });
     const empty = { user: 'u1', env: { PATH: '/nonexistent' } };
