@@ -60,6 +60,11 @@ export interface GitSpec {
   readonly deadlineMs: number;
   /** Abort kills the whole process tree. */
   readonly signal?: AbortSignal;
+  /**
+   * Asked by who holds another question, which goes on when this one is answered: it has turns of its own, so that such
+   * pairs never wait for each other. Nothing else is asked while it runs.
+   */
+  readonly isInner?: boolean;
   /** For the log. */
   readonly requestId?: string;
 }
@@ -85,6 +90,11 @@ export interface GitProcesses {
   /** How many processes were started since the gate opened (metric; tests count with it). */
   readonly started: number;
   close(): Promise<void>;
+}
+
+/** For questions asked while another is held. */
+export function innerProcesses(processes: Pick<GitProcesses, 'start'>): Pick<GitProcesses, 'start'> {
+  return { start: (spec) => processes.start({ ...spec, isInner: true }) };
 }
 
 export interface GitRun {

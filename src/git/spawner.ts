@@ -26,7 +26,10 @@ export interface GitProcessesOptions {
   readonly owner?: { readonly uid: number; readonly gid: number };
   /** What git's files are hidden from, asked for each start; absent: as the gate was started with. */
   readonly umask?: () => number;
-  /** Conversations with clients at once (upload-pack, index-pack, ...), and short questions at once. */
+  /**
+   * Conversations with clients at once (upload-pack, index-pack, ...): as many as there are requests, for each may have to wait
+   * for its client. And short questions at once; as many more by who holds one.
+   */
   readonly conversationsMax?: number;
   readonly questionsMax?: number;
 }
@@ -42,11 +45,12 @@ export interface ConfinedGitProcesses extends GitProcesses {
   readonly spawnerPid: number | undefined;
 }
 
-/** They live as long as a client or a housekeeping job does; a question asked meanwhile must not wait for them. */
+/** They live as long as a client, an upstream or a housekeeping job does; a question asked meanwhile must not wait for them. */
 const CONVERSATIONS: ReadonlySet<Subcommand> = new Set([
   'upload-pack',
   'upload-archive',
   'index-pack',
+  'pack-objects',
   'clone',
   'gc',
   'repack',
@@ -97,6 +101,7 @@ class SpawnedProcesses implements ConfinedGitProcesses {
   readonly #parts: Parts;
   readonly #conversations: Lane;
   readonly #questions: Lane;
+  readonly #inner: Lane;
   readonly #running = new Map<number, SpawnedGit>();
   readonly #closing = new AbortController();
   #spawner: Promise<SpawnerProcess> | undefined;
@@ -112,6 +117,7 @@ class SpawnedProcesses implements ConfinedGitProcesses {
     this.confinement = parts.confinement;
     this.#conversations = new Lane(parts.conversationsMax ?? 128, WAITING_MAX);
     this.#questions = new Lane(parts.questionsMax ?? 32, WAITING_MAX);
+    this.#inner = new Lane(parts.questionsMax ?? 32, WAITING_MAX);
   }
 
   get started(): number {
@@ -123,7 +129,7 @@ class SpawnedProcesses implements ConfinedGitProcesses {
   }
 
   get waiting(): number {
-    return this.#conversations.waiting + this.#questions.waiting;
+    return this.#conversations.waiting + this.#questions.waiting + this.#inner.waiting;
   }
 
   get restarts(): number {
@@ -141,7 +147,7 @@ class SpawnedProcesses implements ConfinedGitProcesses {
   async start(spec: GitSpec): Promise<GitProcess> {
     const invocation = invocationOf(spec, searchPathOf(this.#parts.gitPath));
     assertHarmlessConfig(spec);
-    const lane = CONVERSATIONS.has(spec.subcommand) ? this.#conversations : this.#questions;
+    const lane = this.#laneOf(spec);
     const signal = AbortSignal.any([this.#closing.signal, ...(spec.signal ? [spec.signal] : [])]);
     const leave = await lane.enter(signal);
     try {
@@ -164,6 +170,11 @@ class SpawnedProcesses implements ConfinedGitProcesses {
       leave();
       throw error;
     }
+  }
+
+  #laneOf({ subcommand, isInner }: GitSpec): Lane {
+    if (CONVERSATIONS.has(subcommand)) return this.#conversations;
+    return isInner === true ? this.#inner : this.#questions;
   }
 
   #orderOf(spec: GitSpec, { argv, env }: Invocation): Omit<StartOrder, 'id' | 'stdin' | 'stdout'> {

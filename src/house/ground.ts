@@ -36,6 +36,12 @@ export interface Ground {
   readonly forges: ForgeGround;
 }
 
+/**
+ * Conversations beside those that requests have: upkeep, copies, mirrors. Else clients that do not go on, each with a git that
+ * stands still and no place for work, would keep everybody with a place from starting one.
+ */
+const OWN_CONVERSATIONS = 64;
+
 /** What it opens is closed with the stack. @throws Fault with a public message where something cannot be opened. */
 export async function layGround(
   config: Config,
@@ -64,6 +70,7 @@ export async function layGround(
   stack.defer(() => journal.close());
   const processes = await startGitProcesses({
     isolation: settings.isolation as 'auto' | 'off' | 'required',
+    conversationsMax: settings.requestsMax + OWN_CONVERSATIONS,
     ...(siteSettings === undefined ? {} : { umask: () => siteSettings.umask.mask }),
     log: (line) => log.info({ line }, 'spawn git'),
   });

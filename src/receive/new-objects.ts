@@ -8,7 +8,7 @@ import { Stint } from '../base/stint.ts';
 import { withinReach } from '../git/odb/odb.ts';
 import { textOf } from '../git/odb/walk-objects.ts';
 import { oidHexLength, type Oid } from '../git/oid.ts';
-import type { GitProcess, GitProcesses, GitSpec } from '../git/processes.ts';
+import { innerProcesses, type GitProcess, type GitProcesses, type GitSpec } from '../git/processes.ts';
 import { writeAll } from '../git/stream.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { ScanItem } from '../scan/scanner.ts';
@@ -252,14 +252,14 @@ function tooMany(most: number): Fault {
 const LF = 0x0a;
 const SPACE = 0x20;
 
-/** Lines of `OID COMMIT PATH`, oldest commits first, each with what it is the first to bring. */
+/** Lines of `OID COMMIT PATH`, oldest commits first, each with what it is the first to bring. `itemsOf` reads them with a git in hand. */
 async function* listLines(options: NewObjectsOptions): AsyncGenerator<Buffer> {
   const { tips, known, signal } = options;
   const digits = oidHexLength(options.repository.objectFormat);
   const { blobsBelow } = options;
   const filter = blobsBelow === undefined ? [] : [`--filter=blob:limit=${blobsBelow}`, '--filter-provided-objects'];
   const walk = ['--objects', '--in-commit-order', '--reverse', ...filter, '--stdin'];
-  await using git = await options.processes.start(
+  await using git = await innerProcesses(options.processes).start(
     specOf(options, 'rev-list', known === 'refs' ? [...walk, '--not', '--all'] : walk),
   );
   const negative = known === 'refs' ? [] : known.map((oid) => `^${oid}`);

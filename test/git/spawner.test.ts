@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Fault } from '../../src/base/fault.ts';
-import type { GitSpec } from '../../src/git/processes.ts';
+import { innerProcesses, type GitSpec } from '../../src/git/processes.ts';
 import { runGit, runGitOk } from '../../src/git/run.ts';
 import { readChunk } from '../../src/git/stream.ts';
 import { startGitProcesses } from '../../src/git/spawner.ts';
@@ -267,6 +267,24 @@ test('too many processes wait for their turn, in order; who is aborted leaves th
   await (await fourth)[Symbol.asyncDispose]();
   await first[1][Symbol.asyncDispose]();
   assert.equal(open.processes.waiting, 0);
+});
+
+test('a question is answered while a pack is made for a slow upstream, and while its asker holds another', async () => {
+  await using ground = await openGround();
+  await using open = await openProcesses({ questionsMax: 1 });
+  const gitDir = await repository(ground);
+  await using _ = await open.processes.start({
+    subcommand: 'pack-objects',
+    options: ['--stdout', '--revs', '-q'],
+    gitDir,
+    deadlineMs: 60_000,
+  });
+  await using outer = await open.processes.start(waiting(gitDir));
+  const inner = await runGitOk(innerProcesses(open.processes), waiting(gitDir), Buffer.from('refs/heads/none\n'));
+  assert.equal(String(inner), 'refs/heads/none missing\n');
+  assert.equal(open.processes.waiting, 0);
+  outer.stdin.end();
+  assert.equal((await outer.exit).code, 0);
 });
 
 test('no configuration and no file of a repository runs a program', async (t: TestContext) => {

@@ -510,6 +510,19 @@ describe('checks', { concurrency: 4 }, () => {
     await taken(at, tree, 'side', 'side:main');
   });
 
+  test('sizes of files are asked about while git still lists what changed', async (t) => {
+    const at = await openCheckSite(t);
+    const tree = await at.site.workTree();
+    at.check(table('name = "size"', 'file-bytes-max = "1KiB"'));
+    // More than are asked about together, then more than git can write before somebody reads it.
+    const of = (name: string, count: number): string =>
+      Array.from({ length: count }, (_, index) => `M 100644 :1 ${name}/${index}\n`).join('');
+    const head = 'commit refs/heads/many\ncommitter C <c@example.org> 1700000000 +0000\ndata 0\n';
+    const input = `blob\nmark :1\ndata 2000\n${'x'.repeat(2_000)}\n${head}${of('few', 5_001)}\n${head}${of('more', 30_000)}\n`;
+    execFileSync('git', ['fast-import', '--quiet'], { cwd: tree, env: GIT_ENV, input });
+    assert.match(await refused(at, tree, 'many'), /few\/0: the file has 2000 bytes: at most 1024/);
+  });
+
   test('what leads to no commit does not pass a check of files', async (t) => {
     const at = await openCheckSite(t);
     const tree = await at.site.workTree();

@@ -168,7 +168,8 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   };
   const log = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') };
   const clock = systemClock;
-  const processes = await startGitProcesses({ isolation: 'off' });
+  // One question at a time: a push that holds one while it waits for another shows at once.
+  const processes = await startGitProcesses({ isolation: 'off', questionsMax: 1 });
   const store = await openSqliteStore({ path: join(root, 'gatehouse.db') });
   const journal = await openJournal({ directory: journalDirectory, clock, log });
   const catalogue = new Catalogue({ store, processes, root: join(root, 'repositories'), clock });

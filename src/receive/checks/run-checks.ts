@@ -7,7 +7,7 @@ import type { Clock } from '../../base/clock.ts';
 import { Stint } from '../../base/stint.ts';
 import type { ObjectPlace } from '../../git/objects.ts';
 import { isZeroOid, type Oid } from '../../git/oid.ts';
-import type { GitProcesses } from '../../git/processes.ts';
+import { innerProcesses, type GitProcesses } from '../../git/processes.ts';
 import type { RefSnapshot } from '../../git/ref-cache.ts';
 import type { Repository } from '../../repository/repository.ts';
 import type { Push, RefUpdate } from '../step.ts';
@@ -184,7 +184,7 @@ export class CheckRun {
     const settle = async (): Promise<void> => {
       const files = waiting;
       waiting = [];
-      await judgeFiles(this.#place, files, ({ commit: oid, file }, check, words) => {
+      await judgeFiles(this.#inner, files, ({ commit: oid, file }, check, words) => {
         this.#failures.add({ check, oid, path: file.path, words });
       });
     };
@@ -238,7 +238,7 @@ export class CheckRun {
     );
     if (problems.length === 0) return;
     const paths = new Set(problems.map(({ path }) => path));
-    const own = await changedByMerge(this.#place, { commit: oid, parents, paths });
+    const own = await changedByMerge(this.#inner, { commit: oid, parents, paths });
     for (const { check, path, words } of problems) {
       if (own.has(path)) this.#failures.add({ check, oid, path, words });
     }
@@ -282,6 +282,11 @@ export class CheckRun {
       if (body >= 0) subjects.set(oid, subjectOf(text.slice(body + 2)));
     });
     return subjects;
+  }
+
+  /** To ask while what changes is still being listed. */
+  get #inner(): ObjectPlace {
+    return { ...this.#place, processes: innerProcesses(this.#place.processes) };
   }
 
   /** Which checks of some kind ask about a commit. */
