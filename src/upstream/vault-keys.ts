@@ -60,6 +60,9 @@ export function keyFile(path: string): KeySource {
       return text === undefined ? [] : parseKeyLines(text, path);
     },
     async write(keys) {
+      // One more, and no start would read it again.
+      if (keys.length > KEYS_MAX)
+        throw keyFault('vault key file is full', `${path} has all the keys that it can hold: ${FINISH_FIRST}`);
       const lines = keys.map(({ bytes }) => `${bytes.toString('base64')}\n`);
       const caption = '# Opens the credentials of this gate. Keep a copy where the data directory is not.\n';
       await writeFileDurably(path, caption + lines.join(''), { mode: 0o600 }).catch((cause: unknown) => {
@@ -69,6 +72,8 @@ export function keyFile(path: string): KeySource {
     },
   };
 }
+
+const FINISH_FIRST = 'nothing is changed. Start the gate again, which finishes what was cut off and drops old keys';
 
 /** Keys that came with the environment: the current one, and where it replaces another, that one. */
 export function givenKeys(keys: readonly MasterKey[]): KeySource {

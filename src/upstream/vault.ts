@@ -143,7 +143,7 @@ export class Vault {
    * Another master key: every record is sealed anew, then the old key is forgotten. Until then both are kept, so a crash
    * at any moment leaves everything readable, and the next start goes on. With keys from the environment, seals everything
    * under the first of them. @throws Fault with a public message where a record cannot be opened: nothing is changed.
-   * @param dropDamaged removes what no key opens, first. What is sealed with a key that is not here may open some day: it stays.
+   * @param dropDamaged removes what no key opens. What is sealed with a key that is not here may open some day: it stays.
    */
   async rekey({ dropDamaged = false }: { readonly dropDamaged?: boolean } = {}): Promise<Rekeyed> {
     return this.#turns.run(TURN, async () => {
@@ -151,15 +151,15 @@ export class Vault {
       const dropped = dropDamaged ? unreadable.filter(({ lacksKey }) => lacksKey === undefined) : [];
       const problem = this.#problemOf(unreadable.filter((each) => !dropped.includes(each)));
       if (problem !== undefined) throw unusable(problem);
-      for (const { id: key } of dropped)
-        await this.#parts.store.transact({ writes: [{ kind: 'sealed', key, delete: true }] });
-      const { keys, clock, onRekeyStep } = this.#parts;
+      const { keys, clock, store, onRekeyStep } = this.#parts;
       if (keys.write !== undefined) {
         const fresh = [masterKey(clock.randomBytes(KEY_BYTES)), ...this.#keys];
         await keys.write(fresh);
         this.#keys = fresh;
         await onRekeyStep?.('key-written');
       }
+      // Not before: where the key file cannot be replaced, nothing is changed.
+      for (const { id: key } of dropped) await store.transact({ writes: [{ kind: 'sealed', key, delete: true }] });
       const done = await this.#resealAll();
       await this.#dropOldKeys();
       return { ...done, dropped: dropped.map(({ id }) => id) };

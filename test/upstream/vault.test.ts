@@ -234,6 +234,25 @@ test('a start that finds a rotation cut off, and a credential that was damaged s
   assert.equal(keysLeft(), 1);
 });
 
+test('rotations that are cut off again and again never leave a key file that no start can read', async (t) => {
+  const { store, open } = await place(t);
+  const vault = await open({
+    onRekeyStep: (step) => {
+      if (step === 'key-written') throw new Error('cut off');
+    },
+  });
+  await seal(store, vault, 'one', 'secret');
+  const refusals: string[] = [];
+  for (let times = 0; times < 20; times += 1) {
+    const error: unknown = await vault.rekey().catch((cause: unknown) => cause);
+    if (error instanceof Fault) refusals.push(error.publicMessage ?? '');
+  }
+  assert.match(refusals.at(-1) ?? '', /nothing is changed\. Start the gate again/);
+  const later = await open();
+  assert.equal(await later.open({ id: 'one', purpose: PURPOSE }), 'secret');
+  assert.equal((await later.rekey()).resealed, 1);
+});
+
 test('with a new key in front of the old one in a file that the gate cannot replace, a start seals everything under the new one', async (t) => {
   const { store, open } = await place(t);
   const [old, fresh] = [masterKey(systemClock.randomBytes(32)), masterKey(systemClock.randomBytes(32))];
@@ -245,6 +264,10 @@ test('with a new key in front of the old one in a file that the gate cannot repl
   });
   const vault = await open({ keys: handedIn(fresh, old) });
   assert.equal(await vault.open({ id: 'one', purpose: PURPOSE }), 'secret');
+  await tamper(store, 'one', (value) => ({ ...value, sealed: flipped(value['sealed']) }));
+  await assert.rejects(vault.rekey({ dropDamaged: true }), /cannot be written/);
+  assert.equal((await store.list('sealed')).length, 1, 'it is said that nothing is changed');
+  await tamper(store, 'one', (value) => ({ ...value, sealed: flipped(value['sealed']) }));
   await assert.rejects(vault.rekey(), /cannot be written/);
   const later = await open({ keys: handedIn(fresh) });
   assert.equal(await later.problem(), undefined, 'the old key can go');
