@@ -42,7 +42,7 @@ export interface IndexRun {
   /** How many the pack says that it has. */
   readonly objects: number;
   readonly source: PackSource;
-  /** Ends git, whatever it has done by then; the outcome says nothing then. */
+  /** Ends git, whatever it has done by then: nothing is told of that, and the outcome is a Fault `aborted`. */
   readonly stop?: AbortSignal;
 }
 
@@ -144,6 +144,7 @@ class Indexing {
     if (this.#overdue.signal.aborted) return refuse('the pack takes too long to unpack for its size');
     if (exit.ended === 'deadline') return refuse('the push took too long');
     if (signal.aborted) throw new Fault('aborted', 'push was aborted', { cause: signal.reason });
+    if (this.#run.stop?.aborted === true) throw new Fault('aborted', 'git was stopped');
     const said = complaints(exit.stderr, repository.path);
     if (exit.code !== 0) {
       for (const line of said) tell(line);

@@ -41,8 +41,7 @@ async function readAlong(
   const source = new Sender(options, spool, options.limits.placeWaitsMs);
   const stop = source.stalled;
   try {
-    const indexed = await indexPack(options, { objects, source, stop });
-    return stop.aborted ? undefined : indexed;
+    return await indexPack(options, { objects, source, stop });
   } catch (error) {
     if (stop.aborted && !options.signal.aborted && error instanceof Fault && error.code === 'aborted') return undefined;
     throw error;

@@ -4,9 +4,10 @@
  * others (gitformat-pack, "pack-*.pack files"), and not every client says that it has sent everything.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { open, unlink, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
+import { openNameless } from '../base/nameless.ts';
 import { oidHexLength, type ObjectFormat } from '../git/oid.ts';
 import { hasCode } from './loose-place.ts';
 
@@ -112,10 +113,4 @@ export class Spool implements AsyncDisposable {
     this.#fileBytes += PIECE_BYTES;
     this.#pieceBytes = 0;
   }
-}
-
-async function openNameless(path: string): Promise<FileHandle> {
-  const file = await open(path, 'wx+', 0o600);
-  await unlink(path);
-  return file;
 }

@@ -3,10 +3,11 @@
  * Its maker waits for nobody: a slow reader reads from the file later. Only where nothing more can be kept (the cache is
  * full, the disk is full) does it go on in step with its slowest reader.
  */
-import { type FileHandle, open, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
+import { openNameless } from '../base/nameless.ts';
 import { Blocks, type BlockShelf, type Slice } from './blocks.ts';
 import { Convoy, type Member } from './convoy.ts';
 
@@ -315,13 +316,6 @@ function inMemory(chunks: readonly Buffer[], at: number): Buffer | undefined {
 
 function lent(bytes: Buffer | undefined): Slice | undefined {
   return bytes === undefined ? undefined : { bytes, giveBack() {} };
-}
-
-/** A file without a name from the first moment on that matters: a crash leaves nothing to tidy up. */
-async function openNameless(path: string): Promise<FileHandle> {
-  const file = await open(path, 'wx+', 0o600);
-  await unlink(path);
-  return file;
 }
 
 async function writeAt(file: FileHandle, chunks: readonly Buffer[], position: number): Promise<void> {
