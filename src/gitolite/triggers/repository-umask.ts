@@ -4,6 +4,7 @@
  */
 import { chmod, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { glWarn } from '../gl-log.ts';
 import { optionOf } from '../options.ts';
 import { runProgram } from '../programs.ts';
 import type { Run } from '../run.ts';
@@ -17,6 +18,9 @@ export const REPOSITORY_UMASK: readonly BuiltInTrigger[] = [
   {
     name: 'RepoUmask::post_create',
     async run(run, { args: [repository = ''] }) {
+      const text = await textIn(run, repository);
+      // Whoever comes for the repository is refused; a compile, and what it does with other people's keys, goes on.
+      if (!isUmask(text)) return glWarn(run, `${repository}: ${wrong(text)}`);
       const umask = await umaskOf(run, repository);
       if (umask === undefined) return;
       await tellGit(run, repository);
@@ -25,11 +29,25 @@ export const REPOSITORY_UMASK: readonly BuiltInTrigger[] = [
   },
 ];
 
+/** @throws `dies` */
 async function umaskOf(run: Run, repository: string): Promise<number | undefined> {
+  const text = await textIn(run, repository);
+  if (!isUmask(text)) throw dies(wrong(text));
+  return text === '' ? undefined : Number.parseInt(text, 8);
+}
+
+/** Empty: the site's is right. */
+async function textIn(run: Run, repository: string): Promise<string> {
   const text = await optionOf(run, repository, 'umask');
-  if (text === undefined || text === '' || text === '0') return undefined;
-  if (!/^0?[0-7]{1,3}$/.test(text)) throw dies(`option umask = ${text}: expected octal digits, such as 0027`);
-  return Number.parseInt(text, 8);
+  return text === undefined || text === '0' ? '' : text;
+}
+
+function isUmask(text: string): boolean {
+  return text === '' || /^0?[0-7]{1,3}$/.test(text);
+}
+
+function wrong(text: string): string {
+  return `option umask = ${text}: expected octal digits, such as 0027`;
 }
 
 /** The marker beside git's own setting tells ours from one that somebody made by hand. */

@@ -244,6 +244,13 @@ test('RepoUmask gives a new repository the permissions of its option, and tells 
   assert.match(readFileSync(config, 'utf8'), /sharedRepository = 0640/i);
 });
 
+test('RepoUmask: what is no umask refuses who comes, and no compile', async (t) => {
+  const { said, call } = ground(t, { conf: 'repo lab\n  option umask = 0x7\n' });
+  await call('RepoUmask::post_create', { point: 'POST_CREATE', args: ['lab'] });
+  assert.match(said.join(''), /WARNING: lab: option umask = 0x7: expected octal digits/);
+  assert.match(await deathOf(call('RepoUmask::pre_git', { point: 'PRE_GIT', args: ['lab'] })), /option umask = 0x7/);
+});
+
 test('upstream fetches what its option names, unless that was done a moment ago', async (t) => {
   const far = workspace(t);
   const env = cleanEnvironment(far);
