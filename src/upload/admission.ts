@@ -6,8 +6,9 @@ import { type Parsed, ok, refuse } from '../base/fault.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Repository } from '../repository/repository.ts';
 import { type FetchRequest, INFINITE_DEPTH } from './fetch-request.ts';
-import type { Reachability, WalkPlaces } from './reachability.ts';
+import type { Reachability } from './reachability.ts';
 import { type View, resolveName } from './view.ts';
+import type { WalkPlaces } from './walk-place.ts';
 import { quoteLine } from './wire.ts';
 
 export interface AdmissionContext extends WalkPlaces {

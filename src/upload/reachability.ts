@@ -9,18 +9,11 @@ import { BOUNDS } from '../base/bounds.ts';
 import { Fault } from '../base/fault.ts';
 import type { Oid } from '../git/oid.ts';
 import type { GitProcesses, GitSpec, Subcommand } from '../git/processes.ts';
-import type { WaitingFor, WorkGate } from '../git/service.ts';
 import type { Repository } from '../repository/repository.ts';
 import { askLines } from './git-lines.ts';
 import { type View, tipsAmong } from './view.ts';
 import { WalkCache, type Walked } from './walk-cache.ts';
-
-/** For a place to walk in, where it cannot be told without. */
-export interface WalkPlaces {
-  /** Absent: nobody has to wait for one. */
-  readonly work?: Pick<WorkGate, 'walk'> | undefined;
-  readonly tell?: WaitingFor['tell'];
-}
+import { WalkPlace, type WalkPlaces } from './walk-place.ts';
 
 export interface ReachabilityQuestion extends WalkPlaces {
   readonly repository: Repository;
@@ -46,11 +39,12 @@ export class Reachability {
     if (open.size === 0) return open;
     const walked = this.#walkedOf(context);
     if (isAnswered(walked, open)) return open;
-    using _ = await placeFor(context);
-    return await this.#outsideOf(context, open);
+    using place = new WalkPlace(context);
+    await place.take();
+    return await this.#outsideOf(context, open, place);
   }
 
-  async #outsideOf(context: Context, open: ReadonlySet<Oid>): Promise<ReadonlySet<Oid>> {
+  async #outsideOf(context: Context, open: ReadonlySet<Oid>, place: WalkPlace): Promise<ReadonlySet<Oid>> {
     const types = await this.#typesOf(context, open);
     const commits = new Set([...open].filter((oid) => types.get(oid) === 'commit'));
     const others = new Set([...open].filter((oid) => types.has(oid) && !commits.has(oid)));
@@ -58,7 +52,7 @@ export class Reachability {
     for (const oid of await this.#commitsOutside(context, commits)) outside.add(oid);
     // A refusal is certain already: the dearest walk is spared.
     if (outside.size > 0) return outside;
-    return await this.#othersOutside(context, others);
+    return await this.#othersOutside(context, others, place);
   }
 
   /** Those of `oids` that are commits which some ref of the view leads to. For what a client says that it has. */
@@ -67,7 +61,8 @@ export class Reachability {
     const open = withoutTips(context.view, all);
     const inside = new Set([...all].filter((oid) => !open.has(oid)));
     if (open.size === 0) return inside;
-    using _ = await placeFor(context);
+    using place = new WalkPlace(context);
+    await place.take();
     const types = await this.#typesOf(context, open);
     const commits = new Set([...open].filter((oid) => types.get(oid) === 'commit'));
     const outside = await this.#commitsOutside(context, commits);
@@ -112,11 +107,16 @@ export class Reachability {
     return outside;
   }
 
-  async #othersOutside(context: Context, others: ReadonlySet<Oid>): Promise<ReadonlySet<Oid>> {
+  async #othersOutside(context: Context, others: ReadonlySet<Oid>, place: WalkPlace): Promise<ReadonlySet<Oid>> {
     const open = new Set(others);
     const walked = this.#walkedOf(context);
-    // One walk at a time for one view: the next one finds what it proved.
-    while (walked.running !== undefined) await ended(walked.running, context.signal);
+    // One walk at a time for one view: the next one finds what it proved, and leaves its place to others until then.
+    while (walked.running !== undefined) {
+      place.giveBack();
+      await ended(walked.running, context.signal);
+      if (isAnswered(walked, open)) return open;
+      await place.take();
+    }
     if (isAnswered(walked, open)) return open;
     if (await this.#bitmapProves(context, open)) return new Set();
     const walk = this.#walk(context, walked, open);
@@ -175,11 +175,6 @@ export class Reachability {
     });
     walked.complete ||= end === 'end' && isWhole;
   }
-}
-
-/** @throws Fault `busy`, `aborted` */
-async function placeFor({ work, signal, tell }: Context): Promise<Disposable | undefined> {
-  return work?.walk?.({ signal, tell });
 }
 
 /** Takes out of `open` what is proven; true where what is left is known to be unreachable, or nothing is left. */

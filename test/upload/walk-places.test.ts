@@ -5,8 +5,12 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { Fault } from '../../src/base/fault.ts';
+import type { Oid } from '../../src/git/oid.ts';
+import type { GitProcesses, GitSpec } from '../../src/git/processes.ts';
 import type { WorkGate } from '../../src/git/service.ts';
 import { Work, workLimits } from '../../src/request/work.ts';
+import { Reachability } from '../../src/upload/reachability.ts';
+import { viewOf } from '../../src/upload/view.ts';
 import { principalNamed } from '../support/principals.ts';
 import { House, pkts, type Spoken } from './house.ts';
 
@@ -94,4 +98,40 @@ test('a walk that fails gives its place back', async (t) => {
   await house.processes.close();
   for (let count = 0; count < 4; count += 1) assert.ok((await fetches('ada')).fault instanceof Fault);
   assert.deepEqual([work.walks.running, work.walks.waiting], [0, 0]);
+});
+
+test('one walk for many who ask the same takes one place', { timeout: 60_000 }, async (t) => {
+  const { house, work, gateOf } = await groundOf(t);
+  const tree = join(house.directory, 'tree');
+  const blob = (await house.git(['rev-parse', 'main:first'], tree)) as Oid;
+  const repository = house.repository('r');
+  const view = await viewOf(await house.refs.snapshot(repository), undefined);
+  const before = house.processes.started;
+  const begun = Promise.withResolvers<void>();
+  const mayGoOn = Promise.withResolvers<void>();
+  let walks = 0;
+  const slow: GitProcesses = Object.assign(Object.create(house.processes) as GitProcesses, {
+    async start(spec: GitSpec) {
+      if (spec.options?.includes('--in-commit-order') === true) {
+        walks += 1;
+        begun.resolve();
+        await mayGoOn.promise;
+      }
+      return house.processes.start(spec);
+    },
+  });
+  const reachability = new Reachability(slow);
+  const { signal } = new AbortController();
+  const asks = (name: string): Promise<ReadonlySet<Oid>> =>
+    reachability.unreachable({ repository, view, oids: [blob], signal, requestId: 'r', work: gateOf(name) });
+  const first = asks('ada');
+  await begun.promise;
+  const others = ['bob', 'eve', 'mia', 'zoe'].map(asks);
+  // Each has looked what it is asked for in a place, and waits for the one walk in none.
+  while (house.processes.started < before + 5 || house.processes.running > 0 || work.walks.running > 1)
+    await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(work.walks.waiting, 0);
+  mayGoOn.resolve();
+  for (const outside of await Promise.all([first, ...others])) assert.equal(outside.size, 0);
+  assert.deepEqual([walks, work.walks.running, work.walks.waiting], [1, 0, 0]);
 });
