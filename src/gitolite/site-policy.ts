@@ -4,6 +4,7 @@
  */
 import type { Decision, Question } from '../access/decision.ts';
 import type { Explanation, Policy, PolicyNeeds } from '../access/policy.ts';
+import { ReadPredicates } from '../access/read-predicates.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { RepositoryFacts } from '../repository/repository.ts';
 import type { Site } from './site.ts';
@@ -11,8 +12,7 @@ import type { Site } from './site.ts';
 export class GovernedPolicy implements Policy {
   readonly #house: Policy & { readonly revision: number };
   readonly #site: Pick<Site, 'current'>;
-  /** The same answers from the same function, so that what is remembered about it serves again. */
-  readonly #predicates = new Map<string, (refname: string) => boolean>();
+  readonly #predicates = new ReadPredicates();
 
   constructor(house: Policy & { readonly revision: number }, site: Pick<Site, 'current'>) {
     this.#house = house;
@@ -60,11 +60,7 @@ export class GovernedPolicy implements Policy {
     if (repository.conf === undefined) return this.#house.readableRefs(principal, repository);
     const { hiddenRefs = [] } = repository.conf;
     if (hiddenRefs.length === 0) return undefined;
-    const key = hiddenRefs.join('\n');
-    const known = this.#predicates.get(key) ?? ((refname: string): boolean => !isHidden(refname, hiddenRefs));
-    if (this.#predicates.size >= PREDICATES_MAX) this.#predicates.clear();
-    this.#predicates.set(key, known);
-    return known;
+    return this.#predicates.of(hiddenRefs.join('\n'), () => (refname) => !isHidden(refname, hiddenRefs));
   }
 
   /** What a house repository would be called that the conf has something to say about: never both. */
@@ -76,7 +72,6 @@ export class GovernedPolicy implements Policy {
   }
 }
 
-const PREDICATES_MAX = 1_000;
 const NO_ROLES: ReadonlySet<string> = new Set();
 const SITES_NAME = 'the conf of the gitolite site has this name: its repository is made there';
 

@@ -14,7 +14,7 @@ import type { Work } from './work.ts';
 /** What the walk asks of the policy. */
 export interface WalkPolicy {
   decide(question: Question): Decision;
-  /** Undefined: every ref. The same function for the same answers. */
+  /** Undefined: every ref. The same function for the same answers, at least as long as anybody holds it. */
   readableRefs(principal: Principal, repository: RepositoryFacts): ((refname: string) => boolean) | undefined;
 }
 
