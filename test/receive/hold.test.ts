@@ -1,140 +1,31 @@
+/** Held pushes: kept, told, approved as they are, or ended, and nothing of them seen before. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import type { Decision, Question } from '../../src/access/decision.ts';
 import { systemClock } from '../../src/base/clock.ts';
-import { Fault, ok, refuse, type Parsed } from '../../src/base/fault.ts';
-import { parseUserName, type Principal } from '../../src/identity/principal.ts';
-import type { HeldStanding } from '../../src/receive/apply-held.ts';
-import type { AccountId } from '../../src/receive/hold-behind.ts';
-import type { HoldDesk } from '../../src/receive/hold-desk.ts';
-import type { HeldPush } from '../../src/receive/hold-record.ts';
-import { fullness, type HoldLimits } from '../../src/receive/hold-bounds.ts';
-import type { ReceiveParts } from '../../src/receive/receive.ts';
+import { Fault, ok, refuse } from '../../src/base/fault.ts';
+import { fullness } from '../../src/receive/hold-bounds.ts';
 import type { Step } from '../../src/receive/step.ts';
 import {
-  ALLOW,
-  commitFile,
-  git,
-  GIT_ENV,
-  gitOk,
-  openSite,
-  PRINCIPAL,
-  startSite,
-  type Site,
-  type SiteOptions,
-} from './site.ts';
-
-const LIMITS: HoldLimits = {
-  bytesMax: 64 * 1024 * 1024,
-  repositoryBytesMax: 32 * 1024 * 1024,
-  perPrincipalMax: 10,
-  expiresMs: 60_000,
-  waitMs: 20_000,
-  waitingMax: 2,
-};
-
-const OLIVE = person('olive');
-
-function person(name: string): Principal {
-  const parsed = parseUserName(name);
-  assert.ok(parsed.kind === 'ok');
-  return { ...PRINCIPAL, name: parsed.value } as Principal;
-}
-
-const held = (reason: string): Decision => ({ kind: 'refused', reason, hold: true, rule: 'rules/x.lace:1', trace: [] });
-/** Holds main and what begins with `held`, refuses `no`, allows the rest. */
-function decide({ ref }: Question): Decision {
-  const name = ref?.refname ?? '';
-  if (name === 'refs/heads/main' || name.includes('/held')) return held(`rules/x.lace:1: ${name} wants a look`);
-  return name.endsWith('/no') ? { kind: 'refused', reason: 'not there', trace: [] } : ALLOW;
-}
-
-interface HoldSiteOptions extends SiteOptions {
-  readonly accountId?: AccountId;
-  readonly limits?: Partial<HoldLimits>;
-  readonly standing?: () => Promise<Parsed<HeldStanding>> | Parsed<HeldStanding>;
-}
-
-function holdParts({ limits, standing, accountId, parts }: HoldSiteOptions, site: () => Site): Partial<ReceiveParts> {
-  return {
-    ...parts,
-    holding: {
-      limits: { ...LIMITS, ...limits },
-      standing: async () => {
-        if (standing !== undefined) return standing();
-        const repository = (await site().catalogue.byId(site().repository.id)) ?? site().repository;
-        return ok({ principal: PRINCIPAL, repository, mayRead: undefined });
-      },
-      accountId: accountId ?? (async () => undefined),
-    },
-  };
-}
-
-interface HoldSite extends Site {
-  readonly desk: HoldDesk;
-  /** The next push that is held; ask for it before it is pushed. */
-  nextHeld(): Promise<HeldPush>;
-}
-
-async function holdSite(context: TestContext, options: HoldSiteOptions = {}): Promise<HoldSite> {
-  const listeners: (() => void)[] = [];
-  const metrics = { push: () => {}, held: () => listeners.shift()?.() };
-  const parts = { metrics, ...holdParts(options, () => site) };
-  const site: Site = await openSite(context, { decide, ...options, parts });
-  const { holds } = site.receive;
-  assert.ok(holds);
-  const nextHeld = async (): Promise<HeldPush> => {
-    await new Promise<void>((resolve) => listeners.push(resolve));
-    return only(holds);
-  };
-  return Object.assign(site, { desk: holds, nextHeld });
-}
-
-async function all(desk: HoldDesk): Promise<readonly HeldPush[]> {
-  const found: HeldPush[] = [];
-  for await (const each of desk.list()) found.push(each);
-  return found;
-}
-
-async function only(desk: HoldDesk, state: HeldPush['state'] = 'waiting'): Promise<HeldPush> {
-  const [first, ...more] = (await all(desk)).filter((each) => each.state === state);
-  assert.ok(first);
-  assert.equal(more.length, 0);
-  return first;
-}
-
-function approve(desk: HoldDesk, push: HeldPush, principal: Principal = OLIVE): Promise<Parsed<HeldPush>> {
-  return desk.approve(push, {
-    principal,
-    reason: 'looks right',
-    requestId: 'approval',
-    signal: new AbortController().signal,
-    tell: () => {},
-    confirm: async () => ok(true),
-  });
-}
-
-async function approved(desk: HoldDesk, push: HeldPush): Promise<HeldPush> {
-  const done = await approve(desk, push);
-  assert.ok(done.kind === 'ok', done.kind === 'refused' ? done.reason : '');
-  return done.value;
-}
-
-function areas(site: Site): readonly string[] {
-  const path = join(site.repository.path, 'gatehouse', 'held');
-  return existsSync(path) ? readdirSync(path) : [];
-}
-
-/** A tree with one commit on main, pushed nowhere. */
-async function pushed(site: Site, refs: readonly string[], ...flags: readonly string[]) {
-  const tree = await site.workTree();
-  const tip = await commitFile(tree, 'a.txt');
-  return { tree, tip, ...(await git(tree, 'push', ...flags, site.gitUrl, ...refs)) };
-}
+  all,
+  approve,
+  approved,
+  areas,
+  decide,
+  held,
+  holdParts,
+  holdSite,
+  type HoldSite,
+  LIMITS,
+  OLIVE,
+  only,
+  person,
+  pushed,
+} from './hold-site.ts';
+import { ALLOW, commitFile, git, GIT_ENV, gitOk, openSite, PRINCIPAL, startSite, type Site } from './site.ts';
 
 test('a held push changes no ref, tells its id, keeps its objects out of reach, and its approval carries it out', async (t) => {
   const site = await holdSite(t);
@@ -196,69 +87,6 @@ test('an atomic push is held as a whole where one ref is held, and refused as a 
   assert.match(second.stderr, /held2 \(atomic push: refs\/heads\/no was refused\)/);
   assert.equal((await all(site.desk)).length, 1);
   assert.equal(await site.refs(), '');
-});
-
-test('nobody approves their own push: not under their name, not through `as`', async (t) => {
-  const site = await holdSite(t);
-  await pushed(site, ['main']);
-  const push = await only(site.desk);
-  assert.ok(PRINCIPAL.kind === 'user');
-  const asAlice = { ...OLIVE, asking: { name: PRINCIPAL.name, groups: new Set() } } as Principal;
-  for (const principal of [PRINCIPAL, asAlice]) {
-    const done = await approve(site.desk, push, principal);
-    assert.match(done.kind === 'refused' ? done.reason : '', /nobody approves their own push/);
-  }
-  assert.equal((await only(site.desk)).state, 'waiting');
-});
-
-test('a held push is of the accounts behind it, not of their names: who has the name later takes nothing back', async (t) => {
-  assert.ok(PRINCIPAL.kind === 'user');
-  const accounts = new Map<string, string>([[PRINCIPAL.name, 'id-1']]);
-  const site = await holdSite(t, { accountId: async (name) => accounts.get(name) });
-  await pushed(site, ['main']);
-  const push = await only(site.desk);
-  assert.deepEqual(push.behindIds, ['id-1']);
-  accounts.set('new-name', 'id-1').set(PRINCIPAL.name, 'id-2');
-  const decider = { reason: 'mine', requestId: 'x' };
-  const others = await site.desk.cancel(push, { ...decider, principal: PRINCIPAL });
-  assert.match(others.kind === 'refused' ? others.reason : '', /only who pushed it takes it back/);
-  const own = await approve(site.desk, push, person('new-name'));
-  assert.match(own.kind === 'refused' ? own.reason : '', /nobody approves their own push/);
-  assert.equal((await site.desk.cancel(push, { ...decider, principal: person('new-name') })).kind, 'ok');
-});
-
-test('a record without ids, as an older version wrote it, goes by names', async (t) => {
-  assert.ok(PRINCIPAL.kind === 'user');
-  const site = await holdSite(t);
-  await pushed(site, ['main']);
-  const push = await only(site.desk);
-  assert.equal(push.behindIds, undefined);
-  assert.equal((await approve(site.desk, push, PRINCIPAL)).kind, 'refused');
-  assert.equal((await site.desk.cancel(push, { reason: 'x', requestId: 'x', principal: OLIVE })).kind, 'refused');
-  assert.equal((await site.desk.cancel(push, { reason: 'x', requestId: 'x', principal: PRINCIPAL })).kind, 'ok');
-});
-
-test('a record that is damaged while the gate runs keeps no other from being listed, nor from expiring', async (t) => {
-  let aheadMs = 0;
-  const clock = { ...systemClock, now: () => systemClock.now() + aheadMs };
-  const site = await holdSite(t, { parts: { clock } });
-  await pushed(site, ['main', 'main:held2', 'main:held3']);
-  const ids = (await all(site.desk)).map(({ id }) => id);
-  await pushed(site, ['main:held4']);
-  const [damaged = ''] = ids;
-  await site.store.transact({ writes: [{ kind: 'held', key: damaged, put: { state: 'waiting' } }] });
-  const left: string[] = [];
-  for await (const { id } of site.desk.waiting()) left.push(id);
-  assert.equal(left.length, 1);
-  assert.ok(!left.includes(damaged));
-  aheadMs = LIMITS.expiresMs;
-  await site.desk.sweep();
-  assert.deepEqual(
-    (await all(site.desk)).map(({ id, state }) => [id, state]),
-    left.map((id) => [id, 'expired']),
-  );
-  assert.ok((await site.desk.findDamaged(damaged)) !== undefined);
-  assert.ok(areas(site).includes(damaged), 'its objects are kept');
 });
 
 test('an approval after the ref moved changes nothing and keeps the objects for who wants to look', async (t) => {
