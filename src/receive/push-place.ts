@@ -33,19 +33,18 @@ export class PushPlace implements Disposable {
 
   /**
    * Runs what may itself wait for a place here: a site's program that fetches from this gate or pushes to it. Where it takes
-   * long, others get this one meanwhile. Held again when it resolves, if it was before. @throws Fault as `take`.
+   * long, others get this one meanwhile. Held again when it is over, if it was before. @throws Fault as `take`.
    */
   async beside<T>(work: () => Promise<T>): Promise<T> {
     if (this.#held === undefined) return work();
     const cancel = this.#clock.after(OTHERS_MS, () => this.giveBack());
-    let result: T;
     try {
-      result = await work();
+      return await work();
     } finally {
       cancel();
+      // Where it failed, too: a push may have more than that to be judged by.
+      await this.take();
     }
-    await this.take();
-    return result;
   }
 
   giveBack(): void {
