@@ -17,12 +17,7 @@ export interface HoldDeed {
 
 export function holdLine(held: HeldPush, { by, requestId, what, reason, refs }: HoldDeed): JournalEntry {
   return {
-    event: 'hold',
-    outcome: 'served',
-    request: requestId,
-    transport: 'local',
-    address: 'local',
-    principal: by,
+    ...deedLine({ by, requestId }),
     repository: held.repository.name,
     refs: refs ?? refsOf(held),
     reason: `${what} ${holdLabel(held)} of ${principalLabel(held.principal)}: ${reason}`,
@@ -36,15 +31,21 @@ export function damagedLine(
 ): JournalEntry {
   const { by, requestId, reason, repository } = about;
   return {
+    ...deedLine({ by, requestId }),
+    ...(repository === undefined ? {} : { repository }),
+    reason: `removes ${id}, whose record is damaged: ${reason}`,
+  };
+}
+
+function deedLine({ by, requestId }: Pick<HoldDeed, 'by' | 'requestId'>) {
+  return {
     event: 'hold',
     outcome: 'served',
     request: requestId,
     transport: 'local',
     address: 'local',
     principal: by,
-    ...(repository === undefined ? {} : { repository }),
-    reason: `removes ${id}, whose record is damaged: ${reason}`,
-  };
+  } as const;
 }
 
 function refsOf({ refs, state }: HeldPush): readonly JournalRef[] {

@@ -3,8 +3,6 @@
  * listed nor sent, in the words that are said of what is not there.
  */
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { Fault, ok } from '../../src/base/fault.ts';
@@ -28,14 +26,7 @@ interface Ground {
 async function ground(t: TestContext, options: (typeof PACK)[number] = {}): Promise<Ground> {
   const house = await House.open(t, options);
   const { path } = await house.create('r');
-  const work = join(house.directory, 'work');
-  await house.git(['init', '-q', '-b', 'main', work]);
-  const commit = async (text: string): Promise<string> => {
-    await writeFile(join(work, 'file'), text);
-    await house.git(['add', '.'], work);
-    await house.git(['commit', '-q', '-m', text], work);
-    return await house.git(['rev-parse', 'HEAD'], work);
-  };
+  const { work, commit } = await house.workTree();
   const openOld = await commit('first');
   const open = await commit('second');
   await house.git(['checkout', '-q', '-b', 'secret'], work);

@@ -1,6 +1,5 @@
 /** What a hidden ref leads to: not listed, not fetched by any trick of either protocol, not confirmed, not archived. */
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { type TestContext, test } from 'node:test';
@@ -34,14 +33,7 @@ interface Secrets {
 async function secrets(t: TestContext, format: ObjectFormat): Promise<Secrets> {
   const house = await House.open(t);
   const repository = await house.create('r', format);
-  const work = join(house.directory, 'work');
-  await house.git(['init', '-q', '-b', 'main', `--object-format=${format}`, work]);
-  const commit = async (text: string): Promise<string> => {
-    await writeFile(join(work, 'file'), text);
-    await house.git(['add', '.'], work);
-    await house.git(['commit', '-q', '-m', text], work);
-    return await house.git(['rev-parse', 'HEAD'], work);
-  };
+  const { work, commit } = await house.workTree(format);
   const openOld = await commit('first');
   const open = await commit('second');
   await house.git(['checkout', '-q', '-b', 'secret'], work);

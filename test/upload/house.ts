@@ -2,7 +2,7 @@
  * A gate of nothing but the upload floor, for tests: repositories made by real git, a git:// door and a smart HTTP
  * door in front of `serve`, and conversations spoken by hand.
  */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, type Socket, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -101,6 +101,19 @@ export class House {
 
   async tryGit(args: readonly string[], cwd = this.directory): Promise<Ended> {
     return await run('git', args, { cwd, env: this.env });
+  }
+
+  /** A work tree on main, and what makes one commit in it and answers its oid. */
+  async workTree(format: ObjectFormat = 'sha1'): Promise<{ work: string; commit: (text: string) => Promise<string> }> {
+    const work = join(this.directory, 'work');
+    await this.git(['init', '-q', '-b', 'main', `--object-format=${format}`, work]);
+    const commit = async (text: string): Promise<string> => {
+      await writeFile(join(work, 'file'), text);
+      await this.git(['add', '.'], work);
+      await this.git(['commit', '-q', '-m', text], work);
+      return await this.git(['rev-parse', 'HEAD'], work);
+    };
+    return { work, commit };
   }
 
   /** An empty bare repository. */
