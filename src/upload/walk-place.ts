@@ -1,4 +1,5 @@
 /** The place in which what a client asks for is proved: others get it while somebody else's walk is waited for. */
+import { Lease } from '../base/lease.ts';
 import type { WaitingFor, WorkGate } from '../git/service.ts';
 
 /** For a place to walk in, where it cannot be told without. */
@@ -8,27 +9,17 @@ export interface WalkPlaces {
   readonly tell?: WaitingFor['tell'];
 }
 
-export class WalkPlace implements Disposable {
+export class WalkPlace extends Lease {
   readonly #about: WalkPlaces & Pick<WaitingFor, 'signal'>;
-  #held: Disposable | undefined;
 
   constructor(about: WalkPlaces & Pick<WaitingFor, 'signal'>) {
+    super();
     this.#about = about;
   }
 
   /** Held when it resolves. @throws Fault `busy`, `aborted`. */
   async take(): Promise<void> {
     const { work, signal, tell } = this.#about;
-    this.#held ??= await work?.walk?.({ signal, tell });
-  }
-
-  giveBack(): void {
-    const held = this.#held;
-    this.#held = undefined;
-    held?.[Symbol.dispose]();
-  }
-
-  [Symbol.dispose](): void {
-    this.giveBack();
+    if (!this.isHeld) this.hold(await work?.walk?.({ signal, tell }));
   }
 }
