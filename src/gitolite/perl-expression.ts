@@ -40,6 +40,8 @@ export class PerlExpressions {
         throw broken(this.source.line, `${closer} is missing`);
       }
       if (this.source.peek() === closer) return items;
+      // No Perl: `( A => 1; B => 2 )`.
+      if (this.source.peek() === ';') throw broken(this.source.line, `${closer} is missing before ;`);
       if (closer === ';' && this.#isModifier()) return items;
       if (this.source.takeText(',') || this.source.takeText('=>')) continue;
       this.#item(items, closer);

@@ -131,9 +131,9 @@ export class PerlText {
     if (open.length > 0) throw broken(this.lineAt(start), `${open.at(-1) ?? ''} is missing`);
   }
 
-  /** A variable, a number, a word with the quoted text that it may announce. */
+  /** A variable, a number, a word with the quoted text that it may announce; `-s` asks about a file. */
   #skipWord(): boolean {
-    if (this.take(/[$@%&]#?\w+|\$[#'"`/]|->\s*\w+/y) !== undefined) return true;
+    if (this.take(/[$@%&]#?\w+|\$[#'"`/]|->\s*\w+|-[A-Za-z]\b/y) !== undefined) return true;
     const word = this.take(/\w+/y)?.[0];
     if (word === undefined) return false;
     const parts = QUOTING[word];

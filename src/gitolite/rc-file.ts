@@ -138,7 +138,7 @@ function settingsOf({ home, binDirectory, files: [own, over], environment }: Giv
   for (const name of IDLE_PATTERNS) {
     if (variables.isKnown(name))
       notUnderstood.push(
-        `${own?.path ?? over?.path ?? ''}:${lineOf(own, name)}: ${name}: names stay as gitolite has them`,
+        `${own?.path ?? over?.path ?? ''}:${lineOf(own, name)}: ${name}: what names and commands are made of is the same for every site here`,
       );
   }
   const unsafeValue = unsafeIn(variables);

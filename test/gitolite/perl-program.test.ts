@@ -14,7 +14,7 @@ function follow(text: string): { readonly variables: PerlVariables; readonly com
 /** Between blanks; `~` is a line end. */
 const PIECES = String.raw`
   %RC = ( ) ); $rc{A} { } [ ] => , ; = .= ' " qw( q{ <<END ~END~ push @{ $RC{L} } delete $ @ % -> # ~ \ a 0x 07 1.5 - . || ? :
-  my $x @x %x "$x[0]{k}" "@{$x}" =pod~ ~=cut~ if sub __END__ $# \0
+  my $x @x %x "$x[0]{k}" "@{$x}" =pod~ ~=cut~ if sub __END__ $# \0 qr( qr/ s/ / // m' y tr -s
 `
   .trim()
   .split(/\s+/)
@@ -33,6 +33,11 @@ void test('any text is followed to its end, or refused as broken: nothing hangs,
     }),
     { numRuns: 3_000 },
   );
+});
+
+void test('a list with a semicolon in it is no Perl: it is refused, and nobody waits for its end', () => {
+  for (const text of ['%RC = ( A => 1; B => 2 );', '%RC = ( A => [ 1;2 ] );', 'push @{ $RC{L} }, (;1);', '@x = (;'])
+    assert.throws(() => follow(text), { message: 'settings are broken' }, text);
 });
 
 void test('texts between single and double quotes come out as they went in', () => {

@@ -166,5 +166,7 @@ export const HALF_FOLLOWED = String.raw`
 it's "
 END
     $RC{J} = 10; $x = (1) // time; $RC{K} = 11;
+    if (-s "$ENV{HOME}/it's") { $x = 2; }
+    $RC{L} = 12; $z = -s $x; $RC{M} = 13; my $last = $#parts / 2; $RC{N} = 'a#b';
     1;
   `;
