@@ -9,6 +9,9 @@ import { TextScan } from '../../src/scan/text-scan.ts';
 import { Chance } from '../compare/random.ts';
 import { rulesOf } from './support.ts';
 
+/** The same questions each time; `SEED=N` asks others, to hunt for what nobody thought of. */
+const KNOWN_SEED = 20_261_122;
+
 const PATTERNS = 100;
 const TEXTS = 4;
 
@@ -117,7 +120,7 @@ function inWhole(pattern: string, text: string): readonly string[] {
 }
 
 test('random patterns find in pieces what RE2 finds in the whole text', () => {
-  const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 32));
+  const seed = Number(process.env['SEED'] ?? KNOWN_SEED);
   const chance = new Chance(seed);
   let some = 0;
   for (let count = 0; count < PATTERNS; count += 1) {

@@ -8,6 +8,9 @@ import { Meter } from '../../../src/access/meter.ts';
 import { Chance } from '../../compare/random.ts';
 import { randomRef, randomRefex, randomRegex, randomText } from './random-regex.ts';
 
+/** The same questions each time; `SEED=N` asks others, to hunt for what nobody thought of. */
+const KNOWN_SEED = 20_261_122;
+
 /** Pattern, texts that it matches, texts that it does not. All of it asked of Perl 5.36. */
 const TABLE: readonly (readonly [string, readonly string[], readonly string[]])[] = [
   // Bytes, not characters.
@@ -134,7 +137,7 @@ for (const [about, random, randomSubject] of [
 ] as const) {
   test(`random ${about} find what Perl finds`, (t) => {
     if (!perlIsHere()) return t.skip('no perl, or one before 5.34');
-    const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 32));
+    const seed = Number(process.env['SEED'] ?? KNOWN_SEED);
     const chance = new Chance(seed);
     const asked = Array.from(
       { length: PATTERNS },
