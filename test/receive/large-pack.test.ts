@@ -181,18 +181,25 @@ for (const readsAlong of [true, false]) {
   );
 }
 
+/** One place, a client that sent half of a pack, and another commit to push meanwhile. */
+async function halfPushed(t: TestContext, placeWaitsMs: number) {
+  const ground = await groundOf(t, { places: 1, placeWaitsMs });
+  const { site, indexers, tree } = ground;
+  await largeCommit(tree, 'slow');
+  await largeCommit(tree, 'other');
+  const { head, pack } = await wordsOf(tree, 'slow');
+  const begun = indexers.begun();
+  const ended = site.nextEnd();
+  const slow = await says(site, [head, pack.subarray(0, HALF_BYTES)]);
+  return { ground, slow, pack, begun, ended };
+}
+
 test(
   'a client that stops in the middle of a pack loses its place to others, and not its push',
   { timeout: 120_000 },
   async (t) => {
-    const ground = await groundOf(t, { places: 1, placeWaitsMs: 20 });
+    const { ground, slow, pack, begun, ended } = await halfPushed(t, 20);
     const { site, indexers, tree } = ground;
-    await largeCommit(tree, 'slow');
-    await largeCommit(tree, 'other');
-    const { head, pack } = await wordsOf(tree, 'slow');
-    const begun = indexers.begun();
-    const ended = site.nextEnd();
-    const slow = await says(site, [head, pack.subarray(0, HALF_BYTES)]);
     await begun;
     await gitOk(tree, 'push', '-q', site.httpUrl, 'other');
     assert.match(await site.refs(), /refs\/heads\/other$/m);
@@ -207,15 +214,9 @@ test(
 );
 
 test('a client that drips loses its place as one that stops does', { timeout: 60_000 }, async (t) => {
-  const ground = await groundOf(t, { places: 1, placeWaitsMs: 100 });
-  const { site, indexers, tree } = ground;
-  await largeCommit(tree, 'slow');
-  await largeCommit(tree, 'other');
-  const { head, pack } = await wordsOf(tree, 'slow');
-  const begun = indexers.begun();
-  const ended = site.nextEnd();
+  const { ground, slow, pack, begun, ended } = await halfPushed(t, 100);
+  const { site, tree } = ground;
   let at = HALF_BYTES;
-  const slow = await says(site, [head, pack.subarray(0, at)]);
   const dripping = setInterval(() => slow.socket.write(pack.subarray(at, ++at)), 5);
   await begun;
   await gitOk(tree, 'push', '-q', site.httpUrl, 'other');
